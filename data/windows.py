@@ -1,0 +1,162 @@
+"""The cyclic window geometry of a panorama: the only place that computes columns.
+
+A panorama is `H x W`; windows are full height, `window` wide, and start every `stride` columns.
+The panorama is a circle, so with `wrap` the last windows run over the seam (METHOD: "Panoramas
+and windows"). All functions work on the last axis, for numpy arrays and torch tensors alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+
+from data.errors import InputError
+
+Array = TypeVar("Array", bound=Any)  # numpy.ndarray or torch.Tensor
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Columns that two neighbouring windows share.
+
+    left, right: indices of the two windows. start: first shared column of the panorama.
+    width: number of shared columns; they are the last ones of `left` and the first of `right`.
+    """
+
+    left: int
+    right: int
+    start: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Sliding windows over one panorama size.
+
+    height, width: of the panorama, px. window: width of a window, px. stride: px.
+    wrap: the last windows run over the seam; otherwise the last one ends at the border.
+
+    Raises InputError for sizes that make no windows.
+    """
+
+    height: int
+    width: int
+    window: int
+    stride: int
+    wrap: bool = True
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width, self.window, self.stride) < 1:
+            raise InputError(f"windows need positive sizes, got {self}")
+        if self.window > self.width:
+            raise InputError(
+                f"window {self.window} is wider than the panorama ({self.width}): "
+                "use a smaller --window"
+            )
+        if self.stride > self.window:
+            raise InputError(
+                f"stride {self.stride} is larger than the window {self.window} and would leave "
+                "columns out: use a stride of at most the window"
+            )
+
+    @classmethod
+    def of(cls, height: int, width: int, wrap: bool = True) -> Windows:
+        """The paper's proportions: a window of a quarter, a stride of an eighth of the width."""
+        return cls(height, width, window=width // 4, stride=width // 8, wrap=wrap)
+
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """First column of each window."""
+        if self.wrap:
+            return tuple(range(0, self.width, self.stride))
+        last = self.width - self.window
+        return tuple(sorted({*range(0, last + 1, self.stride), last}))
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @cached_property
+    def overlaps(self) -> tuple[Overlap, ...]:
+        """Each window's overlap with the next one to its right; none where they only touch."""
+        n = len(self)
+        found = []
+        for left in range(n if self.wrap and n > 1 else n - 1):
+            right = (left + 1) % n
+            step = (self.starts[right] - self.starts[left]) % self.width
+            shared = self.window - step
+            if shared > 0:
+                found.append(Overlap(left, right, self.starts[right], shared))
+        return tuple(found)
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        """int64 (n, window): the panorama column of each window column."""
+        return (np.asarray(self.starts)[:, None] + np.arange(self.window)) % self.width
+
+    def overlap_columns(self, overlap: Overlap) -> np.ndarray:
+        """int64 (overlap.width,): the panorama columns of one overlap."""
+        return (overlap.start + np.arange(overlap.width)) % self.width
+
+    @cached_property
+    def sources(self) -> tuple[np.ndarray, np.ndarray]:
+        """For each panorama column, the window it is taken from and the column within it.
+
+        int64 (width,) each. The windows that tile the panorama (every `window // stride`-th) if
+        they do, else, column by column, the window whose centre is nearest (ties: the first).
+        """
+        column = np.arange(self.width)
+        inside = (column[None] - np.asarray(self.starts)[:, None]) % self.width  # (n, width)
+        if self.width % self.window == 0 and self.window % self.stride == 0:
+            source = (column // self.window) * (self.window // self.stride)
+        else:
+            distance = np.abs(2 * inside - (self.window - 1)).astype(float)
+            distance[inside >= self.window] = np.inf
+            source = distance.argmin(axis=0)
+        return source, inside[source, column]
+
+    def cut(self, panorama: Array) -> Array:
+        """(..., H, W) -> (n, ..., H, window)."""
+        if panorama.shape[-1] != self.width:
+            raise InputError(
+                f"the panorama is {panorama.shape[-1]} wide, its windows expect {self.width}"
+            )
+        taken = panorama[..., self.columns]  # (..., H, n, window)
+        return _move_axis(taken, -2, 0)
+
+    def cut_overlaps(self, panorama: Array) -> list[Array]:
+        """(..., H, W) -> per overlap (..., H, overlap.width)."""
+        return [panorama[..., self.overlap_columns(overlap)] for overlap in self.overlaps]
+
+    def pair(self, windows: Array, overlap: Overlap) -> tuple[Array, Array]:
+        """(n, ..., H, window) -> both windows' view of one overlap, (..., H, overlap.width)."""
+        left = windows[overlap.left][..., self.window - overlap.width :]
+        right = windows[overlap.right][..., : overlap.width]
+        return left, right
+
+    def join(self, windows: Array) -> Array:
+        """(n, ..., H, window) -> (..., H, W), each column from its source window."""
+        source, inside = self.sources
+        first = np.flatnonzero(np.diff(source, prepend=-1))
+        runs = np.append(first, self.width)
+        parts = [
+            windows[int(source[a])][..., int(inside[a]) : int(inside[a]) + int(b - a)]
+            for a, b in zip(runs[:-1], runs[1:], strict=True)
+        ]
+        return _concatenate(parts)
+
+
+def _move_axis(array: Array, source: int, target: int) -> Array:
+    if isinstance(array, np.ndarray):
+        return np.moveaxis(array, source, target)
+    return array.movedim(source, target)
+
+
+def _concatenate(parts: list[Array]) -> Array:
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts, axis=-1)
+    import torch  # only when a tensor came in: data itself needs no torch
+
+    return torch.cat(parts, dim=-1)

@@ -1,0 +1,1 @@
+"""How the stages are put together and offered: configuration, command line, whole runs."""
