@@ -1,0 +1,154 @@
+"""Class names, palettes and the 19- and 13-class protocols.
+
+Label maps hold train ids as uint8, 255 (`IGNORE`) where nothing is known. The 19 classes are
+those of Cityscapes; what counts in training is the teacher assistant's `id2label`, so a model
+may bring other classes, which then get the palette of `palette_for`.
+"""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+IGNORE = 255
+
+CITYSCAPES: tuple[str, ...] = (
+    "road",
+    "sidewalk",
+    "building",
+    "wall",
+    "fence",
+    "pole",
+    "traffic light",
+    "traffic sign",
+    "vegetation",
+    "terrain",
+    "sky",
+    "person",
+    "rider",
+    "car",
+    "truck",
+    "bus",
+    "train",
+    "motorcycle",
+    "bicycle",
+)
+
+PALETTE = np.array(
+    [
+        (128, 64, 128),
+        (244, 35, 232),
+        (70, 70, 70),
+        (102, 102, 156),
+        (190, 153, 153),
+        (153, 153, 153),
+        (250, 170, 30),
+        (220, 220, 0),
+        (107, 142, 35),
+        (152, 251, 152),
+        (70, 130, 180),
+        (220, 20, 60),
+        (255, 0, 0),
+        (0, 0, 142),
+        (0, 0, 70),
+        (0, 60, 100),
+        (0, 80, 100),
+        (0, 0, 230),
+        (119, 11, 32),
+    ],
+    dtype=np.uint8,
+)
+"""uint8 (19, 3): the customary RGB colours of the Cityscapes classes."""
+
+
+def _lookup(train_of: dict[int, int]) -> np.ndarray:
+    table = np.full(256, IGNORE, dtype=np.uint8)
+    for source, train in train_of.items():
+        table[source] = train
+    return table
+
+
+LABEL_IDS = _lookup(
+    {
+        label: train
+        for train, label in enumerate(
+            (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+        )
+    }
+)
+"""uint8 (256,): the train id of each id in a Cityscapes `labelIds` file, 255 where there is none."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A set of classes to score by, and how the 19 train ids map onto it.
+
+    lookup: uint8 (256,), the protocol's class of each train id, 255 where the class is left out.
+    """
+
+    names: tuple[str, ...]
+    lookup: np.ndarray
+
+
+_MERGED = {
+    "rider": "person",
+    "truck": "car",
+    "bus": "car",
+    "motorcycle": "car",
+    "bicycle": "car",
+}
+_THIRTEEN_NAMES = tuple(name for name in CITYSCAPES if name not in {*_MERGED, "train"})
+
+NINETEEN = Protocol(CITYSCAPES, _lookup({i: i for i in range(len(CITYSCAPES))}))
+THIRTEEN = Protocol(
+    _THIRTEEN_NAMES,
+    _lookup(
+        {
+            train: _THIRTEEN_NAMES.index(_MERGED.get(name, name))
+            for train, name in enumerate(CITYSCAPES)
+            if name != "train"
+        }
+    ),
+)
+"""The 13-class protocol, another benchmark: its numbers never stand beside those of the 19."""
+
+
+def palette_for(names: Sequence[str]) -> np.ndarray:
+    """uint8 (C, 3): the Cityscapes colours for its class names, generated ones for any others.
+
+    The generated colours depend on the position alone: hues by the golden angle, with lightness
+    and saturation alternating so that neighbouring ids differ. Colours in use are passed over.
+    """
+    known = {
+        name: tuple(map(int, colour)) for name, colour in zip(CITYSCAPES, PALETTE, strict=True)
+    }
+    taken = {known[name] for name in names if name in known}
+    colours = []
+    for position, name in enumerate(names):
+        colour = known.get(name)
+        if colour is None:
+            turn = position
+            while (colour := _generated(turn)) in taken:
+                turn += len(names)
+            taken.add(colour)
+        colours.append(colour)
+    return np.array(colours, dtype=np.uint8).reshape(-1, 3)
+
+
+def _generated(position: int) -> tuple[int, int, int]:
+    hue = (position * 0.618033988749895) % 1
+    lightness = (0.45, 0.65, 0.30)[position % 3]
+    saturation = (0.75, 0.50)[position % 2]
+    red, green, blue = colorsys.hls_to_rgb(hue, lightness, saturation)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def colourise(labels: np.ndarray, palette: np.ndarray = PALETTE) -> np.ndarray:
+    """uint8 (..., H, W) ids -> uint8 (..., H, W, 3) RGB; black for 255 and ids beyond `palette`."""
+    table = np.zeros((256, 3), dtype=np.uint8)
+    count = min(len(palette), IGNORE)
+    table[:count] = palette[:count]
+    return table[labels]
