@@ -1,0 +1,127 @@
+"""SAM's instance masks of one window, kept as cells: lossless for masks that overlap.
+
+The pixels that lie in the same set of masks form a cell; a mask is a union of cells. A map of cell
+ids and a mask x cell table hold what a stack of masks holds, in a hundredth of the bytes, and every
+sum over a mask becomes a sum over its cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.errors import InputError
+from data.windows import Windows
+
+MAX_CELLS = np.iinfo(np.uint16).max  # beside cell 0, the pixels in no mask
+
+
+@dataclass(frozen=True, eq=False)
+class WindowMasks:
+    """The M masks of one window of H x W pixels.
+
+    cells: uint16 (H, W), the cell of each pixel; 0 = in no mask. Numbered by first pixel in
+    row-major order, so that equal masks give equal bytes.
+    incidence: bool (M, K), K = number of cells with cell 0: cell c belongs to mask m. Column 0 is
+    False.
+    area: int32 (M,), px. box: int32 (M, 4), first and last column and row of a mask as
+    x0, y0, x1, y1, all inclusive, zeros for an empty mask (as segment-anything has it).
+    predicted_iou, stability: float32 (M,), SAM's scores.
+    """
+
+    cells: np.ndarray
+    incidence: np.ndarray
+    area: np.ndarray
+    box: np.ndarray
+    predicted_iou: np.ndarray
+    stability: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.incidence)
+
+    def masks(self) -> np.ndarray:
+        """bool (M, H, W)."""
+        return self.incidence[:, self.cells]
+
+    @classmethod
+    def of(cls, masks: np.ndarray, predicted_iou: np.ndarray, stability: np.ndarray) -> WindowMasks:
+        """From bool (M, H, W) masks and float (M,) scores; the order of the masks is kept.
+
+        Raises InputError for more than 65,535 cells.
+        """
+        n, height, width = masks.shape
+        cells, incidence = _cells(masks.reshape(n, height * width))
+        pixels = np.bincount(cells, minlength=incidence.shape[1])
+        return cls(
+            cells=cells.reshape(height, width),
+            incidence=incidence,
+            area=(incidence @ pixels).astype(np.int32),
+            box=_boxes(masks),
+            predicted_iou=np.asarray(predicted_iou, np.float32).reshape(n),
+            stability=np.asarray(stability, np.float32).reshape(n),
+        )
+
+
+def _cells(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """bool (M, pixels) -> cells uint16 (pixels,), incidence bool (M, K)."""
+    # Neighbouring pixels mostly lie in the same masks: only the first of each run is looked up.
+    starts = np.zeros(masks.shape[1], bool)
+    starts[:1] = True
+    for mask in masks:  # one row at a time stays in the processor's cache
+        starts[1:] |= mask[1:] != mask[:-1]
+    first = np.flatnonzero(starts)
+    heads = np.packbits(masks[:, first], axis=0).T.copy()  # (runs, bytes): a run's set of masks
+    ids = {bytes(heads.shape[1]): 0}
+    runs = np.array([ids.setdefault(head.tobytes(), len(ids)) for head in heads])
+    if len(ids) - 1 > MAX_CELLS:
+        raise InputError(
+            f"{len(masks)} masks cut the window into {len(ids) - 1} cells, "
+            f"the most is {MAX_CELLS}: use a narrower --window or fewer masks"
+        )
+    lengths = np.diff(first, append=masks.shape[1])
+    bits = np.frombuffer(b"".join(ids), np.uint8).reshape(len(ids), -1)
+    incidence = np.unpackbits(bits.T.copy(), axis=0, count=len(masks)).astype(bool)
+    return np.repeat(runs.astype(np.uint16), lengths), incidence
+
+
+def _boxes(masks: np.ndarray) -> np.ndarray:
+    """bool (M, H, W) -> int32 (M, 4), x0, y0, x1, y1 inclusive; zeros for an empty mask."""
+    box = np.zeros((len(masks), 4), np.int32)
+    for corner, line in enumerate((masks.any(axis=1), masks.any(axis=2))):  # columns, rows
+        box[:, corner] = line.argmax(axis=1)
+        box[:, corner + 2] = line.shape[1] - 1 - line[:, ::-1].argmax(axis=1)
+    box[~masks.any(axis=(1, 2))] = 0
+    return box
+
+
+def mask_boundaries(masks: WindowMasks) -> np.ndarray:
+    """B_SAM of one image: bool (H, W), the union of the boundaries of all its masks.
+
+    A mask's boundary is every pixel of it with a 4-neighbour outside it; the image's border is no
+    boundary. In cells: a pixel whose cell lies in a mask that a neighbour's cell does not lie in.
+    """
+    cells = masks.cells
+    bits = np.packbits(masks.incidence.T, axis=1)  # (K, bytes): the masks of each cell
+    boundary = np.zeros(cells.shape, bool)
+    pairs = (
+        ((slice(None), slice(None, -1)), (slice(None), slice(1, None))),
+        ((slice(None, -1), slice(None)), (slice(1, None), slice(None))),
+    )
+    for here, there in pairs:
+        differs: np.ndarray = cells[here] != cells[there]
+        a, b = bits[cells[here][differs]], bits[cells[there][differs]]
+        boundary[here][differs] |= (a & ~b).any(axis=1)
+        boundary[there][differs] |= (b & ~a).any(axis=1)
+    return boundary
+
+
+def overlap_boundaries(windows: Sequence[WindowMasks], geometry: Windows) -> list[np.ndarray]:
+    """B_SAM of each overlap from its two windows, at no further SAM run (boundaries: windows).
+
+    The union of the boundaries of both windows' masks, cut to the overlap: per overlap of
+    `geometry` a bool (H, overlap.width).
+    """
+    boundaries = np.stack([mask_boundaries(masks) for masks in windows])
+    return [np.logical_or(*geometry.pair(boundaries, overlap)) for overlap in geometry.overlaps]
