@@ -79,7 +79,7 @@ LABEL_IDS = _lookup(
         )
     }
 )
-"""uint8 (256,): the train id of each id in a Cityscapes `labelIds` file, 255 where there is none."""
+"""uint8 (256,): the train id of each id in a Cityscapes `labelIds` file, 255 if it has none."""
 
 
 @dataclass(frozen=True)
@@ -128,13 +128,13 @@ def palette_for(names: Sequence[str]) -> np.ndarray:
     taken = {known[name] for name in names if name in known}
     colours = []
     for position, name in enumerate(names):
-        colour = known.get(name)
-        if colour is None:
+        if name not in known:
             turn = position
-            while (colour := _generated(turn)) in taken:
+            while _generated(turn) in taken:
                 turn += len(names)
-            taken.add(colour)
-        colours.append(colour)
+            known[name] = _generated(turn)
+            taken.add(known[name])
+        colours.append(known[name])
     return np.array(colours, dtype=np.uint8).reshape(-1, 3)
 
 
