@@ -1,0 +1,86 @@
+"""Checkpoints of a training run: one safetensors file, nothing to unpickle.
+
+Tensors are named `NETWORK/parameter` and `NETWORK.optimizer/INDEX/state`; the step and whatever
+else is plain stands in the header as JSON. Written aside and renamed, so that a file that is
+there is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from data.errors import InputError
+
+
+def save_checkpoint(
+    path: Path,
+    networks: Mapping[str, torch.nn.Module],
+    optimizers: Mapping[str, torch.optim.Optimizer],
+    state: Mapping[str, Any],
+) -> None:
+    """Write networks, optimisers and a JSON-serialisable `state` to `path`, whole or not at all."""
+    tensors: dict[str, torch.Tensor] = {}
+    for name, network in networks.items():
+        for key, value in network.state_dict().items():
+            tensors[f"{name}/{key}"] = value.detach().cpu().contiguous().clone()
+    for name, optimizer in optimizers.items():
+        for index, values in optimizer.state_dict()["state"].items():
+            for key, value in values.items():
+                tensors[f"{name}.optimizer/{index}/{key}"] = torch.as_tensor(value).cpu().clone()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(path.name + ".writing")
+    save_file(tensors, aside, metadata={"state": json.dumps(dict(state))})
+    os.replace(aside, path)
+
+
+def load_checkpoint(
+    path: Path,
+    networks: Mapping[str, torch.nn.Module],
+    optimizers: Mapping[str, torch.optim.Optimizer],
+) -> dict[str, Any]:
+    """Put a checkpoint back into networks and optimisers; returns its `state`.
+
+    Raises InputError when the file is damaged or belongs to other networks.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = json.loads((file.metadata() or {})["state"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        for name, network in networks.items():
+            network.load_state_dict(_below(tensors, f"{name}/"))
+        for name, optimizer in optimizers.items():
+            whole = optimizer.state_dict()
+            whole["state"] = {}
+            for key, value in _below(tensors, f"{name}.optimizer/").items():
+                index, field = key.split("/")
+                whole["state"].setdefault(int(index), {})[field] = value
+            optimizer.load_state_dict(whole)
+    except (SafetensorError, KeyError, RuntimeError, ValueError, OSError) as error:
+        raise InputError(
+            f"{path}: not a checkpoint of this run ({error}); delete it to go on from the one before"
+        ) from error
+    return state
+
+
+def _below(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The newest `step_*.safetensors` in `folder`, by step."""
+    found = sorted(folder.glob("step_*.safetensors"))
+    return found[-1] if found else None
+
+
+def prune_checkpoints(folder: Path, keep: int) -> None:
+    """Delete all but the newest `keep` checkpoints."""
+    for old in sorted(folder.glob("step_*.safetensors"))[:-keep]:
+        old.unlink()

@@ -1,0 +1,34 @@
+"""Where to compute."""
+
+from __future__ import annotations
+
+import contextlib
+
+import torch
+
+from data.errors import InputError
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """`auto`: the first CUDA device if there is one, else the CPU.
+
+    Raises InputError for a name that torch does not know, or a CUDA device that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"device {name!r}: unknown; use auto, cpu or cuda") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device {name!r}: no CUDA device is visible; use --device cpu")
+    return device
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
+    """A context for `float32` or `bfloat16` arithmetic on `device`."""
+    if precision == "bfloat16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    if precision == "float32":
+        return contextlib.nullcontext()
+    raise InputError(f"precision {precision!r}: use float32 or bfloat16")

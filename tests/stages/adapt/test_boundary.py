@@ -1,0 +1,110 @@
+"""Boundary maps and their refinement against twins written from METHOD, pixel by pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.adapt.boundary import (
+    hard_boundary,
+    refine_boundary,
+    soft_boundary,
+    top_two_difference,
+)
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def neighbours(y: int, x: int, height: int, width: int) -> list[tuple[int, int]]:
+    around = [(y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)]
+    return [(v, u) for v, u in around if 0 <= v < height and 0 <= u < width]
+
+
+def hard_twin(labels: np.ndarray) -> np.ndarray:
+    found = np.zeros(labels.shape, bool)
+    for y, x in np.ndindex(*labels.shape):
+        found[y, x] = any(labels[n] != labels[y, x] for n in neighbours(y, x, *labels.shape))
+    return found
+
+
+def soft_twin(p_CHW: np.ndarray) -> np.ndarray:
+    size = p_CHW.shape[1:]
+    found = np.zeros(size)
+    for y, x in np.ndindex(*size):
+        for v, u in neighbours(y, x, *size):
+            found[y, x] = max(found[y, x], 0.5 * np.abs(p_CHW[:, y, x] - p_CHW[:, v, u]).sum())
+    return found
+
+
+def refine_twin(left, right, sam, d_left, d_right, alpha, limit=None) -> np.ndarray:
+    refined = np.zeros(left.shape, bool)
+    for y, x in np.argwhere(left):
+        if right[y, x] and sam[y, x]:
+            refined[y, x] = True
+            continue
+        rows = np.flatnonzero(sam[:, x])
+        if len(rows):
+            q = min(rows, key=lambda row: (abs(row - y), row))  # of two equally near, the upper
+            near = limit is None or abs(q - y) <= limit
+            if near and (d_left[q, x] < alpha or d_right[q, x] < alpha):
+                refined[q, x] = True
+                continue
+        refined[y, x] = True
+    return refined
+
+
+def random_prediction(rng: np.random.Generator, classes: int, size: tuple[int, int]) -> np.ndarray:
+    blobs = rng.normal(size=(classes, *size)).repeat(2, 1).repeat(2, 2)[:, : size[0], : size[1]]
+    logits = torch.from_numpy(3 * blobs + rng.normal(size=(classes, *size)))
+    return logits.softmax(0).numpy()
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=SEEDS, classes=st.integers(2, 5), alpha=st.floats(0, 1))
+def test_refined_boundary_equals_the_loop(seed, classes, alpha):
+    rng = np.random.default_rng(seed)
+    size = (int(rng.integers(1, 14)), int(rng.integers(1, 9)))
+    left, right = (random_prediction(rng, classes, size) for _ in range(2))
+    sam = rng.random(size) < rng.random()
+    limit = None if rng.random() < 0.5 else int(rng.integers(0, 5))
+    tensors = [torch.from_numpy(p)[None] for p in (left, right)]
+    hard = [hard_boundary(p.argmax(1)) for p in tensors]
+    difference = [top_two_difference(p) for p in tensors]
+    refined = refine_boundary(*hard, torch.from_numpy(sam)[None], *difference, alpha, limit)
+    expected = refine_twin(
+        *(hard_twin(p.argmax(0)) for p in (left, right)),
+        sam,
+        *(np.sort(p, 0)[-1] - np.sort(p, 0)[-2] for p in (left, right)),
+        alpha,
+        limit,
+    )
+    np.testing.assert_array_equal(refined[0].numpy(), expected)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=SEEDS, classes=st.integers(2, 5))
+def test_soft_boundary_equals_the_loop(seed, classes):
+    rng = np.random.default_rng(seed)
+    p = random_prediction(rng, classes, (int(rng.integers(1, 10)), int(rng.integers(1, 10))))
+    soft = soft_boundary(torch.from_numpy(p)[None])[0].numpy()
+    np.testing.assert_allclose(soft, soft_twin(p), atol=1e-12)
+    assert soft.min() >= 0
+    assert soft.max() <= 1 + 1e-12
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=SEEDS, classes=st.integers(2, 5))
+def test_soft_equals_hard_on_one_hot(seed, classes):
+    rng = np.random.default_rng(seed)
+    labels = torch.from_numpy(rng.integers(classes, size=(2, 7, 6)))
+    one_hot = torch.nn.functional.one_hot(labels, classes).movedim(-1, 1).double()
+    assert torch.equal(soft_boundary(one_hot), hard_boundary(labels).double())
+    np.testing.assert_array_equal(hard_boundary(labels)[0].numpy(), hard_twin(labels[0].numpy()))
+
+
+def test_soft_boundary_gradient():
+    torch.manual_seed(0)
+    logits = torch.randn(1, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: soft_boundary(x.softmax(1)), logits)
