@@ -1,0 +1,273 @@
+"""Cameras, solids and the geometry pass: what every pixel sees, and how far away.
+
+The street frame is in metres: x along the main street, y to its left, z up, the ground at z = 0.
+The camera stands over the origin. Each thing is traced only inside its bounds on the screen, from
+far to near, against a depth buffer; colours come later, once per pixel (data/street/shade.py).
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from data.street.shapes import GAP, NONE, Shape
+
+NEAR = 0.2
+VERTICAL_FOV = 70.3  # degrees, of a panorama
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Unit rays of every pixel, and where a point of the street falls on the screen."""
+
+    height: float  # metres above the ground
+    yaw: float  # heading, radians from x to y
+    pitch: float  # radians, up positive; 0 for a panorama
+    focal: float  # pixels; 0 for a panorama
+    rays: np.ndarray  # (3, H, W) float32
+
+    @property
+    def panoramic(self) -> bool:
+        return self.focal == 0
+
+
+def panoramic_camera(height: int, width: int, metres: float, yaw: float) -> Camera:
+    """Equirectangular: rows from +35.15 to -35.15 degrees, columns all around, right = clockwise."""
+    elevation = np.radians(VERTICAL_FOV) * (0.5 - (np.arange(height) + 0.5) / height)
+    azimuth = yaw - 2 * np.pi * ((np.arange(width) + 0.5) / width - 0.5)
+    up = np.broadcast_to(np.sin(elevation)[:, None], (height, width))
+    flat = np.cos(elevation)[:, None]
+    rays = np.stack([flat * np.cos(azimuth), flat * np.sin(azimuth), up]).astype(np.float32)
+    return Camera(metres, yaw, 0.0, 0.0, rays)
+
+
+def pinhole_camera(
+    height: int, width: int, metres: float, yaw: float, pitch: float, fov: float
+) -> Camera:
+    """Perspective with a horizontal field of view of `fov` radians."""
+    focal = width / 2 / np.tan(fov / 2)
+    right = (np.arange(width) + 0.5 - width / 2) / focal
+    down = (np.arange(height) + 0.5 - height / 2)[:, None] / focal
+    forward = np.cos(pitch) + down * np.sin(pitch)
+    up = np.sin(pitch) - down * np.cos(pitch)
+    rays = np.stack(
+        [
+            forward * np.cos(yaw) + right * np.sin(yaw),
+            forward * np.sin(yaw) - right * np.cos(yaw),
+            np.broadcast_to(up, (height, width)),
+        ]
+    )
+    rays /= np.sqrt((rays**2).sum(0))
+    return Camera(metres, yaw, pitch, float(focal), rays.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A solid (a frustum of a box: `planes`) or a flat upright shape (`shape`), placed and coloured.
+
+    `labels` and `instances` are per part of a flat shape; a solid has one of each.
+    """
+
+    x: float
+    y: float
+    yaw: float  # of the local x axis; a flat shape spans it
+    half: tuple[float, float]  # half extents along local x and y
+    low: float
+    high: float
+    labels: tuple[int, ...]
+    instances: tuple[int, ...]
+    kind: int  # how it is shaded
+    colours: np.ndarray  # (<= 10, 3)
+    params: tuple[float, ...] = ()
+    planes: np.ndarray | None = None  # (6, 4): n . p <= d, outward; +x -x +y -y top bottom
+    shape: Shape | None = None
+    lit: float = 1.0  # share of the sunlight that reaches it
+
+
+def frustum(
+    low: float, high: float, back: tuple[float, float], front: tuple[float, float],
+    side: tuple[float, float],
+) -> np.ndarray:  # fmt: skip
+    """Planes of a box whose faces lean: `back`, `front`, `side` give the extents at low and high."""
+    rise = high - low
+    planes = []
+    for normal, (a, b) in (((1, 0), front), ((-1, 0), (-back[0], -back[1])),
+                           ((0, 1), side), ((0, -1), side)):  # fmt: skip
+        n = np.array([normal[0] * rise, normal[1] * rise, a - b]) / np.hypot(rise, a - b)
+        # (a, low) lies on the plane
+        planes.append([*n, rise / np.hypot(rise, a - b) * a + n[2] * low])
+    planes += [[0, 0, 1, high], [0, 0, -1, -low]]
+    return np.array(planes)
+
+
+@dataclass
+class Buffers:
+    """Per pixel: distance, thing (0: ground or sky), part, tone, label, instance."""
+
+    depth: np.ndarray
+    thing: np.ndarray
+    part: np.ndarray
+    tone: np.ndarray
+    label: np.ndarray
+    instance: np.ndarray
+    things: list[Thing] = field(default_factory=list)
+
+
+def bounds(camera: Camera, thing: Thing) -> list[tuple[int, int, int, int]]:
+    """Screen rectangles (row0, row1, col0, col1) that hold the thing; two where it meets the seam."""
+    _, rows, cols = camera.rays.shape
+    ca, sa = np.cos(thing.yaw), np.sin(thing.yaw)
+    hx, hy = thing.half
+    corners = [
+        (thing.x + i * hx * ca - j * hy * sa, thing.y + i * hx * sa + j * hy * ca)
+        for i in (-1, 1)
+        for j in (-1, 1)
+    ]
+    cy, sy = np.cos(camera.yaw), np.sin(camera.yaw)
+    ahead = [(x * cy + y * sy, x * sy - y * cy) for x, y in corners]  # (forward, right)
+    low, high = thing.low - camera.height, thing.high - camera.height
+    if camera.panoramic:
+        # nearest point of the footprint, in its own frame
+        ox, oy = -thing.x * ca - thing.y * sa, thing.x * sa - thing.y * ca
+        near = max(np.hypot(max(abs(ox) - hx, 0), max(abs(oy) - hy, 0)), NEAR)
+        far = max(np.hypot(f, r) for f, r in ahead)
+        scale = rows / np.radians(VERTICAL_FOV)
+        top = np.arctan2(high, near if high > 0 else far)
+        bottom = np.arctan2(low, near if low < 0 else far)
+        row0 = max(int(rows / 2 - top * scale) - 1, 0)
+        row1 = min(int(rows / 2 - bottom * scale) + 2, rows)
+        middle = np.arctan2(
+            sum(r for _, r in ahead) / 4, sum(f for f, _ in ahead) / 4
+        )
+        turn = [
+            (np.arctan2(r, f) - middle + np.pi) % (2 * np.pi) - np.pi for f, r in ahead
+        ]
+        if near <= NEAR or max(turn) - min(turn) > 3.2:
+            return [(row0, row1, 0, cols)]
+        col0 = int(np.floor((middle + min(turn) + np.pi) / (2 * np.pi) * cols)) - 1
+        col1 = int(np.floor((middle + max(turn) + np.pi) / (2 * np.pi) * cols)) + 2
+        if row1 <= row0:
+            return []
+        if col1 - col0 >= cols:
+            return [(row0, row1, 0, cols)]
+        col0, col1 = col0 % cols, (col1 - 1) % cols + 1
+        if col0 < col1:
+            return [(row0, row1, col0, col1)]
+        return [(row0, row1, col0, cols), (row0, row1, 0, col1)]
+    cp, sp = np.cos(camera.pitch), np.sin(camera.pitch)
+    us, vs = [], []
+    for f, r in ahead:
+        for z in (low, high):
+            depth = f * cp + z * sp
+            if depth < NEAR:
+                # behind the lens: the whole side of the screen it leans to is possible
+                us.append(np.sign(r) * 1e4)
+                vs += [-1e4, 1e4]
+                continue
+            us.append(camera.focal * r / depth)
+            vs.append(camera.focal * (f * sp - z * cp) / depth)
+    if all(f * cp + max(high * sp, low * sp) < NEAR for f, _ in ahead):
+        return []
+    row0 = max(int(np.floor(min(vs) + rows / 2)) - 1, 0)
+    row1 = min(int(np.ceil(max(vs) + rows / 2)) + 1, rows)
+    col0 = max(int(np.floor(min(us) + cols / 2)) - 1, 0)
+    col1 = min(int(np.ceil(max(us) + cols / 2)) + 1, cols)
+    return [(row0, row1, col0, col1)] if row1 > row0 and col1 > col0 else []
+
+
+def cast(camera: Camera, things: list[Thing], sun: tuple[float, float, float]) -> Buffers:
+    """The geometry pass. Ground and sky are left to the shading: thing 0, depth to the ground."""
+    _, rows, cols = camera.rays.shape
+    up = camera.rays[2]
+    with np.errstate(divide="ignore"):
+        ground = np.where(up < 0, -camera.height / np.minimum(up, -1e-6), np.inf)
+    out = Buffers(
+        ground.astype(np.float32),
+        np.zeros((rows, cols), np.int32),
+        np.zeros((rows, cols), np.uint8),
+        np.zeros((rows, cols), np.float32),
+        np.full((rows, cols), 255, np.uint8),
+        np.zeros((rows, cols), np.uint16),
+    )
+    out.things = sorted(things, key=lambda t: -np.hypot(t.x, t.y))
+    for number, thing in enumerate(out.things, 1):
+        for row0, row1, col0, col1 in bounds(camera, thing):
+            window = (slice(row0, row1), slice(col0, col1))
+            trace = _trace_solid if thing.planes is not None else _trace_flat
+            trace(camera, thing, number, sun, window, out)
+    return out
+
+
+def _trace_solid(
+    camera: Camera, thing: Thing, number: int, sun: tuple[float, float, float],
+    window: tuple[slice, slice], out: Buffers,
+) -> None:  # fmt: skip
+    """The ray is inside the convex solid between the last plane entered and the first one left."""
+    dx, dy, dz = camera.rays[(slice(None), *window)]
+    assert thing.planes is not None
+    ca, sa = float(np.cos(thing.yaw)), float(np.sin(thing.yaw))
+    enter = np.full(dx.shape, NEAR, np.float32)
+    leave = out.depth[window].copy()
+    face = np.full(dx.shape, NONE, np.uint8)
+    for k, (nx, ny, nz, d) in enumerate(thing.planes.tolist()):
+        wx, wy = nx * ca - ny * sa, nx * sa + ny * ca
+        space = d + wx * thing.x + wy * thing.y - nz * camera.height
+        if abs(wx) + abs(wy) < 1e-9:
+            slope = dz * nz
+        else:
+            slope = dx * wx
+            slope += dy * wy
+            if nz:
+                slope += dz * nz
+        if space < 0:  # the camera is outside of this plane: the ray must enter through it
+            slope[slope > -1e-9] = -1e-9
+            t = space / slope
+            later = t > enter
+            np.copyto(enter, t, where=later)
+            face[later] = k
+        else:
+            slope[slope < 1e-9] = 1e-9
+            np.minimum(leave, space / slope, out=leave)
+    hit = (enter < leave) & (face != NONE)
+    if not hit.any():
+        return
+    out.depth[window][hit] = enter[hit]
+    out.thing[window][hit] = number
+    out.part[window][hit] = face[hit]
+    out.label[window][hit] = thing.labels[0]
+    out.instance[window][hit] = thing.instances[0]
+
+
+def _trace_flat(
+    camera: Camera, thing: Thing, number: int, sun: tuple[float, float, float],
+    window: tuple[slice, slice], out: Buffers,
+) -> None:  # fmt: skip
+    dx, dy, dz = camera.rays[(slice(None), *window)]
+    assert thing.shape is not None
+    ax, ay = float(np.cos(thing.yaw)), float(np.sin(thing.yaw))
+    nx, ny = -ay, ax
+    away = nx * thing.x + ny * thing.y
+    if away < 0:
+        nx, ny, away = -nx, -ny, -away
+    slope = dx * nx
+    slope += dy * ny
+    t = away / np.maximum(slope, 1e-6)
+    u = t * (dx * ax + dy * ay)
+    u -= thing.x * ax + thing.y * ay
+    v = t * dz
+    v += camera.height
+    part, tone = thing.shape(u, v, sun[0] * ax + sun[1] * ay)
+    hit = (part != NONE) & (t < out.depth[window])
+    if not hit.any():
+        return
+    local = part & (GAP - 1)
+    if len(thing.labels) == 1:
+        out.label[window][hit] = thing.labels[0]
+        out.instance[window][hit] = thing.instances[0]
+    else:
+        out.label[window][hit] = np.array(thing.labels, np.uint8)[local[hit]]
+        out.instance[window][hit] = np.array(thing.instances, np.uint16)[local[hit]]
+    hit &= part < GAP
+    out.depth[window][hit] = t[hit]
+    out.thing[window][hit] = number
+    out.part[window][hit] = local[hit]
+    out.tone[window][hit] = tone[hit]

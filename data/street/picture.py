@@ -1,0 +1,89 @@
+"""Pictures of the street world: one seed, one look, one camera."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from data.errors import InputError
+from data.street.cast import cast, panoramic_camera, pinhole_camera
+from data.street.look import LookName, Palette, draw_look
+from data.street.scene import View, draw_scene
+from data.street.shade import develop, shade
+
+DEFAULT_GAP = 0.5
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A rendered picture and what is in it.
+
+    image: uint8 (H, W, 3) sRGB. labels: uint8 (H, W) Cityscapes train ids, 255 none.
+    instances: uint16 (H, W), an id of its own for every thing and every region of stuff, 0 none.
+    """
+
+    image: np.ndarray
+    labels: np.ndarray
+    instances: np.ndarray
+
+
+def pinhole(
+    seed: int, height: int = 200, width: int = 256, look: LookName = "source"
+) -> Picture:
+    """A perspective picture from a car: horizontal field of view 60 to 90 degrees, little pitch.
+
+    `look`: "source", the labelled domain, or "random", every colour, light and texture drawn
+    wildly. Raises InputError for another look or a size below 8 pixels.
+    """
+    if look == "target":
+        raise InputError("look 'target': a pinhole image has the source's look or a random one")
+    return _render(seed, height, width, 0.0, look, cyclic=False)
+
+
+def panorama(
+    seed: int, height: int = 200, width: int = 1024, gap: float = DEFAULT_GAP,
+    look: LookName = "target",
+) -> Picture:  # fmt: skip
+    """An equirectangular picture, 360 x 70.3 degrees, whose first column follows its last.
+
+    The target look is the source's at `gap` 0 and far from it at 1: palette (blended in RGB),
+    light, haze, texture, noise and the camera's height. Raises InputError for an unknown look, a
+    gap outside 0 to 1, or a size below 8 pixels.
+    """
+    if not 0 <= gap <= 1:
+        raise InputError(f"gap {gap}: outside 0 to 1")
+    return _render(seed, height, width, gap if look == "target" else 0.0, look, cyclic=True)
+
+
+def _render(
+    seed: int, height: int, width: int, gap: float, look_name: LookName, cyclic: bool
+) -> Picture:
+    if look_name not in ("source", "target", "random"):
+        raise InputError(f"look {look_name!r}: unknown; take source, target or random")
+    if min(height, width) < 8:
+        raise InputError(f"picture of {height} x {width}: take at least 8 x 8 pixels")
+    # one stream each, so that content, colours, light and camera do not move one another
+    streams = [np.random.Generator(np.random.PCG64([seed, k])) for k in range(5)]
+    content, colours, light, lens, sensor = streams
+    look = draw_look(light, look_name, gap)
+    palette = Palette(colours, look_name, gap)
+    r = lens.random(8)
+    if cyclic:
+        yaw = float(2 * np.pi * r[0])
+        view = View(yaw, np.pi)
+    else:
+        fov = float(np.radians(60 + 30 * r[1]))
+        along = float(r[2]) < 0.6
+        yaw = float(np.radians(50 * (r[0] - 0.5))) if along else float(2 * np.pi * r[0])
+        yaw += np.pi if r[3] < 0.5 else 0.0
+        view = View(yaw, fov / 2)
+    scene = draw_scene(content, palette, view, look)
+    metres = 1.5 + 0.25 * float(r[4]) + look.raise_m
+    if cyclic:
+        camera = panoramic_camera(height, width, metres, yaw)
+    else:
+        pitch = float(np.radians(-5 + 8 * r[5]))
+        camera = pinhole_camera(height, width, metres, yaw, pitch, fov)
+    scene.things = [replace(t, y=t.y - scene.camera_y) for t in scene.things]
+    buffers = cast(camera, scene.things, look.sun)
+    image = develop(shade(camera, scene, look, buffers), look, sensor, cyclic)
+    return Picture(image, buffers.label, buffers.instance)

@@ -1,0 +1,89 @@
+"""The street world on disk, in the layouts of Cityscapes, WildPASS2K and DensePASS."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from data.errors import InputError
+from data.street.picture import DEFAULT_GAP, Picture, panorama, pinhole
+from data.street.seeds import split_seed
+
+CITIES = ("Lindenau", "Marovia", "Portsel", "Quessant", "Tarnholm")  # made up
+VAL_SHARE = 10  # one in so many source pictures is for validation
+
+
+def write_world(
+    out: Path, *, source: int, unlabelled: int, test: int, seed: int, height: int = 200,
+    gap: float = DEFAULT_GAP, progress: Callable[[int, int], None] | None = None,
+) -> None:  # fmt: skip
+    """Write `source` labelled pinhole images, `unlabelled` and `test` panoramas under `out`.
+
+    - out/source, as Cityscapes: leftImg8bit/{train,val}/street/*_leftImg8bit.png,
+      gtFine/{train,val}/street/*_gtFine_labelTrainIds.png and *_gtFine_instanceIds.png (16 bit);
+      a tenth, at least one, is val;
+    - out/unlabelled, as WildPASS2K: leftImg8bit/CITY/N.png;
+    - out/test, as DensePASS: leftImg8bit/val/N_.png, gtFine/val/N_labelTrainIds.png.
+
+    Panoramas are `height` x 5.12 `height`, pinhole images `height` x 1.28 `height`. Files that are
+    there are kept, each is written aside and renamed, and a picture's image comes last: an
+    interrupted run goes on where it stopped. `progress(done, total)` is called after each picture.
+    """
+    if min(source, unlabelled, test) < 0:
+        raise InputError(f"counts {source}, {unlabelled}, {test}: negative; take 0 or more")
+    jobs = [
+        *_source_jobs(out / "source", source, seed, height),
+        *_unlabelled_jobs(out / "unlabelled", unlabelled, seed, height, gap),
+        *_test_jobs(out / "test", test, seed, height, gap),
+    ]
+    for done, (files, render) in enumerate(jobs, 1):
+        if not all(path.exists() for path in files.values()):
+            picture = render()
+            for what, path in files.items():
+                _save(path, getattr(picture, what))
+        if progress is not None:
+            progress(done, len(jobs))
+
+
+Job = tuple[dict[str, Path], Callable[[], Picture]]  # where labels, instances, image go
+
+
+def _source_jobs(out: Path, count: int, seed: int, height: int) -> Iterator[Job]:
+    val = max(1, count // VAL_SHARE) if count else 0
+    for index in range(count):
+        part = "val" if index >= count - val else "train"
+        name = f"street_{index:06d}_000000"
+        labels = out / "gtFine" / part / "street"
+        files = {
+            "labels": labels / f"{name}_gtFine_labelTrainIds.png",
+            "instances": labels / f"{name}_gtFine_instanceIds.png",
+            "image": out / "leftImg8bit" / part / "street" / f"{name}_leftImg8bit.png",
+        }
+        scene = split_seed("source", index, seed)
+        yield files, lambda scene=scene: pinhole(scene, height, height * 256 // 200)  # type: ignore[misc]
+
+
+def _unlabelled_jobs(out: Path, count: int, seed: int, height: int, gap: float) -> Iterator[Job]:
+    for index in range(count):
+        city, number = CITIES[index % len(CITIES)], index // len(CITIES)
+        files = {"image": out / "leftImg8bit" / city / f"{number}.png"}
+        scene = split_seed("unlabelled", index, seed)
+        yield files, lambda scene=scene: panorama(scene, height, height * 1024 // 200, gap)  # type: ignore[misc]
+
+
+def _test_jobs(out: Path, count: int, seed: int, height: int, gap: float) -> Iterator[Job]:
+    for index in range(count):
+        files = {
+            "labels": out / "gtFine" / "val" / f"{index}_labelTrainIds.png",
+            "image": out / "leftImg8bit" / "val" / f"{index}_.png",
+        }
+        scene = split_seed("test", index, seed)
+        yield files, lambda scene=scene: panorama(scene, height, height * 1024 // 200, gap)  # type: ignore[misc]
+
+
+def _save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".part")
+    Image.fromarray(pixels).save(aside, format="PNG")
+    aside.replace(path)
