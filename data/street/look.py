@@ -115,6 +115,18 @@ MATERIALS: dict[str, tuple[list[tuple[int, int, int]], list[tuple[int, int, int]
 }
 
 
+_ROW = {material: row for row, material in enumerate(MATERIALS)}
+_MOST = max(len(colours) for pair in MATERIALS.values() for colours in pair)
+_COUNT = np.array([[len(pair[k]) for pair in MATERIALS.values()] for k in (0, 1)])
+_TABLE = np.array(  # (2, materials, most, 3): padded with each list's first colour
+    [
+        [(pair[k] + pair[k][:1] * _MOST)[:_MOST] for pair in MATERIALS.values()]
+        for k in (0, 1)
+    ],
+    np.float32,
+) / 255  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Look:
     """Light, weather and sensor of a picture. Colours are RGB factors or values in 0..1."""
@@ -147,22 +159,21 @@ class Palette:
         self._rng, self._name, self._gap = rng, name, gap
         self.natural = name != "random"
 
-    def __call__(self, material: str) -> np.ndarray:
-        """RGB in 0..1, shape (3,), float32."""
-        r = self._rng.random(12)
-        if self._name == "random":
-            # grey to vivid, dark to light: colour must tell nothing about the class
-            grey = r[0]
-            vivid = r[1:4]
-            return (0.05 + 0.9 * (grey + (vivid - grey) * r[4])).astype(np.float32)
-        pairs = MATERIALS[material]
-        ends = []
-        for k, colours in enumerate(pairs):
-            base = np.array(colours[int(r[k] * len(colours))], np.float32) / 255
-            level = 1 + 0.28 * (r[2 + k] - 0.5)
-            ends.append(base * level + 0.07 * (r[4 + 3 * k : 7 + 3 * k] - 0.5))
-        colour = (1 - self._gap) * ends[0] + self._gap * ends[1]
-        return np.clip(colour, 0.02, 1).astype(np.float32)
+    def __call__(self, *materials: str) -> np.ndarray:
+        """RGB in 0..1, one row per material, (N, 3) float32."""
+        r = self._rng.random((len(materials), 12), np.float32)
+        if self.natural:
+            rows = [_ROW[m] for m in materials]
+            ends = []
+            for k in (0, 1):
+                base = _TABLE[k, rows, (r[:, k] * _COUNT[k, rows]).astype(np.intp)]
+                level = 1 + 0.28 * (r[:, 2 + k, None] - 0.5)
+                ends.append(base * level + 0.07 * (r[:, 4 + 3 * k : 7 + 3 * k] - 0.5))
+            colours = (1 - self._gap) * ends[0] + self._gap * ends[1]
+            return np.clip(colours, 0.02, 1).astype(np.float32)
+        # grey to vivid, dark to light: colour must tell nothing about the class
+        grey = r[:, :1]
+        return 0.05 + 0.9 * (grey + (r[:, 1:4] - grey) * r[:, 4:5])
 
 
 def draw_look(rng: np.random.Generator, name: LookName, gap: float) -> Look:

@@ -72,8 +72,8 @@ def _render(
         view = View(yaw, np.pi)
     else:
         fov = float(np.radians(60 + 30 * r[1]))
-        along = float(r[2]) < 0.6
-        yaw = float(np.radians(50 * (r[0] - 0.5))) if along else float(2 * np.pi * r[0])
+        along = float(r[2]) < 0.55
+        yaw = float(np.radians(64 * (r[0] - 0.5))) if along else float(2 * np.pi * r[0])
         yaw += np.pi if r[3] < 0.5 else 0.0
         view = View(yaw, fov / 2)
     scene = draw_scene(content, palette, view, look)

@@ -114,7 +114,7 @@ class _Builder:
         return self.next - 1
 
     def colours(self, *materials: str) -> np.ndarray:
-        return np.stack([self.palette(m) for m in materials])
+        return self.palette(*materials)
 
     def free(self, x: float, y: float, rx: float, ry: float, take: bool = True) -> bool:
         """Whether the rectangle is free, and clear of the camera; takes it if so."""
@@ -258,7 +258,7 @@ class _Builder:
     def truck(self, x: float, y: float, yaw: float, hx: float) -> None:
         n, colours, r = self.instance(), self.livery("cargo"), self.rng.random(6)
         cab_colours = colours.copy()
-        cab_colours[0] = self.palette("paint")
+        cab_colours[0] = self.palette("paint")[0]
         at = (x, y, yaw)
         hy, cab = 1.22, 0.95
         height = 2.7 + 0.8 * float(r[0])
@@ -458,9 +458,9 @@ class _Builder:
         x, y = place(along, edge + 5)
         if float(np.hypot(x, y - self.eye_y)) > 30 and not self.view.sees(x, y - self.eye_y, 1.6):
             return
-        garden = self.chance(0.55)
-        setback = self.between(2.5, 8.0) if garden else self.between(0.0, 0.3)
-        park = self.chance(0.16)
+        garden = self.chance(0.68)
+        setback = self.between(2.5, 9.0) if garden else self.between(0.0, 0.3)
+        park = self.chance(0.2)
         depth = self.between(8, 13)
         if not park:
             high = self.between(3.6, 8) if self.chance(0.4) else self.between(8, 20)
@@ -472,11 +472,11 @@ class _Builder:
         x, y = place(along, edge + 0.35)
         half = width / 2 - self.between(0.0, 1.2)
         kind = float(self.rng.random())
-        if kind < 0.42:
+        if kind < 0.4:
             self.fence(x, y, yaw, half, self.between(0.9, 1.9))
-        elif kind < 0.8:
+        elif kind < 0.74:
             self.wall(x, y, yaw, half, self.between(0.7, 2.3))
-        elif kind < 0.9:
+        elif kind < 0.84:
             self.hedge(x, y, yaw, half, self.between(0.8, 1.8))
         room = 12.0 if park else setback - 0.8
         for _ in range(int(self.rng.integers(1, 3)) + 2 * park):
@@ -539,10 +539,10 @@ class _Builder:
             return turn + self.between(-wild, wild)
 
         if plan.rails:
-            for _ in range(count(0.9, 1.2)):
+            for _ in range(count(1.3, 1.6)):
                 hx = self.between(6.5, 11)
-                for _ in range(6):
-                    x = self.between(5 + hx, 24 + hx) * (1 if self.chance(0.5) else -1)
+                for _ in range(10):
+                    x = self.between(5 + hx, 22 + hx) * (1 if self.chance(0.5) else -1)
                     side = 1.0 if self.chance(0.5) else -1.0
                     y = side * plan.rails[0]
                     nose = x - np.sign(x) * hx
@@ -577,7 +577,7 @@ class _Builder:
             if (p := self.spot("kerb", 4.5, 13, 0.3, 0.3)) is not None:
                 self.light(p[0], p[1])
         for _ in range(count(1.7, 4.5)):
-            if (p := self.spot("kerb", 4.0, 14, 0.4, 0.3)) is not None:
+            if (p := self.spot("kerb", 4.5, 14, 0.4, 0.3)) is not None:
                 self.sign(p[0], p[1])
         for _ in range(count(1.1, 3.5)):
             if (p := self.spot("kerb", 4.0, 24, 0.4, 0.3)) is not None:
@@ -586,13 +586,13 @@ class _Builder:
             if (p := self.spot("kerb" if self.chance(0.7) else "walk", 3.5, 12, 0.2, 0.2)) is not None:
                 tall = self.between(3.5, 8) if self.chance(0.7) else self.between(0.9, 1.3)
                 self.post(p[0], p[1], tall, self.pole_half(p[0], p[1]) * 1.3)
-        for _ in range(count(0.45, 1.4)):  # railings along the kerb
+        for _ in range(count(0.55, 1.5)):  # railings along the kerb
             half = self.between(2.0, 5.0)
             if (p := self.spot("kerb", 4.5, 14, half, 0.15)) is not None:
                 self.fence(p[0], p[1], np.pi / 2 if p[2] else 0.0, half, self.between(0.8, 1.1))
-        for _ in range(count(3.2, 8.0)):
+        for _ in range(count(4.4, 11.0)):
             zone = "walk" if self.chance(0.8) else "zebra"
-            if (p := self.spot(zone, 3.6, 17, 0.3, 0.3)) is not None:
+            if (p := self.spot(zone, 3.4, 14, 0.3, 0.3)) is not None:
                 self.person(p[0], p[1])
         for _ in range(count(1.2, 4.0)):
             if (p := self.spot("kerb", 5.0, 32, 0.5, 0.4)) is not None:
@@ -602,7 +602,7 @@ class _Builder:
 def _draw_plan(rng: np.random.Generator, palette: Palette) -> Plan:
     r = rng.random(32)
     half = 3.9 + 2.8 * float(r[0])
-    walk = 2.2 + 2.6 * float(r[1])
+    walk = 2.8 + 3.2 * float(r[1])
     crossing = bool(r[2] < 0.72)
     cross_half = 3.2 + 2.2 * float(r[3])
     cross_x = (9 + 22 * float(r[4])) * (1 if r[5] < 0.5 else -1) if crossing else 500.0
@@ -611,26 +611,26 @@ def _draw_plan(rng: np.random.Generator, palette: Palette) -> Plan:
         zebras = [cross_x + s * (cross_half + 2.9) for s in (-1, 1)]
     elif r[6] < 0.5:
         zebras = [float(-20 + 40 * r[7])]
-    tram = bool(r[8] < 0.4) and half > 4.4
-    colours = [palette(m) for m in ("asphalt", "marking", "kerb", "earth", "steel")]
-    paving, grass = palette("paving"), [palette("grass") for _ in range(4)]
-    own = [palette("paving") for _ in range(4)]
+    tram = bool(r[8] < 0.55)
+    half = max(half, 4.8) if tram else half
+    colours = palette("asphalt", "marking", "kerb", "earth", "steel")
+    paving, grass = palette(*["paving"] * 5), palette(*["grass"] * 4)
     return Plan(
-        half, walk, 1.1 if r[9] < 0.25 and walk > 3.2 else 0.0, cross_x, cross_half,
+        half, walk, 1.2 + 0.8 * float(r[27]) if r[9] < 0.4 and walk > 3.6 else 0.0, cross_x, cross_half,
         2.0 + 1.6 * float(r[10]), 1.5 + 2.5 * float(r[11]), tuple(zebras), 1.3 + 0.6 * float(r[12]),
         0.9 + 0.3 * float(r[13]), bool(r[14] < 0.6), bool(r[15] < 0.7), 2.0 if not zebras else 5.4,
         0 if tram else int(r[16] * 4), half * 0.5 if half > 5.6 and r[17] < 0.6 else 0.0,
         bool(r[18] < 0.5), bool(r[19] < 0.3), 4.0 + 4.0 * float(r[20]),
         (1.75,) if tram else (), (0.5 + 0.8 * float(r[21]), 0.5 + 0.5 * float(r[22])),
         0.78 + 0.36 * float(r[23]), 400 * float(r[24]), colours[0], colours[1], colours[2],
-        np.stack([0.75 * paving + 0.25 * p for p in own]), np.stack(grass), colours[3], colours[4],
+        0.75 * paving[0] + 0.25 * paving[1:], grass, colours[3], colours[4],
     )  # fmt: skip
 
 
 def draw_scene(rng: np.random.Generator, palette: Palette, view: View, look: Look) -> Scene:
     """Build the street around a camera that stands in a lane, and light it."""
     plan = _draw_plan(rng, palette)
-    eye_y = (0.25 + 0.3 * float(rng.random())) * plan.half * (1 if rng.random() < 0.5 else -1)
+    eye_y = (0.3 + 0.35 * float(rng.random())) * plan.half * (1 if rng.random() < 0.5 else -1)
     shift = float(rng.random()) * 400
     build = _Builder(rng, palette, view, plan, eye_y)
     build.populate()

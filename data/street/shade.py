@@ -26,14 +26,14 @@ from data.street.scene import (
 )
 from data.street.texture import billow, speckle
 
-SHADE_CELLS = 640  # of the shadow map
+SHADE_CELLS = 512  # of the shadow map
 SHADE_METRES = 32.0  # it reaches this far from the camera
 COLOURS = 10
 PARAMS = 10
 
 
 def shadow_map(scene: Scene, look: Look) -> np.ndarray:
-    """Share of sunlight that the ground gets, (640, 640) float32 over +-32 m; rows are y."""
+    """Share of sunlight that the ground gets, (512, 512) float32 over +-32 m; rows are y."""
     scale = SHADE_CELLS / (2 * SHADE_METRES)
     sun = Image.new("L", (SHADE_CELLS, SHADE_CELLS), 255)
     touch = Image.new("L", (SHADE_CELLS, SHADE_CELLS), 255)
@@ -58,10 +58,14 @@ def shadow_map(scene: Scene, look: Look) -> np.ndarray:
         rise = thing.low / max(thing.high, 0.1) if thing.kind == LEAF else 0.0
         head = [(x + mx, y + my) for x, y in foot]
         base = [(x + mx * rise, y + my * rise) for x, y in foot]
-        for k in range(4):
-            n = (k + 1) % 4
-            draw.polygon([base[k], base[n], head[n], head[k]], fill=60)
-        draw.polygon(head, fill=60)
+        if thing.planes is None:  # thin: its length, swept along the light
+            draw.polygon([base[0], base[1], head[1], head[0]], fill=60)
+            draw.polygon([base[3], base[2], head[2], head[3]], fill=60)
+        else:
+            for k in range(4):
+                n = (k + 1) % 4
+                draw.polygon([base[k], base[n], head[n], head[k]], fill=60)
+            draw.polygon(head, fill=60)
         draw.polygon(base, fill=60)
         if thing.kind != LEAF:
             under.polygon(foot, fill=90)
@@ -77,7 +81,7 @@ def _sample(shadows: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     i = np.clip((x + SHADE_METRES) * scale - 0.5, 0, SHADE_CELLS - 2)
     j = np.clip((y + SHADE_METRES) * scale - 0.5, 0, SHADE_CELLS - 2)
     i0, j0 = i.astype(np.int32), j.astype(np.int32)
-    fi, fj = i - i0, j - j0
+    fi, fj = i - np.floor(i), j - np.floor(j)
     flat = shadows.reshape(2, -1)
     at = j0 * SHADE_CELLS + i0
     low = flat[:, at] * (1 - fi) + flat[:, at + 1] * fi
@@ -116,9 +120,10 @@ def shade(camera: Camera, scene: Scene, look: Look, buffers: Buffers) -> np.ndar
 
     _surfaces(image, camera, look, buffers, kind, depth, rays)
 
-    fog = np.flatnonzero(~np.isinf(depth))
-    veil = (1 - np.exp(-look.haze * np.minimum(depth[fog], 400)))[:, None]
-    image[fog] += (look.sky_low * 0.95 - image[fog]) * veil
+    veil = np.exp(-look.haze * np.minimum(depth, 400))
+    veil[sky] = 1
+    image *= veil[:, None]
+    image += (1 - veil)[:, None] * (look.sky_low * 0.95)
     return image.reshape(rows, cols, 3)
 
 
@@ -243,16 +248,16 @@ def _surfaces(
     if not things:
         return
     colours = np.zeros((len(things) + 1, COLOURS, 3), np.float32)
-    params = np.zeros((len(things) + 1, PARAMS), np.float32)
-    place = np.zeros((len(things) + 1, 5), np.float32)  # x, y, cos, sin, solid
+    params = np.zeros((PARAMS, len(things) + 1), np.float32)
+    place = np.zeros((5, len(things) + 1), np.float32)  # x, y, cos, sin, solid
     light = np.zeros((len(things) + 1, COLOURS), np.float32)  # of the faces of solids
     sunlit = np.ones(len(things) + 1, np.float32)
     sun = np.array(look.sun)
     for k, thing in enumerate(things, 1):
         colours[k, : len(thing.colours)] = thing.colours
-        params[k, : len(thing.params)] = thing.params
+        params[: len(thing.params), k] = thing.params
         ca, sa = np.cos(thing.yaw), np.sin(thing.yaw)
-        place[k] = thing.x, thing.y, ca, sa, thing.planes is not None
+        place[:, k] = thing.x, thing.y, ca, sa, thing.planes is not None
         sunlit[k] = thing.lit
         if thing.planes is not None:
             n = thing.planes[:, :3]
@@ -264,30 +269,46 @@ def _surfaces(
     t = depth[at]
     px, py = t * rays[0, at], t * rays[1, at]
     z = t * rays[2, at] + np.float32(camera.height)
-    where = place[which]
-    ox, oy = px - where[:, 0], py - where[:, 1]
-    lx = ox * where[:, 2] + oy * where[:, 3]
-    ly = oy * where[:, 2] - ox * where[:, 3]
-    solid = where[:, 4] > 0
+    ox, oy = px - place[0][which], py - place[1][which]
+    ca, sa = place[2][which], place[3][which]
+    lx = ox * ca + oy * sa
+    ly = oy * ca - ox * sa
+    solid = (place[4] > 0)[which]
     tone = buffers.tone.ravel()[at]
     albedo = colours.reshape(-1, 3)[which * COLOURS + np.where(solid, 0, part)]
     direct = np.where(solid, light.ravel()[which * COLOURS + part], 0.42 + 0.42 * tone) * sunlit[which]
     # less sky from below, and near the ground
-    open_sky = np.where(solid, np.where(part == 4, 1.08, 0.9), 0.95 + 0.12 * tone)
+    flat = np.float32(0.9) + np.float32(0.18) * (part == 4)
+    open_sky = np.where(solid, flat, 0.95 + 0.12 * tone)
     open_sky *= np.clip(0.72 + 0.28 * z / 0.9, 0.72, 1)
     mine = kind[at]
     for code in np.unique(mine):
         pick = np.flatnonzero(mine == code)
         own = which[pick]
-        paint = _PAINTERS[code]
-        albedo[pick] = paint(
-            albedo[pick], colours[own] if code not in (PLAIN, LEAF, MASONRY) else colours, params[own].T,
-            part[pick], lx[pick], ly[pick], z[pick], t[pick], own.astype(np.float32), look,
+        albedo[pick] = _PAINTERS[code](
+            albedo[pick], _Tints(colours, own), params[:, own], part[pick], lx[pick], ly[pick],
+            z[pick], t[pick], own.astype(np.float32), look,
         )  # fmt: skip
-    glow = np.where((albedo.max(1) > 0.999) & ~solid, 0.5, 0.0)
-    image[at] = albedo * (
-        look.ambient_rgb * open_sky[:, None] + look.sun_rgb * direct[:, None] + glow[:, None]
-    )
+    light_rgb = look.ambient_rgb * open_sky[:, None]
+    light_rgb += look.sun_rgb * direct[:, None]
+    # a lamp that is on outshines the light that falls on it
+    light_rgb[~solid & (albedo.max(1) > 0.999)] += 0.5
+    albedo *= light_rgb
+    image[at] = albedo
+
+
+class _Tints:
+    """Colours of the instances behind a list of pixels: tints(mask or indices, part)."""
+
+    def __init__(self, colours: np.ndarray, own: np.ndarray) -> None:
+        self._colours, self._own = colours, own
+
+    def __call__(self, pixels: np.ndarray, part: int) -> np.ndarray:
+        return self._colours[:, part].take(self._own[pixels], axis=0)
+
+    def flag(self, part: int) -> np.ndarray:
+        """Whether the part's red is above one half: a switch that a builder left there."""
+        return (self._colours[:, part, 0] > 0.5)[self._own]
 
 
 def _plain(albedo, colours, params, part, lx, ly, z, t, own, look):  # type: ignore[no-untyped-def]
@@ -335,43 +356,47 @@ def _facade(albedo, colours, params, part, lx, ly, z, t, own, look):  # type: ig
     row = np.floor(z / 0.14)
     bricks = ((z / 0.14) % 1 < 0.2) | ((s / 0.42 + 0.5 * (row % 2)) % 1 < 0.08)
     panel = ((level % 1) < 0.035) | (fu > 0.485)
-    lines = np.where(brick > 1.5, panel * 0.2, np.where(brick > 0.5, bricks * 0.16 * np.clip(1.2 - t / 14, 0, 1), 0))
-    out = out * (1 + (grain - lines * np.maximum(near, (brick > 1.5) * 0.5)) * look.texture)[:, None]
+    close = np.clip(1.2 - t / 14, 0, 1)
+    lines = bricks * ((brick > 0.5) * np.float32(0.16)) * close
+    lines = np.where(brick > 1.5, panel * np.float32(0.2), lines)
+    out = out * (1 + (grain - lines * np.maximum(near, (brick > 1.5) * np.float32(0.5))) * look.texture)[:, None]
     ground = (z < base) & side
-    out[ground] = (colours[:, 6] * (1 + grain * look.texture)[:, None])[ground]
+    trading = colours.flag(7)
+    out[ground] = colours(ground, 6) * (1 + grain[ground] * look.texture)[:, None]
     upper = (z > base) & (z < top - 0.45) & side
     ribbon = style == 1
     window = upper & (fv < tall / 2) & (ribbon | (fu < wide / 2))
     rim = upper & (fv < tall / 2 + 0.045) & (ribbon | (fu < wide / 2 + 0.05)) & ~window
     rim |= window & ((fu < 0.022) | (np.abs(fv - 0.12) < 0.018)) & (near > 0.35)
     sill = upper & (np.abs((level - storey) - 0.5 + tall / 2 + 0.05) < 0.04) & (fu < wide / 2 + 0.09)
-    shop = ground & (style != 2) & (z > 0.5) & (z < base - 0.85) & (fu < 0.42) & (colours[:, 7, 0] > 0.5)
+    shop = ground & (style != 2) & (z > 0.5) & (z < base - 0.85) & (fu < 0.42) & trading
     door = ground & (z < 2.2) & (fu < 0.62 / pitch) & (index % 4 == (own % 3))
-    out[rim | (sill & ~window)] = colours[:, 2][rim | (sill & ~window)]
+    rim |= sill & ~window
+    out[rim] = colours(rim, 2)
     pane = np.flatnonzero(window | (shop & ~door))
     if pane.size:
         v = speckle(index[pane] * 17 + own[pane] * 5, storey[pane] * 29)
-        glass = colours[pane, 1] * (1 + 0.22 * v)[:, None]
+        glass = colours(pane, 1) * (1 + 0.22 * v)[:, None]
         mirror = np.clip(0.12 + 0.5 * (level[pane] - storey[pane] - 0.4) + 0.12 * v, 0, 0.6)
         glass += (look.sky_low * 0.9 - glass) * (mirror * 0.55)[:, None]
         curtain = (v > 0.9) & ((level[pane] - storey[pane]) > 0.45)
-        glass[curtain] = glass[curtain] * 0.5 + 0.35 * colours[pane[curtain], 2]
+        glass[curtain] = glass[curtain] * 0.5 + 0.35 * colours(pane[curtain], 2)
         out[pane] = glass
-    out[door] = colours[:, 4][door]
-    sign = ground & (z > base - 0.8) & (z < base - 0.25) & (colours[:, 7, 0] > 0.5)
-    lettering = speckle(s * 9 + own * 37, z * 5) > 0.9
-    out[sign] = np.where(lettering[:, None], colours[:, 2], colours[:, 3])[sign]
+    out[door] = colours(door, 4)
+    sign = ground & (z > base - 0.8) & (z < base - 0.25) & trading
+    lettering = speckle(s[sign] * 9 + own[sign] * 37, z[sign] * 5) > 0.9
+    out[sign] = np.where(lettering[:, None], colours(sign, 2), colours(sign, 3))
     cornice = side & ((z > top - 0.35) | (np.abs(z - base) < 0.12))
-    out[cornice] = colours[:, 2][cornice] * 0.92
-    out[part == 4] = colours[:, 5][part == 4]
+    out[cornice] = colours(cornice, 2) * 0.92
+    out[part == 4] = colours(part == 4, 5)
     plinth = ground & (z < 0.4)
     out[plinth] *= 0.75
     roof = style == 9  # a pitched roof: tiles everywhere but the gables
     tiles = 1 - 0.16 * ((z / 0.3) % 1 < 0.25) * near + grain * look.texture
     slopes = roof & (part >= 2)
-    out[slopes] = (colours[:, 5] * tiles[:, None])[slopes]
+    out[slopes] = colours(slopes, 5) * tiles[slopes][:, None]
     gable = roof & (part < 2)
-    out[gable] = (colours[:, 0] * (1 + grain * look.texture)[:, None])[gable]
+    out[gable] = colours(gable, 0) * (1 + grain[gable] * look.texture)[:, None]
     return out
 
 
@@ -386,7 +411,7 @@ def _vehicle(albedo, colours, params, part, lx, ly, z, t, own, look):  # type: i
     out = albedo * (1 + 0.04 * billow(s * 14 + own * 37, z * 14) * look.texture)[:, None]
 
     def put(mask, k, gain=1.0):  # type: ignore[no-untyped-def]
-        out[mask] = colours[mask, k] * gain
+        out[mask] = colours(mask, k) * gain
 
     car, house = style == CAR, style == GREENHOUSE
     coach, cargo, cab = style == COACH, style == CARGO, style == CAB
@@ -407,7 +432,7 @@ def _vehicle(albedo, colours, params, part, lx, ly, z, t, own, look):  # type: i
     put(doors, 3)
     pane = np.flatnonzero(glass)
     if pane.size:
-        tint = colours[pane, 1] * (1 + 0.2 * speckle(s[pane] * 5 + own[pane] * 31, z[pane] * 3))[:, None]
+        tint = colours(pane, 1) * (1 + 0.2 * speckle(s[pane] * 5 + own[pane] * 31, z[pane] * 3))[:, None]
         mirror = np.clip((z[pane] - win_low[pane]) / (win_high - win_low + 1e-3)[pane], 0, 1)
         sky = look.sky_low * 0.9
         out[pane] = tint + (sky - tint) * (np.where(house[pane], 0.34, 0.22) * mirror)[:, None]

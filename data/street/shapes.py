@@ -41,7 +41,7 @@ def limbs(parts: Sequence[Limb], scale: float = 1.0, mirror: bool = False) -> Sh
             radius = r0 + (r1 - r0) * along
             hit = px * px + py * py < radius * radius
             part[hit] = k
-            tone[hit] = ((px * (side * sign) + py * 0.5) / radius)[hit]
+            tone[hit] = (px[hit] * (side * sign) + py[hit] * 0.5) / radius[hit]
         return part, tone
 
     return shape
