@@ -1,0 +1,192 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from data.classes import CITYSCAPES, PALETTE
+from data.errors import InputError
+from data.panoramas import Sample, find_panoramas, image_size
+from data.windows import Windows
+from stages.adapt.models import build_segformer, normalise, save_segformer, segment
+from stages.evaluate import inspect
+from stages.export import export_huggingface
+from stages.predict import Segmenter, label_path, overlay, predict
+
+
+def write_model(folder, names=CITYSCAPES, seed=0):
+    torch.manual_seed(seed)
+    model = build_segformer("w16", tuple(names)).eval()
+    with torch.no_grad():  # an untrained head gives one class everywhere: let the image decide
+        model.decode_head.classifier.weight.mul_(50)
+    save_segformer(model, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    write_model(folder / "student", seed=1)
+    write_model(folder / "teacher_assistant", seed=2)
+    return folder
+
+
+@pytest.fixture
+def images(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, size in (("a.jpg", (32, 64)), ("x/b.png", (40, 50))):
+        path = tmp_path / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        small = rng.integers(0, 256, (4, 8, 3), dtype=np.uint8)
+        Image.fromarray(small).resize(size[::-1]).save(path)
+    return tmp_path / "images"
+
+
+def panorama(height=32, width=128):
+    small = np.random.default_rng(3).integers(0, 256, (4, 16, 3), dtype=np.uint8)
+    return np.array(Image.fromarray(small).resize((width, height)))
+
+
+def test_direct_is_the_argmax_at_native_size(run):
+    segmenter = Segmenter.load(run)
+    image = panorama(40, 100)
+    labels = segmenter(image)
+    with torch.no_grad():
+        logits = segment(segmenter.model, normalise(image[None], segmenter.device))
+    assert labels.dtype == np.uint8
+    assert (labels == logits[0].argmax(0).cpu().numpy()).all()
+    assert len(np.unique(labels)) > 1
+    assert segmenter.names == CITYSCAPES
+    assert (segmenter.palette == PALETTE).all()
+
+
+def test_windows_are_labelled_one_by_one_and_joined(run):
+    segmenter = Segmenter.load(run, network="teacher_assistant", mode="windows")
+    direct = Segmenter.load(run, network="teacher_assistant")
+    image = panorama()
+    geometry = Windows.of(32, 128)
+    columns = [np.arange(start, start + 32) % 128 for start in (0, 16, 32, 48, 64, 80, 96, 112)]
+    expected = [direct(np.ascontiguousarray(image[:, c])) for c in columns]
+    assert (segmenter.window_labels(image) == expected).all()
+    assert (segmenter(image) == np.concatenate(expected[::2], axis=1)).all()
+    naive = [expected[i][:, 16:] == expected[(i + 1) % 8][:, :16] for i in range(8)]
+    assert segmenter.window_agreement(image) == pytest.approx(100 * np.mean(naive))
+    assert 0 < segmenter.window_agreement(image) < 100
+    assert (direct.window_labels(image) == expected).all()
+    chosen = Segmenter.load(run, mode="windows", windows=geometry)
+    assert (chosen(image) == Segmenter.load(run, mode="windows")(image)).all()
+
+
+def test_networks_of_a_run_differ(run):
+    image = panorama()
+    student, assistant = Segmenter.load(run), Segmenter.load(run, network="teacher_assistant")
+    assert student.fingerprint != assistant.fingerprint
+    assert (student(image) == Segmenter.load(run / "student")(image)).all()
+    assert (student(image) != assistant(image)).any()
+
+
+def test_predict_writes_labels_and_overlays(run, images, tmp_path):
+    segmenter = Segmenter.load(run)
+    samples = find_panoramas(images)
+    told = []
+    summary = predict(segmenter, samples, tmp_path / "out", progress=told.append)
+    assert summary.done == told == ["a.jpg", "x/b.png"]
+    for sample, name in zip(samples, ("a.png", "x/b.png"), strict=True):
+        image = np.array(Image.open(sample.image))
+        labels = np.array(Image.open(tmp_path / "out/labels" / name))
+        assert (labels == segmenter(image)).all()
+        assert label_path(tmp_path / "out", sample.name) == tmp_path / "out/labels" / name
+        shown = np.array(Image.open(tmp_path / "out/overlays" / name))
+        assert (shown == overlay(image, labels, PALETTE)).all()
+    written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert len(written) == 4
+
+
+def test_predict_goes_on_and_redoes_what_changed(run, images, tmp_path):
+    samples, out = find_panoramas(images), tmp_path / "out"
+    student = Segmenter.load(run)
+    assert predict(student, samples[:1], out).done == ["a.jpg"]
+    again = predict(student, samples, out)
+    assert (again.skipped, again.done) == (["a.jpg"], ["x/b.png"])
+    (out / "overlays/a.png").unlink()
+    assert predict(student, samples, out).done == ["a.jpg"]
+    Image.fromarray(panorama()).save(images / "a.jpg")
+    assert predict(student, samples, out).done == ["a.jpg"]
+    other = Segmenter.load(run, network="teacher_assistant")
+    assert predict(other, samples, out).done == ["a.jpg", "x/b.png"]
+    (out / "labels/a.png").write_bytes(b"cut off")
+    assert predict(other, samples, out).done == ["a.jpg"]
+
+
+def test_predict_fits_and_names_what_failed(run, images, tmp_path):
+    Image.fromarray(panorama(64, 128)).convert("L").save(images / "grey.png")
+    (images / "broken.png").write_bytes(b"no image")
+    Image.fromarray(panorama(20, 20)).save(images / "tiny.png")
+    samples, segmenter = find_panoramas(images), Segmenter.load(run)
+    native = predict(segmenter, samples, tmp_path / "native")
+    assert list(native.failed) == ["broken.png", "tiny.png"]
+    assert "tiny.png: an image or window side is shorter than 32 px" in native.failed["tiny.png"]
+    summary = predict(segmenter, samples, tmp_path / "out", fit=Windows.of(40, 205))
+    assert summary.done == ["a.jpg", "grey.png"]
+    assert list(summary.failed) == ["broken.png", "tiny.png", "x/b.png"]
+    assert "broken.png: cannot be read as an image" in summary.failed["broken.png"]
+    assert "neither a 2:1 panorama" in summary.failed["x/b.png"]
+    assert str(summary.conversions) == "1 image converted to RGB (1 grey)"
+    assert image_size(tmp_path / "out/labels/grey.png") == (40, 205)
+
+
+def test_overlay_leaves_the_ignored_pixels():
+    image = np.full((1, 2, 3), 100, np.uint8)
+    shown = overlay(image, np.uint8([[0, 255]]), np.uint8([[200, 0, 100]]))
+    assert shown.tolist() == [[[155, 45, 100], [100, 100, 100]]]
+
+
+def test_other_classes_come_with_their_own_palette(tmp_path):
+    segmenter = Segmenter.load(write_model(tmp_path / "m", names=("floor", "lamp", "sky")))
+    assert segmenter.names == ("floor", "lamp", "sky")
+    assert segmenter.palette.shape == (3, 3)
+    assert segmenter(panorama()).max() <= 2
+
+
+def test_what_cannot_be_loaded(tmp_path):
+    with pytest.raises(InputError, match=r"no config.json"):
+        Segmenter.load(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(InputError, match="has no student/ yet"):
+        Segmenter.load(tmp_path)
+    write_model(tmp_path / "many", names=tuple(f"class {i}" for i in range(256)))
+    with pytest.raises(InputError, match="more than 255 classes"):
+        Segmenter.load(tmp_path / "many")
+
+
+def test_inspect_without_labels(run, tmp_path):
+    Image.fromarray(panorama()).save(tmp_path / "a.png")
+    segmenter = Segmenter.load(run)
+    seen = inspect(segmenter, find_panoramas(tmp_path))
+    counts = np.bincount(segmenter(panorama()).ravel(), minlength=19)
+    assert list(seen.shares.values()) == pytest.approx(100 * counts / (32 * 128))
+    assert seen.window_agreement == {"a.png": segmenter.window_agreement(panorama())}
+    with pytest.raises(InputError, match="there are no images"):
+        inspect(segmenter, [])
+
+
+def test_sample_without_file_fails_alone(run, tmp_path):
+    summary = predict(Segmenter.load(run), [Sample("gone.png", tmp_path / "gone.png")], tmp_path)
+    assert "gone.png" in summary.failed["gone.png"]
+
+
+def test_export_labels_as_the_run_does(run, tmp_path):
+    export_huggingface(run, tmp_path / "hf")
+    image = panorama()
+    assert (Segmenter.load(tmp_path / "hf")(image) == Segmenter.load(run)(image)).all()
+    from transformers import SegformerForSemanticSegmentation, SegformerImageProcessor
+
+    processor = SegformerImageProcessor.from_pretrained(tmp_path / "hf")
+    model = SegformerForSemanticSegmentation.from_pretrained(tmp_path / "hf").eval()
+    inputs = processor(Image.fromarray(image), return_tensors="pt")
+    with torch.no_grad():
+        outputs = model(**inputs)
+    labels = processor.post_process_semantic_segmentation(outputs, target_sizes=[(32, 128)])[0]
+    assert (labels.numpy() == Segmenter.load(run)(image)).mean() > 0.999
+    assert "No evaluation was recorded" in (tmp_path / "hf/README.md").read_text()
+    with pytest.raises(InputError, match="is there already"):
+        export_huggingface(run, tmp_path / "hf")
