@@ -80,7 +80,6 @@ class Thing:
     params: tuple[float, ...] = ()
     planes: np.ndarray | None = None  # (6, 4): n . p <= d, outward; +x -x +y -y top bottom
     shape: Shape | None = None
-    lit: float = 1.0  # share of the sunlight that reaches it
 
 
 def frustum(

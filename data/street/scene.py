@@ -21,6 +21,7 @@ SKY, PERSON, RIDER, CARS, TRUCK, BUS, TRAIN, MOTORCYCLE, BICYCLE = range(10, 19)
 PLAIN, LEAF, MASONRY, FACADE, VEHICLE = range(5)  # how a thing is painted
 CAR, GREENHOUSE, COACH, CARGO, CAB, CHASSIS = range(6)  # styles of VEHICLE
 
+SKY_INSTANCE = 10
 FIRST_INSTANCE = 11  # 1 road, 2 to 5 sidewalks, 6 to 9 terrain, 10 sky
 CLEAR = 2.5  # metres around the camera that stay free
 END = 78.0  # metres to the far end of the street

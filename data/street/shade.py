@@ -1,10 +1,12 @@
 """The colour pass: ground, sky, surfaces, light, haze and the sensor, once per pixel."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 from scipy.ndimage import gaussian_filter
 
-from data.street.cast import Buffers, Camera
+from data.street.cast import Buffers, Camera, Thing
 from data.street.look import Look
 from data.street.scene import (
     CAB,
@@ -20,6 +22,7 @@ from data.street.scene import (
     ROAD,
     SIDEWALK,
     SKY,
+    SKY_INSTANCE,
     TERRAIN,
     VEHICLE,
     Scene,
@@ -28,51 +31,73 @@ from data.street.texture import billow, speckle
 
 SHADE_CELLS = 512  # of the shadow map
 SHADE_METRES = 32.0  # it reaches this far from the camera
+SHADOW = 60  # of 255: the sunlight that a shadow leaves
+BAND = 16_384  # pixels shaded at a time: what a core's cache holds of their arrays
 COLOURS = 10
 PARAMS = 10
 
 
-def shadow_map(scene: Scene, look: Look) -> np.ndarray:
-    """Share of sunlight that the ground gets, (512, 512) float32 over +-32 m; rows are y."""
-    scale = SHADE_CELLS / (2 * SHADE_METRES)
+def shadow_map(things: list[Thing], look: Look) -> tuple[np.ndarray, np.ndarray]:
+    """Sunlight on the ground, and which things stand in a building's shadow.
+
+    Returns (2, 512, 512) float32 over +-32 m, rows are y: the share of sunlight that arrives, and
+    that of the sky's light near the feet of things; and (N,) float32, the sunlight on each thing.
+    """
     sun = Image.new("L", (SHADE_CELLS, SHADE_CELLS), 255)
     touch = Image.new("L", (SHADE_CELLS, SHADE_CELLS), 255)
     draw, under = ImageDraw.Draw(sun), ImageDraw.Draw(touch)
-    slope = 1 / max(look.sun[2], 0.2)
-    for thing in scene.things:
-        if thing.low > 3 or np.hypot(thing.x, thing.y) - max(thing.half) > SHADE_METRES:
-            continue
-        ca, sa = np.cos(thing.yaw), np.sin(thing.yaw)
-        hx, hy = thing.half[0], max(thing.half[1], 0.08)
-        if thing.shape is not None and thing.kind == LEAF:
-            hy = hx
-        foot = [
-            (
-                (thing.x + i * hx * ca - j * hy * sa + SHADE_METRES) * scale,
-                (thing.y + i * hx * sa + j * hy * ca + SHADE_METRES) * scale,
-            )
-            for i, j in ((-1, -1), (1, -1), (1, 1), (-1, 1))
-        ]
-        reach = min(thing.high, 14.0) * slope * scale
-        mx, my = -look.sun[0] * reach, -look.sun[1] * reach
-        rise = thing.low / max(thing.high, 0.1) if thing.kind == LEAF else 0.0
-        head = [(x + mx, y + my) for x, y in foot]
-        base = [(x + mx * rise, y + my * rise) for x, y in foot]
-        if thing.planes is None:  # thin: its length, swept along the light
-            draw.polygon([base[0], base[1], head[1], head[0]], fill=60)
-            draw.polygon([base[3], base[2], head[2], head[3]], fill=60)
-        else:
-            for k in range(4):
-                n = (k + 1) % 4
-                draw.polygon([base[k], base[n], head[n], head[k]], fill=60)
-            draw.polygon(head, fill=60)
-        draw.polygon(base, fill=60)
-        if thing.kind != LEAF:
-            under.polygon(foot, fill=90)
+    near = [
+        t for t in things if t.low <= 3 and np.hypot(t.x, t.y) - max(t.half) <= SHADE_METRES
+    ]
+    for thing in near:
+        if thing.kind == FACADE:
+            _cast_shadow(thing, look, draw, under)
+    cell = SHADE_CELLS / (2 * SHADE_METRES)
+    sunlit = np.ones(len(things), np.float32)
+    for k, thing in enumerate(things):
+        at = int((thing.x + SHADE_METRES) * cell), int((thing.y + SHADE_METRES) * cell)
+        if thing.kind != FACADE and min(at) >= 0 and max(at) < SHADE_CELLS:
+            sunlit[k] = sun.getpixel(at) / 255  # type: ignore[operator]
+    for thing in near:
+        if thing.kind != FACADE:
+            _cast_shadow(thing, look, draw, under)
     sun = sun.filter(ImageFilter.BoxBlur(2))
     touch = touch.filter(ImageFilter.BoxBlur(3))
-    direct = np.asarray(sun, np.float32) * (1 / 255)
-    return np.stack([direct, np.asarray(touch, np.float32) * (1 / 255)])
+    return np.stack([np.asarray(sun), np.asarray(touch)]) * np.float32(1 / 255), sunlit
+
+
+def _cast_shadow(
+    thing: Thing, look: Look, draw: ImageDraw.ImageDraw, under: ImageDraw.ImageDraw
+) -> None:
+    """Its footprint, and the footprint swept along the light, on the two maps."""
+    scale = SHADE_CELLS / (2 * SHADE_METRES)
+    ca, sa = float(np.cos(thing.yaw)), float(np.sin(thing.yaw))
+    crown = thing.kind == LEAF and thing.planes is None
+    hx = thing.half[0]
+    hy = hx if crown else max(thing.half[1], 0.08)
+    foot = [
+        (
+            (thing.x + i * hx * ca - j * hy * sa + SHADE_METRES) * scale,
+            (thing.y + i * hx * sa + j * hy * ca + SHADE_METRES) * scale,
+        )
+        for i, j in ((-1, -1), (1, -1), (1, 1), (-1, 1))
+    ]
+    reach = min(thing.high, 14.0) / max(look.sun[2], 0.2) * scale
+    mx, my = -look.sun[0] * reach, -look.sun[1] * reach
+    rise = 0.35 if crown and thing.high > 2.5 else 0.0  # a crown begins above the ground
+    head = [(x + mx, y + my) for x, y in foot]
+    base = [(x + mx * rise, y + my * rise) for x, y in foot]
+    if thing.planes is None:  # thin: its length, swept along the light
+        draw.polygon([base[0], base[1], head[1], head[0]], fill=SHADOW)
+        draw.polygon([base[3], base[2], head[2], head[3]], fill=SHADOW)
+    else:
+        for k in range(4):
+            n = (k + 1) % 4
+            draw.polygon([base[k], base[n], head[n], head[k]], fill=SHADOW)
+        draw.polygon(head, fill=SHADOW)
+    draw.polygon(base, fill=SHADOW)
+    if not crown:
+        under.polygon(foot, fill=90)
 
 
 def _sample(shadows: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -94,37 +119,44 @@ def shade(camera: Camera, scene: Scene, look: Look, buffers: Buffers) -> np.ndar
     """RGB in 0..1, (H, W, 3) float32; fills labels and instances of ground and sky."""
     _, rows, cols = camera.rays.shape
     image = np.empty((rows * cols, 3), np.float32)
-    depth = buffers.depth.ravel()
-    rays = camera.rays.reshape(3, -1)
-    seen = buffers.thing.ravel()
-    solar = look.sun_rgb
-    shadows = shadow_map(scene, look)
+    shadows, sunlit = shadow_map(buffers.things, look)
+    tables = _tables(buffers.things, sunlit, look)
+    for start in range(0, rows * cols, BAND):
+        band = slice(start, min(start + BAND, rows * cols))
+        _shade_band(image[band], band, camera, scene, look, buffers, tables, shadows)
+    return image.reshape(rows, cols, 3)
 
-    kinds = np.array([-1] + [t.kind for t in buffers.things], np.int8)
-    kind = kinds[seen]
-    sky = np.flatnonzero((kind == -1) & np.isinf(depth))
-    ground = np.flatnonzero((kind == -1) & ~np.isinf(depth))
-    image[sky] = _sky(rays[:, sky], look, scene)
+
+def _shade_band(
+    image: np.ndarray, band: slice, camera: Camera, scene: Scene, look: Look, buffers: Buffers,
+    tables: "_Tables", shadows: np.ndarray,
+) -> None:  # fmt: skip
+    depth = buffers.depth.reshape(-1)[band]
+    label, instance = buffers.label.reshape(-1)[band], buffers.instance.reshape(-1)[band]
+    rays = camera.rays.reshape(3, -1)[:, band]
+    empty = buffers.thing.reshape(-1)[band] == 0
+    open_air = np.isinf(depth)
+    sky, ground = np.flatnonzero(empty & open_air), np.flatnonzero(empty & ~open_air)
+    if sky.size:
+        image[sky] = _sky(rays[:, sky], look, scene)
+        free = sky[label[sky] == 255]
+        label[free], instance[free] = SKY, SKY_INSTANCE
     if ground.size:
-        x, y = depth[ground] * rays[0, ground], depth[ground] * rays[1, ground]
-        colour, label, instance = _ground(x, y, depth[ground], scene, look, camera.focal or rows)
+        t = depth[ground]
+        x, y = t * rays[0, ground], t * rays[1, ground]
+        focal = camera.focal or camera.rays.shape[1]
+        colour, name, number = _ground(x, y + np.float32(scene.camera_y), t, scene, look, focal)
         direct, touch = _sample(shadows, x, y)
-        light = (look.ambient_rgb * 1.05)[:, None] * touch + (solar * look.sun[2])[:, None] * direct
+        light = (look.ambient_rgb * 1.05)[:, None] * touch
+        light += (look.sun_rgb * look.sun[2])[:, None] * direct
         image[ground] = colour * light.T
-        free = buffers.label.ravel()[ground] == 255
-        buffers.label.ravel()[ground[free]] = label[free]
-        buffers.instance.ravel()[ground[free]] = instance[free]
-    free = sky[buffers.label.ravel()[sky] == 255]
-    buffers.label.ravel()[free] = SKY
-    buffers.instance.ravel()[free] = 10
-
-    _surfaces(image, camera, look, buffers, kind, depth, rays)
-
+        free = np.flatnonzero(label[ground] == 255)
+        label[ground[free]], instance[ground[free]] = name[free], number[free]
+    _surfaces(image, band, np.flatnonzero(~empty), camera, look, buffers, tables)
     veil = np.exp(-look.haze * np.minimum(depth, 400))
     veil[sky] = 1
     image *= veil[:, None]
     image += (1 - veil)[:, None] * (look.sky_low * 0.95)
-    return image.reshape(rows, cols, 3)
 
 
 def _sky(rays: np.ndarray, look: Look, scene: Scene) -> np.ndarray:
@@ -239,34 +271,50 @@ def _markings(x: np.ndarray, y: np.ndarray, kerb: np.ndarray, scene: Scene) -> n
     return paint.astype(np.float32)
 
 
-def _surfaces(
-    image: np.ndarray, camera: Camera, look: Look, buffers: Buffers, kind: np.ndarray,
-    depth: np.ndarray, rays: np.ndarray,
-) -> None:  # fmt: skip
-    """Colour every pixel of a thing, in place."""
-    things = buffers.things
-    if not things:
-        return
-    colours = np.zeros((len(things) + 1, COLOURS, 3), np.float32)
-    params = np.zeros((PARAMS, len(things) + 1), np.float32)
-    place = np.zeros((5, len(things) + 1), np.float32)  # x, y, cos, sin, solid
-    light = np.zeros((len(things) + 1, COLOURS), np.float32)  # of the faces of solids
-    sunlit = np.ones(len(things) + 1, np.float32)
+@dataclass(frozen=True)
+class _Tables:
+    """What the shading looks up per thing; row 0 stands for ground and sky."""
+
+    kind: np.ndarray  # (N,)
+    colours: np.ndarray  # (N, COLOURS, 3)
+    params: np.ndarray  # (PARAMS, N)
+    place: np.ndarray  # (5, N): x, y, cos, sin of the yaw, whether it is solid
+    light: np.ndarray  # (N, COLOURS): of a solid's faces
+    sunlit: np.ndarray  # (N,)
+
+
+def _tables(things: list[Thing], sunlit: np.ndarray, look: Look) -> _Tables:
+    count = len(things) + 1
+    kind = np.array([-1] + [t.kind for t in things], np.int8)
+    colours = np.zeros((count, COLOURS, 3), np.float32)
+    params = np.zeros((PARAMS, count), np.float32)
+    place = np.zeros((5, count), np.float32)
+    light = np.zeros((count, COLOURS), np.float32)
     sun = np.array(look.sun)
     for k, thing in enumerate(things, 1):
         colours[k, : len(thing.colours)] = thing.colours
         params[: len(thing.params), k] = thing.params
         ca, sa = np.cos(thing.yaw), np.sin(thing.yaw)
         place[:, k] = thing.x, thing.y, ca, sa, thing.planes is not None
-        sunlit[k] = thing.lit
         if thing.planes is not None:
             n = thing.planes[:, :3]
             across = (n[:, 0] * ca - n[:, 1] * sa) * sun[0] + (n[:, 0] * sa + n[:, 1] * ca) * sun[1]
             light[k, :6] = np.clip(across + n[:, 2] * sun[2], 0, 1)
-    at = np.flatnonzero(kind >= 0)
-    which = buffers.thing.ravel()[at]
-    part = buffers.part.ravel()[at]
-    t = depth[at]
+    return _Tables(kind, colours, params, place, light, np.append(np.float32(1), sunlit))
+
+
+def _surfaces(
+    image: np.ndarray, band: slice, at: np.ndarray, camera: Camera, look: Look, buffers: Buffers,
+    tables: _Tables,
+) -> None:  # fmt: skip
+    """Colour the pixels `at` of a band, those that see a thing, in place."""
+    if not at.size:
+        return
+    colours, params, place, light = tables.colours, tables.params, tables.place, tables.light
+    rays = camera.rays.reshape(3, -1)[:, band]
+    which = buffers.thing.reshape(-1)[band][at]
+    part = buffers.part.reshape(-1)[band][at]
+    t = buffers.depth.reshape(-1)[band][at]
     px, py = t * rays[0, at], t * rays[1, at]
     z = t * rays[2, at] + np.float32(camera.height)
     ox, oy = px - place[0][which], py - place[1][which]
@@ -274,14 +322,15 @@ def _surfaces(
     lx = ox * ca + oy * sa
     ly = oy * ca - ox * sa
     solid = (place[4] > 0)[which]
-    tone = buffers.tone.ravel()[at]
+    tone = buffers.tone.reshape(-1)[band][at]
     albedo = colours.reshape(-1, 3)[which * COLOURS + np.where(solid, 0, part)]
-    direct = np.where(solid, light.ravel()[which * COLOURS + part], 0.42 + 0.42 * tone) * sunlit[which]
+    direct = np.where(solid, light.ravel()[which * COLOURS + part], 0.42 + 0.42 * tone)
+    direct *= tables.sunlit[which]
     # less sky from below, and near the ground
     flat = np.float32(0.9) + np.float32(0.18) * (part == 4)
     open_sky = np.where(solid, flat, 0.95 + 0.12 * tone)
     open_sky *= np.clip(0.72 + 0.28 * z / 0.9, 0.72, 1)
-    mine = kind[at]
+    mine = tables.kind[which]
     for code in np.unique(mine):
         pick = np.flatnonzero(mine == code)
         own = which[pick]

@@ -176,7 +176,7 @@ def tree(rng: np.random.Generator, height: float, width: float) -> Shape:
     r = rng.random(40)
     kind = int(r[0] * 4)
     trunk = height * (0.28 + 0.14 * r[1]) if kind != 2 else height * 0.12
-    thick = 0.1 + 0.1 * r[2] + 0.012 * height
+    thick = 0.07 + 0.08 * r[2] + 0.01 * height
     lobes: list[tuple[float, float, float, float]] = []
     top = height - trunk
     if kind == 0:
