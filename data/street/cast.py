@@ -31,7 +31,7 @@ class Camera:
 
 
 def panoramic_camera(height: int, width: int, metres: float, yaw: float) -> Camera:
-    """Equirectangular: rows from +35.15 to -35.15 degrees, columns all around, right = clockwise."""
+    """Equirectangular: rows from +35.15 to -35.15 degrees, columns clockwise all around."""
     elevation = np.radians(VERTICAL_FOV) * (0.5 - (np.arange(height) + 0.5) / height)
     azimuth = yaw - 2 * np.pi * ((np.arange(width) + 0.5) / width - 0.5)
     up = np.broadcast_to(np.sin(elevation)[:, None], (height, width))
@@ -62,7 +62,7 @@ def pinhole_camera(
 
 @dataclass(frozen=True)
 class Thing:
-    """A solid (a frustum of a box: `planes`) or a flat upright shape (`shape`), placed and coloured.
+    """A solid (a frustum: `planes`) or a flat upright shape (`shape`), placed and coloured.
 
     `labels` and `instances` are per part of a flat shape; a solid has one of each.
     """
@@ -83,14 +83,21 @@ class Thing:
 
 
 def frustum(
-    low: float, high: float, back: tuple[float, float], front: tuple[float, float],
+    low: float,
+    high: float,
+    back: tuple[float, float],
+    front: tuple[float, float],
     side: tuple[float, float],
-) -> np.ndarray:  # fmt: skip
-    """Planes of a box whose faces lean: `back`, `front`, `side` give the extents at low and high."""
+) -> np.ndarray:
+    """Planes of a box that leans: `back`, `front`, `side` are its extents at low and high."""
     rise = high - low
     planes = []
-    for normal, (a, b) in (((1, 0), front), ((-1, 0), (-back[0], -back[1])),
-                           ((0, 1), side), ((0, -1), side)):  # fmt: skip
+    for normal, (a, b) in (
+        ((1, 0), front),
+        ((-1, 0), (-back[0], -back[1])),
+        ((0, 1), side),
+        ((0, -1), side),
+    ):
         n = np.array([normal[0] * rise, normal[1] * rise, a - b]) / np.hypot(rise, a - b)
         # (a, low) lies on the plane
         planes.append([*n, rise / np.hypot(rise, a - b) * a + n[2] * low])
@@ -112,7 +119,7 @@ class Buffers:
 
 
 def bounds(camera: Camera, thing: Thing) -> list[tuple[int, int, int, int]]:
-    """Screen rectangles (row0, row1, col0, col1) that hold the thing; two where it meets the seam."""
+    """Screen rectangles (row0, row1, col0, col1) that hold the thing; two at the seam."""
     _, rows, cols = camera.rays.shape
     ca, sa = np.cos(thing.yaw), np.sin(thing.yaw)
     hx, hy = thing.half
@@ -134,12 +141,8 @@ def bounds(camera: Camera, thing: Thing) -> list[tuple[int, int, int, int]]:
         bottom = np.arctan2(low, near if low < 0 else far)
         row0 = max(int(rows / 2 - top * scale) - 1, 0)
         row1 = min(int(rows / 2 - bottom * scale) + 2, rows)
-        middle = np.arctan2(
-            sum(r for _, r in ahead) / 4, sum(f for f, _ in ahead) / 4
-        )
-        turn = [
-            (np.arctan2(r, f) - middle + np.pi) % (2 * np.pi) - np.pi for f, r in ahead
-        ]
+        middle = np.arctan2(sum(r for _, r in ahead) / 4, sum(f for f, _ in ahead) / 4)
+        turn = [(np.arctan2(r, f) - middle + np.pi) % (2 * np.pi) - np.pi for f, r in ahead]
         if near <= NEAR or max(turn) - min(turn) > 3.2:
             return [(row0, row1, 0, cols)]
         col0 = int(np.floor((middle + min(turn) + np.pi) / (2 * np.pi) * cols)) - 1
@@ -197,9 +200,13 @@ def cast(camera: Camera, things: list[Thing], sun: tuple[float, float, float]) -
 
 
 def _trace_solid(
-    camera: Camera, thing: Thing, number: int, sun: tuple[float, float, float],
-    window: tuple[slice, slice], out: Buffers,
-) -> None:  # fmt: skip
+    camera: Camera,
+    thing: Thing,
+    number: int,
+    sun: tuple[float, float, float],
+    window: tuple[slice, slice],
+    out: Buffers,
+) -> None:
     """The ray is inside the convex solid between the last plane entered and the first one left."""
     dx, dy, dz = camera.rays[(slice(None), *window)]
     assert thing.planes is not None
@@ -237,9 +244,13 @@ def _trace_solid(
 
 
 def _trace_flat(
-    camera: Camera, thing: Thing, number: int, sun: tuple[float, float, float],
-    window: tuple[slice, slice], out: Buffers,
-) -> None:  # fmt: skip
+    camera: Camera,
+    thing: Thing,
+    number: int,
+    sun: tuple[float, float, float],
+    window: tuple[slice, slice],
+    out: Buffers,
+) -> None:
     dx, dy, dz = camera.rays[(slice(None), *window)]
     assert thing.shape is not None
     ax, ay = float(np.cos(thing.yaw)), float(np.sin(thing.yaw))

@@ -26,9 +26,7 @@ class Picture:
     instances: np.ndarray
 
 
-def pinhole(
-    seed: int, height: int = 200, width: int = 256, look: LookName = "source"
-) -> Picture:
+def pinhole(seed: int, height: int = 200, width: int = 256, look: LookName = "source") -> Picture:
     """A perspective picture from a car: horizontal field of view 60 to 90 degrees, little pitch.
 
     `look`: "source", the labelled domain, or "random", every colour, light and texture drawn
@@ -40,9 +38,12 @@ def pinhole(
 
 
 def panorama(
-    seed: int, height: int = 200, width: int = 1024, gap: float = DEFAULT_GAP,
+    seed: int,
+    height: int = 200,
+    width: int = 1024,
+    gap: float = DEFAULT_GAP,
     look: LookName = "target",
-) -> Picture:  # fmt: skip
+) -> Picture:
     """An equirectangular picture, 360 x 70.3 degrees, whose first column follows its last.
 
     The target look is the source's at `gap` 0 and far from it at 1: palette (blended in RGB),
@@ -76,7 +77,7 @@ def _render(
         yaw = float(np.radians(64 * (r[0] - 0.5))) if along else float(2 * np.pi * r[0])
         yaw += np.pi if r[3] < 0.5 else 0.0
         view = View(yaw, fov / 2)
-    scene = draw_scene(content, palette, view, look)
+    scene = draw_scene(content, palette, view)
     metres = 1.5 + 0.25 * float(r[4]) + look.raise_m
     if cyclic:
         camera = panoramic_camera(height, width, metres, yaw)

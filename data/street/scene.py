@@ -6,13 +6,13 @@ a thing is proposed at a distance and an azimuth inside the view, moved to where
 (lane, kerb, pavement, garden) and kept if it is still in view and the place is free.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from data.street import shapes
 from data.street.cast import Thing, frustum
-from data.street.look import Look, Palette
+from data.street.look import Palette
 from data.street.shapes import Shape
 
 ROAD, SIDEWALK, BUILDING, WALL, FENCE, POLE, LIGHT, SIGN, PLANT, TERRAIN = range(10)
@@ -33,11 +33,6 @@ class View:
 
     yaw: float
     half_fov: float
-
-    @property
-    def share(self) -> float:
-        """Of a full turn, at least a little more than what is seen."""
-        return min(self.half_fov / np.pi, 1.0)
 
     def sees(self, x: float, y: float, margin: float = 0.92) -> bool:
         turn = (np.arctan2(y, x) - self.yaw + np.pi) % (2 * np.pi) - np.pi
@@ -179,46 +174,108 @@ class _Builder:
         return None
 
     def flat(
-        self, x: float, y: float, shape: Shape, half: float, low: float, high: float, label: int,
-        colours: np.ndarray, kind: int = PLAIN, turn: float = 0.0, instance: int | None = None,
-    ) -> None:  # fmt: skip
-        """A flat shape that faces the camera, but for `turn`."""
+        self,
+        x: float,
+        y: float,
+        shape: Shape,
+        half: float,
+        low: float,
+        high: float,
+        label: int,
+        colours: np.ndarray,
+        kind: int = PLAIN,
+        turn: float = 0.0,
+        instance: int | None = None,
+        lamps: int = 0,
+    ) -> None:
+        """A flat shape that faces the camera, but for `turn`; parts from `lamps` on shine."""
         yaw = float(np.arctan2(y - self.eye_y, x)) - np.pi / 2 + turn
         number = self.instance() if instance is None else instance
-        self.things.append(Thing(x, y, yaw, (half, 0.0), low, high, (label,), (number,), kind,
-                                 colours, shape=shape))  # fmt: skip
+        self.things.append(
+            Thing(
+                x,
+                y,
+                yaw,
+                (half, 0.0),
+                low,
+                high,
+                (label,),
+                (number,),
+                kind,
+                colours,
+                (float(lamps),),
+                shape=shape,
+            )
+        )
 
     def solid(
-        self, x: float, y: float, yaw: float, half: tuple[float, float], low: float, high: float,
-        label: int, instance: int, kind: int, colours: np.ndarray, params: tuple[float, ...],
+        self,
+        x: float,
+        y: float,
+        yaw: float,
+        half: tuple[float, float],
+        low: float,
+        high: float,
+        label: int,
+        instance: int,
+        kind: int,
+        colours: np.ndarray,
+        params: tuple[float, ...],
         planes: np.ndarray | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if planes is None:
             hx, hy = half
             planes = frustum(low, high, (-hx, -hx), (hx, hx), (hy, hy))
-        self.things.append(Thing(x, y, yaw, half, low, high, (label,), (instance,), kind, colours,
-                                 params, planes))  # fmt: skip
+        self.things.append(
+            Thing(x, y, yaw, half, low, high, (label,), (instance,), kind, colours, params, planes)
+        )
 
     # --- vehicles -------------------------------------------------------------------------------
 
     def part(
-        self, at: tuple[float, float, float], ahead: tuple[float, float], half: tuple[float, float],
-        z: tuple[float, float], style: int, label: int, number: int, colours: np.ndarray,
-        glass: tuple[float, float] = (9, 9), pillar: float = 9.0, arch: float = 0.0,
-        radius: float = 0.3, slant: tuple[float, float, float] = (0, 0, 0),
-    ) -> None:  # fmt: skip
-        """A frustum of a vehicle; `ahead` is its offset, `slant` insets back, front, sides on top."""
+        self,
+        at: tuple[float, float, float],
+        ahead: tuple[float, float],
+        half: tuple[float, float],
+        z: tuple[float, float],
+        style: int,
+        label: int,
+        number: int,
+        colours: np.ndarray,
+        glass: tuple[float, float] = (9, 9),
+        pillar: float = 9.0,
+        arch: float = 0.0,
+        radius: float = 0.3,
+        slant: tuple[float, float, float] = (0, 0, 0),
+    ) -> None:
+        """A frustum of a vehicle, `ahead` of its middle; `slant` insets back, front and sides."""
         x, y, yaw = at
         cx, cy = x + ahead[0] * np.cos(yaw), y + ahead[0] * np.sin(yaw)
         hx, hy = half
         planes = frustum(*z, (-hx, -hx + slant[0]), (hx, hx - slant[1]), (hy, hy - slant[2]))
-        self.solid(float(cx), float(cy), yaw, half, *z, label, number, VEHICLE, colours,
-                   (hx, hy, *z, *glass, pillar, arch, radius, style), planes)  # fmt: skip
+        self.solid(
+            float(cx),
+            float(cy),
+            yaw,
+            half,
+            *z,
+            label,
+            number,
+            VEHICLE,
+            colours,
+            (hx, hy, *z, *glass, pillar, arch, radius, style),
+            planes,
+        )
 
     def wheels(
-        self, at: tuple[float, float, float], ahead: list[float], hy: float, radius: float,
-        label: int, number: int,
-    ) -> None:  # fmt: skip
+        self,
+        at: tuple[float, float, float],
+        ahead: list[float],
+        hy: float,
+        radius: float,
+        label: int,
+        number: int,
+    ) -> None:
         """Discs on the flank that the camera sees."""
         x, y, yaw = at
         ca, sa = float(np.cos(yaw)), float(np.sin(yaw))
@@ -227,8 +284,21 @@ class _Builder:
         for a in ahead:
             wx = x + a * ca - side * (hy + 0.02) * sa
             wy = y + a * sa + side * (hy + 0.02) * ca
-            self.things.append(Thing(wx, wy, yaw, (radius, 0.0), 0, 2 * radius, (label,), (number,),
-                                     PLAIN, colours, shape=shapes.wheel(radius)))  # fmt: skip
+            self.things.append(
+                Thing(
+                    wx,
+                    wy,
+                    yaw,
+                    (radius, 0.0),
+                    0,
+                    2 * radius,
+                    (label,),
+                    (number,),
+                    PLAIN,
+                    colours,
+                    shape=shapes.wheel(radius),
+                )
+            )
 
     def livery(self, material: str) -> np.ndarray:
         return self.colours(material, "glass", "livery", "black", "lamp_head", "lamp_tail", "white")
@@ -244,15 +314,36 @@ class _Builder:
         top = (1.5, 1.42, 1.46, 1.8, 2.1, 1.78)[body] * (0.97 + 0.06 * float(r[3]))
         radius = (0.31, 0.32, 0.32, 0.38, 0.34, 0.39)[body]
         arch = hx * 0.62
-        self.part(at, (0, 0), (hx, hy), (low, belt), CAR, CARS, n, colours, arch=arch,
-                  radius=radius, slant=(0.06, 0.12, 0.05))  # fmt: skip
+        self.part(
+            at,
+            (0, 0),
+            (hx, hy),
+            (low, belt),
+            CAR,
+            CARS,
+            n,
+            colours,
+            arch=arch,
+            radius=radius,
+            slant=(0.06, 0.12, 0.05),
+        )
         back = (-0.97, -0.72, -0.97, -0.96, -0.98, -0.18)[body] * hx
         front = (0.42, 0.42, 0.42, 0.44, 0.72, 0.4)[body] * hx
         mid, length = (front + back) / 2, (front - back) / 2
         rear_slant = (0.35, 0.55, 0.3, 0.15, 0.06, 0.1)[body]
-        self.part(at, (mid, 0), (length, hy - 0.05), (belt - 0.03, top), GREENHOUSE, CARS, n, colours,
-                  glass=(belt + 0.05, top - 0.1), pillar=length * (0.62 + 0.3 * float(r[4])),
-                  slant=(rear_slant, (0.6, 0.65, 0.65, 0.45, 0.5, 0.5)[body], 0.16))  # fmt: skip
+        self.part(
+            at,
+            (mid, 0),
+            (length, hy - 0.05),
+            (belt - 0.03, top),
+            GREENHOUSE,
+            CARS,
+            n,
+            colours,
+            glass=(belt + 0.05, top - 0.1),
+            pillar=length * (0.62 + 0.3 * float(r[4])),
+            slant=(rear_slant, (0.6, 0.65, 0.65, 0.45, 0.5, 0.5)[body], 0.16),
+        )
         self.part(at, (0, 0), (hx - 0.25, hy - 0.12), (0.06, low + 0.02), CHASSIS, CARS, n, colours)
         self.wheels(at, [-arch, arch], hy, radius, CARS, n)
 
@@ -264,24 +355,73 @@ class _Builder:
         hy, cab = 1.22, 0.95
         height = 2.7 + 0.8 * float(r[0])
         cab_top = min(height - 0.1, 2.5 + 0.5 * float(r[1]))
-        self.part(at, (hx - cab, 0), (cab, hy - 0.04), (0.4, cab_top), CAB, TRUCK, n, cab_colours,
-                  glass=(1.45, cab_top - 0.3), pillar=3.0, slant=(0, 0.25, 0.05))  # fmt: skip
+        self.part(
+            at,
+            (hx - cab, 0),
+            (cab, hy - 0.04),
+            (0.4, cab_top),
+            CAB,
+            TRUCK,
+            n,
+            cab_colours,
+            glass=(1.45, cab_top - 0.3),
+            pillar=3.0,
+            slant=(0, 0.25, 0.05),
+        )
         back = hx - cab - 0.08
         kind = int(r[2] * 4)
         if kind < 2:  # a box
-            self.part(at, (-cab - 0.04, 0), (back, hy), (0.85, height), CARGO, TRUCK, n, colours,
-                      pillar=float(r[3] < 0.6))  # fmt: skip
+            self.part(
+                at,
+                (-cab - 0.04, 0),
+                (back, hy),
+                (0.85, height),
+                CARGO,
+                TRUCK,
+                n,
+                colours,
+                pillar=float(r[3] < 0.6),
+            )
         elif kind == 2:  # a dumper: leaning sides
-            self.part(at, (-cab - 0.04, 0), (back, hy), (0.8, 1.9), CARGO, TRUCK, n, colours,
-                      pillar=0, slant=(-0.25, 0.1, -0.12))  # fmt: skip
-            self.part(at, (-cab, 0), (back * 0.9, hy * 0.8), (1.85, 2.3), CHASSIS, TRUCK, n,
-                      self.colours("earth", "earth", "earth", "earth"),
-                      slant=(back * 0.5, back * 0.5, 0.7))  # fmt: skip
+            self.part(
+                at,
+                (-cab - 0.04, 0),
+                (back, hy),
+                (0.8, 1.9),
+                CARGO,
+                TRUCK,
+                n,
+                colours,
+                pillar=0,
+                slant=(-0.25, 0.1, -0.12),
+            )
+            self.part(
+                at,
+                (-cab, 0),
+                (back * 0.9, hy * 0.8),
+                (1.85, 2.3),
+                CHASSIS,
+                TRUCK,
+                n,
+                self.colours("earth", "earth", "earth", "earth"),
+                slant=(back * 0.5, back * 0.5, 0.7),
+            )
         else:  # planks on a flat bed
-            self.part(at, (-cab - 0.04, 0), (back, hy), (0.8, 1.1), CARGO, TRUCK, n, colours, pillar=0)
+            self.part(
+                at, (-cab - 0.04, 0), (back, hy), (0.8, 1.1), CARGO, TRUCK, n, colours, pillar=0
+            )
             load = self.livery("cargo")
-            self.part(at, (-cab - 0.2, 0), (back * 0.8, hy * 0.86), (1.08, 1.9 + 0.6 * float(r[4])),
-                      CARGO, TRUCK, n, load, pillar=0)  # fmt: skip
+            self.part(
+                at,
+                (-cab - 0.2, 0),
+                (back * 0.8, hy * 0.86),
+                (1.08, 1.9 + 0.6 * float(r[4])),
+                CARGO,
+                TRUCK,
+                n,
+                load,
+                pillar=0,
+            )
         self.part(at, (0, 0), (hx - 0.3, hy - 0.25), (0.25, 0.86), CHASSIS, TRUCK, n, colours)
         places = [hx - 1.0, -hx + 0.9] + ([-hx + 1.95] if hx > 3.2 else [])
         self.wheels(at, places, hy, 0.48, TRUCK, n)
@@ -292,11 +432,35 @@ class _Builder:
         high = 2.95 + 0.25 * float(r[0])
         double = bool(r[1] < 0.2)
         arch = hx * 0.6
-        self.part(at, (0, 0), (hx, 1.26), (0.3, high), COACH, BUS, n, colours, glass=(1.25, high - 0.55),
-                  pillar=1.25 + 0.4 * float(r[2]), arch=arch, radius=0.48, slant=(0.05, 0.12, 0.04))  # fmt: skip
+        self.part(
+            at,
+            (0, 0),
+            (hx, 1.26),
+            (0.3, high),
+            COACH,
+            BUS,
+            n,
+            colours,
+            glass=(1.25, high - 0.55),
+            pillar=1.25 + 0.4 * float(r[2]),
+            arch=arch,
+            radius=0.48,
+            slant=(0.05, 0.12, 0.04),
+        )
         if double:
-            self.part(at, (0, 0), (hx - 0.1, 1.22), (high - 0.02, high + 1.3), COACH, BUS, n, colours,
-                      glass=(high + 0.25, high + 0.95), pillar=1.5, slant=(0.05, 0.15, 0.06))  # fmt: skip
+            self.part(
+                at,
+                (0, 0),
+                (hx - 0.1, 1.22),
+                (high - 0.02, high + 1.3),
+                COACH,
+                BUS,
+                n,
+                colours,
+                glass=(high + 0.25, high + 0.95),
+                pillar=1.5,
+                slant=(0.05, 0.15, 0.06),
+            )
         self.part(at, (0, 0), (hx - 0.3, 1.1), (0.08, 0.32), CHASSIS, BUS, n, colours)
         self.wheels(at, [-arch, arch], 1.26, 0.48, BUS, n)
 
@@ -310,15 +474,30 @@ class _Builder:
         for k in range(count):
             mid = (2 * k + 1 - count) * length
             nose = (0.7 if k == 0 else 0.0, 0.7 if k == count - 1 else 0.0, 0.12)
-            self.part(at, (mid, 0), (length - 0.15, 1.2), (0.14, high), COACH, TRAIN, n, colours,
-                      glass=(1.35, high - 0.7), pillar=1.9, slant=nose)  # fmt: skip
+            self.part(
+                at,
+                (mid, 0),
+                (length - 0.15, 1.2),
+                (0.14, high),
+                COACH,
+                TRAIN,
+                n,
+                colours,
+                glass=(1.35, high - 0.7),
+                pillar=1.9,
+                slant=nose,
+            )
         self.part(at, (0, 0), (hx - 1.0, 1.05), (0.12, high - 0.12), CHASSIS, TRAIN, n, colours)
         self.part(at, (0, 0), (1.0, 0.7), (high - 0.02, high + 0.28), CHASSIS, TRAIN, n, colours)
         arm = self.colours("steel")
         cx, cy = x, y
-        mast = shapes.limbs([(0, high + 0.2, 0.45, high + 0.6, 0.05, 0.05, 0),
-                             (0.45, high + 0.6, 0, high + 0.95, 0.05, 0.05, 0),
-                             (-0.5, high + 0.97, 0.5, high + 0.97, 0.05, 0.05, 0)])  # fmt: skip
+        mast = shapes.limbs(
+            [
+                (0, high + 0.2, 0.45, high + 0.6, 0.05, 0.05, 0),
+                (0.45, high + 0.6, 0, high + 0.95, 0.05, 0.05, 0),
+                (-0.5, high + 0.97, 0.5, high + 0.97, 0.05, 0.05, 0),
+            ]
+        )
         self.flat(cx, cy, mast, 0.6, high + 0.1, high + 1.05, TRAIN, arm, instance=n)
 
     # --- people and two-wheelers ----------------------------------------------------------------
@@ -331,9 +510,18 @@ class _Builder:
     def two_wheeler(self, x: float, y: float, motor: bool, ridden: bool) -> None:
         scale = self.between(1.0, 1.15)
         shape = shapes.two_wheeler(self.rng, motor, ridden, scale)
-        colours = self.colours("skin", "cloth", "trousers", "hair", "black",
-                               "cloth" if self.chance(0.5) else "paint",
-                               "paint", "tyre", "steel", "black")  # fmt: skip
+        colours = self.colours(
+            "skin",
+            "cloth",
+            "trousers",
+            "hair",
+            "black",
+            "cloth" if self.chance(0.5) else "paint",
+            "paint",
+            "tyre",
+            "steel",
+            "black",
+        )
         if motor:
             colours[8] *= 0.8
         vehicle = MOTORCYCLE if motor else BICYCLE
@@ -342,10 +530,22 @@ class _Builder:
         if ridden:
             man = self.instance()
             labels[:6], numbers[:6] = [RIDER] * 6, [man] * 6
-            colours[7] = colours[7]
         yaw = float(np.arctan2(y - self.eye_y, x)) - np.pi / 2 + self.between(-0.6, 0.6)
-        self.things.append(Thing(x, y, yaw, (1.05 * scale, 0.0), 0, (2.1 if ridden else 1.3) * scale,
-                                 tuple(labels), tuple(numbers), PLAIN, colours, shape=shape))  # fmt: skip
+        self.things.append(
+            Thing(
+                x,
+                y,
+                yaw,
+                (1.05 * scale, 0.0),
+                0,
+                (2.1 if ridden else 1.3) * scale,
+                tuple(labels),
+                tuple(numbers),
+                PLAIN,
+                colours,
+                shape=shape,
+            )
+        )
 
     # --- street furniture -----------------------------------------------------------------------
 
@@ -367,56 +567,134 @@ class _Builder:
             colours[2:5] = np.clip(colours[2:5] * bright * 1.15, 0, 1)
         d = float(np.hypot(x, y - self.eye_y))
         fx, fy = x * (1 - 0.12 / d), self.eye_y + (y - self.eye_y) * (1 - 0.12 / d)
-        self.flat(fx, fy, shapes.traffic_light(self.rng, bottom, wide, tall), wide, bottom,
-                  bottom + tall, LIGHT, colours, turn=self.between(-0.25, 0.25))  # fmt: skip
+        self.flat(
+            fx,
+            fy,
+            shapes.traffic_light(self.rng, bottom, wide, tall),
+            wide,
+            bottom,
+            bottom + tall,
+            LIGHT,
+            colours,
+            turn=self.between(-0.25, 0.25),
+            lamps=2,
+        )
 
     def sign(self, x: float, y: float) -> None:
         half = self.pole_half(x, y)
         size = self.between(0.36, 0.55)
         centre = self.between(2.0, 2.7)
         self.post(x, y, centre + size * 0.6, half * 0.85)
-        field = ("white", "blue", "yellow", "green", "red", "white", "steel")[int(self.rng.integers(7))]
+        field = ("white", "blue", "yellow", "green", "red", "white", "steel")[
+            int(self.rng.integers(7))
+        ]
         rim = "red" if field in ("white", "yellow") and self.chance(0.7) else "white"
-        mark = "white" if field in ("blue", "green", "red") else ("black", "red", "blue")[int(self.rng.integers(3))]
+        mark = (
+            "white"
+            if field in ("blue", "green", "red")
+            else ("black", "red", "blue")[int(self.rng.integers(3))]
+        )
         d = float(np.hypot(x, y - self.eye_y))
         fx, fy = x * (1 - 0.1 / d), self.eye_y + (y - self.eye_y) * (1 - 0.1 / d)
-        self.flat(fx, fy, shapes.sign(self.rng, centre, size), size * 2.4, centre - size, centre + size,
-                  SIGN, self.colours(rim, field, mark), turn=self.between(-0.35, 0.35))  # fmt: skip
+        self.flat(
+            fx,
+            fy,
+            shapes.sign(self.rng, centre, size),
+            size * 2.4,
+            centre - size,
+            centre + size,
+            SIGN,
+            self.colours(rim, field, mark),
+            turn=self.between(-0.35, 0.35),
+        )
 
     def lamp(self, x: float, y: float) -> None:
         height, half = self.between(4.5, 7.5), self.pole_half(x, y)
         colours = self.colours("pole", "lamp_head")
-        self.flat(x, y, shapes.street_lamp(self.rng, height, half), 2.6, 0, height + 0.2, POLE, colours,
-                  turn=self.between(-0.6, 0.6))  # fmt: skip
+        self.flat(
+            x,
+            y,
+            shapes.street_lamp(self.rng, height, half),
+            2.6,
+            0,
+            height + 0.2,
+            POLE,
+            colours,
+            turn=self.between(-0.6, 0.6),
+            lamps=1,
+        )
 
     def tree(self, x: float, y: float, tall: float) -> None:
         width = tall * self.between(0.24, 0.36)
-        self.flat(x, y, shapes.tree(self.rng, tall, width), width * 1.25, 0, tall * 1.1, PLANT,
-                  self.colours("leaf", "bark"), LEAF)  # fmt: skip
+        self.flat(
+            x,
+            y,
+            shapes.tree(self.rng, tall, width),
+            width * 1.25,
+            0,
+            tall * 1.1,
+            PLANT,
+            self.colours("leaf", "bark"),
+            LEAF,
+        )
 
     def bush(self, x: float, y: float) -> None:
         tall, half = self.between(0.7, 1.9), self.between(0.6, 1.4)
-        self.flat(x, y, shapes.bush(self.rng, tall, half), half * 1.3, 0, tall * 1.15, PLANT,
-                  self.colours("leaf"), LEAF)  # fmt: skip
+        self.flat(
+            x,
+            y,
+            shapes.bush(self.rng, tall, half),
+            half * 1.3,
+            0,
+            tall * 1.15,
+            PLANT,
+            self.colours("leaf"),
+            LEAF,
+        )
 
     def fence(self, x: float, y: float, yaw: float, half: float, tall: float) -> None:
         colours = self.colours("fence", "fence")
         if self.chance(0.6):
             colours[1] = colours[0] * 0.85
-        self.things.append(Thing(x, y, yaw, (half, 0.0), 0, tall, (FENCE,), (self.instance(),), PLAIN,
-                                 colours, shape=shapes.fence(self.rng, tall, half)))  # fmt: skip
+        self.things.append(
+            Thing(
+                x,
+                y,
+                yaw,
+                (half, 0.0),
+                0,
+                tall,
+                (FENCE,),
+                (self.instance(),),
+                PLAIN,
+                colours,
+                shape=shapes.fence(self.rng, tall, half),
+            )
+        )
 
     def wall(self, x: float, y: float, yaw: float, half: float, tall: float) -> None:
         style = int(self.rng.integers(4))  # brick, stone, concrete panels, plaster
         stones = ((0.42, 0.16, 0.2), (0.75, 0.34, 0.22), (2.4, 1.1, 0.18), (30.0, 9.0, 0.0))[style]
         material = ("brick", "wall", "concrete", "plaster")[style]
         thick = 0.16
-        self.solid(x, y, yaw, (half, thick), 0, tall, WALL, self.instance(), MASONRY,
-                   self.colours(material), (*stones, tall))  # fmt: skip
+        self.solid(
+            x,
+            y,
+            yaw,
+            (half, thick),
+            0,
+            tall,
+            WALL,
+            self.instance(),
+            MASONRY,
+            self.colours(material),
+            (*stones, tall),
+        )
 
     def hedge(self, x: float, y: float, yaw: float, half: float, tall: float) -> None:
-        self.solid(x, y, yaw, (half, 0.4), 0, tall, PLANT, self.instance(), LEAF,
-                   self.colours("leaf"), ())  # fmt: skip
+        self.solid(
+            x, y, yaw, (half, 0.4), 0, tall, PLANT, self.instance(), LEAF, self.colours("leaf"), ()
+        )
 
     # --- buildings ------------------------------------------------------------------------------
 
@@ -431,25 +709,60 @@ class _Builder:
         if r[3] > 0.9:  # curtain wall
             wide, tall = 0.88, 0.84
         base = 3.3 + 1.0 * float(r[6])
-        colours = self.colours(material, "glass", "trim", "awning", "door", "roof",
-                               material if r[7] < 0.5 else "concrete", "white")  # fmt: skip
+        colours = self.colours(
+            material,
+            "glass",
+            "trim",
+            "awning",
+            "door",
+            "roof",
+            material if r[7] < 0.5 else "concrete",
+            "white",
+        )
         colours[7] = 1.0 if r[8] < 0.45 and style != 2 else 0.0
         params = (pitch, floor, wide, tall, base, high, style, brick, hx, hy)
         self.solid(x, y, yaw, (hx, hy), 0, high, BUILDING, n, FACADE, colours, params)
         if r[9] < 0.45 and high < 13:  # a pitched roof; the ridge along local x
             rise = self.between(1.8, 3.6)
-            planes = frustum(high, high + rise, (-hx - 0.2, -hx - 0.2 + float(r[10] < 0.4) * hy * 0.8),
-                             (hx + 0.2, hx + 0.2 - float(r[10] < 0.4) * hy * 0.8), (hy + 0.3, 0.05))  # fmt: skip
+            planes = frustum(
+                high,
+                high + rise,
+                (-hx - 0.2, -hx - 0.2 + float(r[10] < 0.4) * hy * 0.8),
+                (hx + 0.2, hx + 0.2 - float(r[10] < 0.4) * hy * 0.8),
+                (hy + 0.3, 0.05),
+            )
             flat = (pitch, floor, wide, tall, base, high + rise, 9.0, brick, hx + 0.2, hy + 0.3)
-            self.solid(x, y, yaw, (hx + 0.3, hy + 0.4), high, high + rise, BUILDING, n, FACADE, colours, flat, planes)
+            self.solid(
+                x,
+                y,
+                yaw,
+                (hx + 0.3, hy + 0.4),
+                high,
+                high + rise,
+                BUILDING,
+                n,
+                FACADE,
+                colours,
+                flat,
+                planes,
+            )
         elif r[9] > 0.85:  # a set-back storey on top
             tower = high + floor * self.between(1.0, 2.5)
-            self.solid(x, y, yaw, (hx * 0.7, hy * 0.7), high - 0.01, tower, BUILDING, n, FACADE, colours,
-                       (*params[:5], tower, *params[6:8], hx * 0.7, hy * 0.7))  # fmt: skip
+            self.solid(
+                x,
+                y,
+                yaw,
+                (hx * 0.7, hy * 0.7),
+                high - 0.01,
+                tower,
+                BUILDING,
+                n,
+                FACADE,
+                colours,
+                (*params[:5], tower, *params[6:8], hx * 0.7, hy * 0.7),
+            )
 
-    def lot(
-        self, along: float, width: float, edge: float, side: float, cross: bool
-    ) -> None:
+    def lot(self, along: float, width: float, edge: float, side: float, cross: bool) -> None:
         """A lot of `width` whose front lies `edge` from the axis of its street, on one `side`."""
 
         def place(a: float, b: float) -> tuple[float, float]:
@@ -511,13 +824,21 @@ class _Builder:
         for way in (-1.0, 1.0):
             for off in (-17.0, 0.0, 17.0):
                 if self.chance(0.75):
-                    self.building(way * (END + self.between(8, 14)), off + self.between(-3, 3), np.pi / 2,
-                                  self.between(7, 11), 5, self.between(6, 18))  # fmt: skip
+                    self.building(
+                        way * (END + self.between(8, 14)),
+                        off + self.between(-3, 3),
+                        np.pi / 2,
+                        self.between(7, 11),
+                        5,
+                        self.between(6, 18),
+                    )
                 else:
                     self.tree(way * (END + 3), off, self.between(8, 12))
         if crossing:
             for way in (-1.0, 1.0):
-                self.building(plan.cross_x + self.between(-4, 4), way * 74, 0.0, 14, 5, self.between(7, 18))
+                self.building(
+                    plan.cross_x + self.between(-4, 4), way * 74, 0.0, 14, 5, self.between(7, 18)
+                )
         # trees and houses behind the lots close the horizon
         for _ in range(10):
             a = self.between(0, 2 * np.pi)
@@ -554,24 +875,35 @@ class _Builder:
             hx = self.between(4.2, 6.0)
             zone = "lane" if self.chance(0.6) else "parked"
             if (p := self.spot(zone, 6 + hx, 26, hx, 1.3)) is not None:
-                self.bus(p[0], p[1], heading(p[2], p[1] if not p[2] else -(p[0] - plan.cross_x)), hx)
+                self.bus(
+                    p[0], p[1], heading(p[2], p[1] if not p[2] else -(p[0] - plan.cross_x)), hx
+                )
         for _ in range(count(0.75, 2.0)):
             hx = self.between(2.6, 4.2)
             zone = "lane" if self.chance(0.5) else "parked"
             if (p := self.spot(zone, 4.5 + hx, 24, hx, 1.25)) is not None:
                 yaw = heading(p[2], p[1] if not p[2] else -(p[0] - plan.cross_x))
-                self.truck(p[0], p[1], yaw + (np.pi if zone == "parked" and self.chance(0.3) else 0), hx)
+                self.truck(
+                    p[0], p[1], yaw + (np.pi if zone == "parked" and self.chance(0.3) else 0), hx
+                )
         for _ in range(count(3.0, 8.0)):
             zone = "parked" if self.chance(0.55) else "lane"
             if (p := self.spot(zone, 5.5, 36, 2.4, 1.0)) is not None:
                 wild = 0.7 if zone == "lane" and self.chance(0.15) else 0.06
                 yaw = heading(p[2], p[1] if not p[2] else -(p[0] - plan.cross_x), wild)
                 self.car(p[0], p[1], yaw + (np.pi if zone == "parked" and self.chance(0.3) else 0))
-        for motor, ridden, mean, far in ((False, True, (1.1, 3.0), 13), (True, True, (0.7, 2.0), 14),
-                                         (True, False, (1.1, 3.2), 12), (False, False, (1.2, 3.5), 11)):  # fmt: skip
+        for motor, ridden, mean, far in (
+            (False, True, (1.1, 3.0), 13),
+            (True, True, (0.7, 2.0), 14),
+            (True, False, (1.1, 3.2), 12),
+            (False, False, (1.2, 3.5), 11),
+        ):
             for _ in range(count(*mean)):
-                zone = ("lane" if self.chance(0.75) else "parked") if ridden else (
-                    "parked" if self.chance(0.4) else "walk")  # fmt: skip
+                zone = (
+                    ("lane" if self.chance(0.75) else "parked")
+                    if ridden
+                    else ("parked" if self.chance(0.4) else "walk")
+                )
                 if (p := self.spot(zone, 4.0, far, 0.75, 0.6)) is not None:
                     self.two_wheeler(p[0], p[1], motor, ridden)
         for _ in range(count(1.3, 3.5)):
@@ -584,7 +916,9 @@ class _Builder:
             if (p := self.spot("kerb", 4.0, 24, 0.4, 0.3)) is not None:
                 self.lamp(p[0], p[1])
         for _ in range(count(0.9, 2.6)):
-            if (p := self.spot("kerb" if self.chance(0.7) else "walk", 3.5, 12, 0.2, 0.2)) is not None:
+            if (
+                p := self.spot("kerb" if self.chance(0.7) else "walk", 3.5, 12, 0.2, 0.2)
+            ) is not None:
                 tall = self.between(3.5, 8) if self.chance(0.7) else self.between(0.9, 1.3)
                 self.post(p[0], p[1], tall, self.pole_half(p[0], p[1]) * 1.3)
         for _ in range(count(0.55, 1.5)):  # railings along the kerb
@@ -617,19 +951,40 @@ def _draw_plan(rng: np.random.Generator, palette: Palette) -> Plan:
     colours = palette("asphalt", "marking", "kerb", "earth", "steel")
     paving, grass = palette(*["paving"] * 5), palette(*["grass"] * 4)
     return Plan(
-        half, walk, 1.2 + 0.8 * float(r[27]) if r[9] < 0.4 and walk > 3.6 else 0.0, cross_x, cross_half,
-        2.0 + 1.6 * float(r[10]), 1.5 + 2.5 * float(r[11]), tuple(zebras), 1.3 + 0.6 * float(r[12]),
-        0.9 + 0.3 * float(r[13]), bool(r[14] < 0.6), bool(r[15] < 0.7), 2.0 if not zebras else 5.4,
-        0 if tram else int(r[16] * 4), half * 0.5 if half > 5.6 and r[17] < 0.6 else 0.0,
-        bool(r[18] < 0.5), bool(r[19] < 0.3), 4.0 + 4.0 * float(r[20]),
-        (1.75,) if tram else (), (0.5 + 0.8 * float(r[21]), 0.5 + 0.5 * float(r[22])),
-        0.78 + 0.36 * float(r[23]), 400 * float(r[24]), colours[0], colours[1], colours[2],
-        0.75 * paving[0] + 0.25 * paving[1:], grass, colours[3], colours[4],
-    )  # fmt: skip
+        half,
+        walk,
+        1.2 + 0.8 * float(r[27]) if r[9] < 0.4 and walk > 3.6 else 0.0,
+        cross_x,
+        cross_half,
+        2.0 + 1.6 * float(r[10]),
+        1.5 + 2.5 * float(r[11]),
+        tuple(zebras),
+        1.3 + 0.6 * float(r[12]),
+        0.9 + 0.3 * float(r[13]),
+        bool(r[14] < 0.6),
+        bool(r[15] < 0.7),
+        2.0 if not zebras else 5.4,
+        0 if tram else int(r[16] * 4),
+        half * 0.5 if half > 5.6 and r[17] < 0.6 else 0.0,
+        bool(r[18] < 0.5),
+        bool(r[19] < 0.3),
+        4.0 + 4.0 * float(r[20]),
+        (1.75,) if tram else (),
+        (0.5 + 0.8 * float(r[21]), 0.5 + 0.5 * float(r[22])),
+        0.78 + 0.36 * float(r[23]),
+        400 * float(r[24]),
+        colours[0],
+        colours[1],
+        colours[2],
+        0.75 * paving[0] + 0.25 * paving[1:],
+        grass,
+        colours[3],
+        colours[4],
+    )
 
 
-def draw_scene(rng: np.random.Generator, palette: Palette, view: View, look: Look) -> Scene:
-    """Build the street around a camera that stands in a lane, and light it."""
+def draw_scene(rng: np.random.Generator, palette: Palette, view: View) -> Scene:
+    """Build the street around a camera that stands in a lane."""
     plan = _draw_plan(rng, palette)
     eye_y = (0.3 + 0.35 * float(rng.random())) * plan.half * (1 if rng.random() < 0.5 else -1)
     shift = float(rng.random()) * 400

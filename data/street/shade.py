@@ -27,6 +27,7 @@ from data.street.scene import (
     VEHICLE,
     Scene,
 )
+from data.street.shapes import DARK_LAMP
 from data.street.texture import billow, speckle
 
 SHADE_CELLS = 512  # of the shadow map
@@ -46,9 +47,7 @@ def shadow_map(things: list[Thing], look: Look) -> tuple[np.ndarray, np.ndarray]
     sun = Image.new("L", (SHADE_CELLS, SHADE_CELLS), 255)
     touch = Image.new("L", (SHADE_CELLS, SHADE_CELLS), 255)
     draw, under = ImageDraw.Draw(sun), ImageDraw.Draw(touch)
-    near = [
-        t for t in things if t.low <= 3 and np.hypot(t.x, t.y) - max(t.half) <= SHADE_METRES
-    ]
+    near = [t for t in things if t.low <= 3 and np.hypot(t.x, t.y) - max(t.half) <= SHADE_METRES]
     for thing in near:
         if thing.kind == FACADE:
             _cast_shadow(thing, look, draw, under)
@@ -128,9 +127,15 @@ def shade(camera: Camera, scene: Scene, look: Look, buffers: Buffers) -> np.ndar
 
 
 def _shade_band(
-    image: np.ndarray, band: slice, camera: Camera, scene: Scene, look: Look, buffers: Buffers,
-    tables: "_Tables", shadows: np.ndarray,
-) -> None:  # fmt: skip
+    image: np.ndarray,
+    band: slice,
+    camera: Camera,
+    scene: Scene,
+    look: Look,
+    buffers: Buffers,
+    tables: "_Tables",
+    shadows: np.ndarray,
+) -> None:
     depth = buffers.depth.reshape(-1)[band]
     label, instance = buffers.label.reshape(-1)[band], buffers.instance.reshape(-1)[band]
     rays = camera.rays.reshape(3, -1)[:, band]
@@ -165,7 +170,9 @@ def _sky(rays: np.ndarray, look: Look, scene: Scene) -> np.ndarray:
     colour = look.sky_low + (look.sky_top - look.sky_low) * up
     k = 90 / (dz + 0.18)
     shift = scene.cloud_shift
-    cloud = billow(dx * k + shift, dy * k + shift) + 0.35 * speckle(dx * k * 1.5 + shift, dy * k * 1.5)
+    cloud = billow(dx * k + shift, dy * k + shift) + 0.35 * speckle(
+        dx * k * 1.5 + shift, dy * k * 1.5
+    )
     cover = np.clip(cloud * 0.5 - 0.35 + look.clouds * 0.9, 0, 1) * (0.75 - 0.35 * look.clouds)
     white = look.sky_low * (1.02 + 0.05 * np.clip(cloud, -1, 1))[:, None]
     colour += (white - colour) * cover[:, None]
@@ -220,7 +227,9 @@ def _ground(
         row = np.floor(wy / size[1])
         cx = wx / size[0] + 0.5 * (row % 2)
         tile = speckle(np.floor(cx) * 7, row * 11) * 0.05
-        joint = (np.minimum(cx % 1, 1 - cx % 1) * size[0] < 0.02) | ((wy / size[1]) % 1 * size[1] < 0.04)
+        joint = (np.minimum(cx % 1, 1 - cx % 1) * size[0] < 0.02) | (
+            (wy / size[1]) % 1 * size[1] < 0.04
+        )
         shade = 1 + (tile + 0.05 * fine[walk] + 0.05 * broad[walk] - 0.22 * joint) * fade[walk]
         colour[walk] = plan.paving[quadrant[walk]] * shade[:, None]
         edge = kerb[walk] < 0.22
@@ -304,9 +313,14 @@ def _tables(things: list[Thing], sunlit: np.ndarray, look: Look) -> _Tables:
 
 
 def _surfaces(
-    image: np.ndarray, band: slice, at: np.ndarray, camera: Camera, look: Look, buffers: Buffers,
+    image: np.ndarray,
+    band: slice,
+    at: np.ndarray,
+    camera: Camera,
+    look: Look,
+    buffers: Buffers,
     tables: _Tables,
-) -> None:  # fmt: skip
+) -> None:
     """Colour the pixels `at` of a band, those that see a thing, in place."""
     if not at.size:
         return
@@ -335,13 +349,22 @@ def _surfaces(
         pick = np.flatnonzero(mine == code)
         own = which[pick]
         albedo[pick] = _PAINTERS[code](
-            albedo[pick], _Tints(colours, own), params[:, own], part[pick], lx[pick], ly[pick],
-            z[pick], t[pick], own.astype(np.float32), look,
-        )  # fmt: skip
+            albedo[pick],
+            _Tints(colours, own),
+            params[:, own],
+            part[pick],
+            lx[pick],
+            ly[pick],
+            z[pick],
+            t[pick],
+            own.astype(np.float32),
+            look,
+        )
     light_rgb = look.ambient_rgb * open_sky[:, None]
     light_rgb += look.sun_rgb * direct[:, None]
     # a lamp that is on outshines the light that falls on it
-    light_rgb[~solid & (albedo.max(1) > 0.999)] += 0.5
+    first = params[0][which]  # of the lamps among a flat shape's parts
+    light_rgb[~solid & (first > 0) & (part >= first) & (part < DARK_LAMP)] += 0.6
     albedo *= light_rgb
     image[at] = albedo
 
@@ -360,17 +383,19 @@ class _Tints:
         return (self._colours[:, part, 0] > 0.5)[self._own]
 
 
-def _plain(albedo, colours, params, part, lx, ly, z, t, own, look):  # type: ignore[no-untyped-def]
+def _plain(albedo, colours, params, part, lx, ly, z, t, own, look):
     grain = speckle(lx * 60 + own * 37, (z + ly) * 60) * 0.05
     return albedo * (1 + grain * look.texture)[:, None]
 
 
-def _leaf(albedo, colours, params, part, lx, ly, z, t, own, look):  # type: ignore[no-untyped-def]
-    clump = speckle(lx * 16 + own * 37, (z + ly) * 16) * 0.2 + billow(lx * 22 + own * 13, z * 22) * 0.1
+def _leaf(albedo, colours, params, part, lx, ly, z, t, own, look):
+    clump = (
+        speckle(lx * 16 + own * 37, (z + ly) * 16) * 0.2 + billow(lx * 22 + own * 13, z * 22) * 0.1
+    )
     return albedo * np.clip(1 + clump * look.texture, 0.3, 1.8)[:, None]
 
 
-def _masonry(albedo, colours, params, part, lx, ly, z, t, own, look):  # type: ignore[no-untyped-def]
+def _masonry(albedo, colours, params, part, lx, ly, z, t, own, look):
     """Courses of stones (params 0, 1: length, height; 2: joint depth) under a coping."""
     length, high, depth, top = params[:4]
     s = lx + ly
@@ -385,7 +410,7 @@ def _masonry(albedo, colours, params, part, lx, ly, z, t, own, look):  # type: i
     return albedo * shade[:, None]
 
 
-def _facade(albedo, colours, params, part, lx, ly, z, t, own, look):  # type: ignore[no-untyped-def]
+def _facade(albedo, colours, params, part, lx, ly, z, t, own, look):
     """Colours: 0 wall, 1 glass, 2 trim, 3 awning, 4 door, 5 roof, 6 ground floor."""
     pitch, floor, wide, tall, base, top, style, brick, hx, hy = params
     side = part < 4
@@ -401,14 +426,22 @@ def _facade(albedo, colours, params, part, lx, ly, z, t, own, look):  # type: ig
     fv = np.abs(level - storey - 0.5)
     out = albedo
     near = np.clip(1.3 - t / 28, 0, 1)
-    grain = speckle(s * 35 + own * 37, z * 35) * 0.05 + billow(s * 9 + own * 37, z * 5 + own * 11) * 0.06
+    grain = (
+        speckle(s * 35 + own * 37, z * 35) * 0.05
+        + billow(s * 9 + own * 37, z * 5 + own * 11) * 0.06
+    )
     row = np.floor(z / 0.14)
     bricks = ((z / 0.14) % 1 < 0.2) | ((s / 0.42 + 0.5 * (row % 2)) % 1 < 0.08)
     panel = ((level % 1) < 0.035) | (fu > 0.485)
     close = np.clip(1.2 - t / 14, 0, 1)
     lines = bricks * ((brick > 0.5) * np.float32(0.16)) * close
     lines = np.where(brick > 1.5, panel * np.float32(0.2), lines)
-    out = out * (1 + (grain - lines * np.maximum(near, (brick > 1.5) * np.float32(0.5))) * look.texture)[:, None]
+    out = (
+        out
+        * (1 + (grain - lines * np.maximum(near, (brick > 1.5) * np.float32(0.5))) * look.texture)[
+            :, None
+        ]
+    )
     ground = (z < base) & side
     trading = colours.flag(7)
     out[ground] = colours(ground, 6) * (1 + grain[ground] * look.texture)[:, None]
@@ -417,7 +450,9 @@ def _facade(albedo, colours, params, part, lx, ly, z, t, own, look):  # type: ig
     window = upper & (fv < tall / 2) & (ribbon | (fu < wide / 2))
     rim = upper & (fv < tall / 2 + 0.045) & (ribbon | (fu < wide / 2 + 0.05)) & ~window
     rim |= window & ((fu < 0.022) | (np.abs(fv - 0.12) < 0.018)) & (near > 0.35)
-    sill = upper & (np.abs((level - storey) - 0.5 + tall / 2 + 0.05) < 0.04) & (fu < wide / 2 + 0.09)
+    sill = (
+        upper & (np.abs((level - storey) - 0.5 + tall / 2 + 0.05) < 0.04) & (fu < wide / 2 + 0.09)
+    )
     shop = ground & (style != 2) & (z > 0.5) & (z < base - 0.85) & (fu < 0.42) & trading
     door = ground & (z < 2.2) & (fu < 0.62 / pitch) & (index % 4 == (own % 3))
     rim |= sill & ~window
@@ -449,7 +484,7 @@ def _facade(albedo, colours, params, part, lx, ly, z, t, own, look):  # type: ig
     return out
 
 
-def _vehicle(albedo, colours, params, part, lx, ly, z, t, own, look):  # type: ignore[no-untyped-def]
+def _vehicle(albedo, colours, params, part, lx, ly, z, t, own, look):
     """Colours: 0 paint, 1 glass, 2 second paint, 3 dark trim, 4 head, 5 tail lamps, 6 plate."""
     hx, hy, low, high, win_low, win_high, pillar, arch, radius, style = params
     flank = (part == 2) | (part == 3)
@@ -459,7 +494,7 @@ def _vehicle(albedo, colours, params, part, lx, ly, z, t, own, look):  # type: i
     s = np.where(flank, lx, ly)
     out = albedo * (1 + 0.04 * billow(s * 14 + own * 37, z * 14) * look.texture)[:, None]
 
-    def put(mask, k, gain=1.0):  # type: ignore[no-untyped-def]
+    def put(mask, k, gain=1.0):
         out[mask] = colours(mask, k) * gain
 
     car, house = style == CAR, style == GREENHOUSE
@@ -481,7 +516,10 @@ def _vehicle(albedo, colours, params, part, lx, ly, z, t, own, look):  # type: i
     put(doors, 3)
     pane = np.flatnonzero(glass)
     if pane.size:
-        tint = colours(pane, 1) * (1 + 0.2 * speckle(s[pane] * 5 + own[pane] * 31, z[pane] * 3))[:, None]
+        tint = (
+            colours(pane, 1)
+            * (1 + 0.2 * speckle(s[pane] * 5 + own[pane] * 31, z[pane] * 3))[:, None]
+        )
         mirror = np.clip((z[pane] - win_low[pane]) / (win_high - win_low + 1e-3)[pane], 0, 1)
         sky = look.sky_low * 0.9
         out[pane] = tint + (sky - tint) * (np.where(house[pane], 0.34, 0.22) * mirror)[:, None]

@@ -16,6 +16,7 @@ from data.street.texture import speckle
 
 NONE = 255
 GAP = 128
+DARK_LAMP = 5  # the part of a traffic light's lamps that are off
 
 Shape = Callable[[np.ndarray, np.ndarray, float], tuple[np.ndarray, np.ndarray]]
 Limb = tuple[float, float, float, float, float, float, int]  # x0 y0 x1 y1 r0 r1 part
@@ -80,24 +81,36 @@ def person(rng: np.random.Generator, height: float) -> Shape:
 
 
 def _wheel(x: float, radius: float, thick: float, tyre: int, inner: int) -> list[Limb]:
-    return [(x, radius, x, radius, radius, radius, tyre),
-            (x, radius, x, radius, radius - thick, radius - thick, inner),
-            (x, radius, x, radius, 0.05, 0.05, tyre)]  # fmt: skip
+    return [
+        (x, radius, x, radius, radius, radius, tyre),
+        (x, radius, x, radius, radius - thick, radius - thick, inner),
+        (x, radius, x, radius, 0.05, 0.05, tyre),
+    ]
 
 
 def _bicycle(front: bool, r: np.ndarray) -> list[Limb]:
     """Parts 6 frame, 7 tyre, 8 spokes, 9 saddle."""
     if front:
-        return [(0, 0.05, 0, 0.62, 0.06, 0.06, 7), (0, 0.6, 0, 1.0, 0.045, 0.04, 6),
-                (-0.3, 1.05, 0.3, 1.05, 0.035, 0.035, 9), (-0.12, 0.3, 0.12, 0.3, 0.03, 0.03, 6)]  # fmt: skip
+        return [
+            (0, 0.05, 0, 0.62, 0.06, 0.06, 7),
+            (0, 0.6, 0, 1.0, 0.045, 0.04, 6),
+            (-0.3, 1.05, 0.3, 1.05, 0.035, 0.035, 9),
+            (-0.12, 0.3, 0.12, 0.3, 0.03, 0.03, 6),
+        ]
     w = 0.33 + 0.04 * r[0]
     back, fore = -0.53, 0.53
     t = 0.036
     parts = _wheel(back, w, 0.075, 7, 8) + _wheel(fore, w, 0.075, 7, 8)
-    parts += [(back, w, -0.08, 0.3, t, t, 6), (-0.08, 0.3, -0.24, 0.82, t, t, 6),
-              (-0.08, 0.3, 0.36, 0.78, t, t, 6), (-0.2, 0.7, 0.36, 0.8, t, t, 6),
-              (back, w, -0.2, 0.7, t * 0.8, t * 0.8, 6), (fore, w, 0.34, 0.95, t, t, 6),
-              (0.34, 0.98, 0.22 + 0.2 * r[1], 1.02, t, t, 9), (-0.34, 0.86, -0.14, 0.86, 0.045, 0.03, 9)]  # fmt: skip
+    parts += [
+        (back, w, -0.08, 0.3, t, t, 6),
+        (-0.08, 0.3, -0.24, 0.82, t, t, 6),
+        (-0.08, 0.3, 0.36, 0.78, t, t, 6),
+        (-0.2, 0.7, 0.36, 0.8, t, t, 6),
+        (back, w, -0.2, 0.7, t * 0.8, t * 0.8, 6),
+        (fore, w, 0.34, 0.95, t, t, 6),
+        (0.34, 0.98, 0.22 + 0.2 * r[1], 1.02, t, t, 9),
+        (-0.34, 0.86, -0.14, 0.86, 0.045, 0.03, 9),
+    ]
     if r[2] < 0.35:
         parts.append((0.45, 0.86, 0.62, 0.86, 0.1, 0.1, 9))
     if r[3] < 0.3:
@@ -108,20 +121,37 @@ def _bicycle(front: bool, r: np.ndarray) -> list[Limb]:
 def _motorcycle(front: bool, r: np.ndarray) -> list[Limb]:
     """Parts 6 paint, 7 tyre, 8 metal, 9 seat."""
     if front:
-        return [(0, 0.1, 0, 0.55, 0.1, 0.1, 7), (0, 0.55, 0, 0.8, 0.2, 0.26, 6),
-                (0, 0.8, 0, 1.05, 0.22, 0.14, 6), (-0.4, 1.05, 0.4, 1.05, 0.04, 0.04, 8),
-                (0, 0.86, 0, 0.87, 0.09, 0.09, 8), (-0.2, 0.35, 0.2, 0.35, 0.09, 0.09, 8)]  # fmt: skip
+        return [
+            (0, 0.1, 0, 0.55, 0.1, 0.1, 7),
+            (0, 0.55, 0, 0.8, 0.2, 0.26, 6),
+            (0, 0.8, 0, 1.05, 0.22, 0.14, 6),
+            (-0.4, 1.05, 0.4, 1.05, 0.04, 0.04, 8),
+            (0, 0.86, 0, 0.87, 0.09, 0.09, 8),
+            (-0.2, 0.35, 0.2, 0.35, 0.09, 0.09, 8),
+        ]
     if r[0] < 0.4:  # a scooter
         parts = _wheel(-0.55, 0.27, 0.12, 7, 8) + _wheel(0.58, 0.27, 0.12, 7, 8)
-        return [*parts, (-0.62, 0.62, -0.18, 0.6, 0.2, 0.17, 6), (-0.3, 0.32, 0.3, 0.3, 0.09, 0.09, 6),
-                (0.42, 0.35, 0.36, 0.95, 0.12, 0.08, 6), (0.58, 0.5, 0.5, 0.56, 0.1, 0.1, 6),
-                (-0.62, 0.8, -0.1, 0.8, 0.07, 0.07, 9), (0.36, 0.98, 0.26, 1.08, 0.05, 0.04, 8)]  # fmt: skip
+        return [
+            *parts,
+            (-0.62, 0.62, -0.18, 0.6, 0.2, 0.17, 6),
+            (-0.3, 0.32, 0.3, 0.3, 0.09, 0.09, 6),
+            (0.42, 0.35, 0.36, 0.95, 0.12, 0.08, 6),
+            (0.58, 0.5, 0.5, 0.56, 0.1, 0.1, 6),
+            (-0.62, 0.8, -0.1, 0.8, 0.07, 0.07, 9),
+            (0.36, 0.98, 0.26, 1.08, 0.05, 0.04, 8),
+        ]
     parts = _wheel(-0.66, 0.33, 0.13, 7, 8) + _wheel(0.68, 0.33, 0.13, 7, 8)
-    parts += [(-0.66, 0.33, -0.1, 0.4, 0.07, 0.09, 8), (-0.12, 0.42, 0.16, 0.42, 0.2, 0.19, 8),
-              (0.68, 0.33, 0.42, 0.98, 0.05, 0.05, 8), (-0.7, 0.72, -0.36, 0.64, 0.08, 0.12, 6),
-              (-0.62, 0.8, -0.12, 0.74, 0.07, 0.09, 9), (0.0, 0.78, 0.3, 0.82, 0.14, 0.13, 6),
-              (-0.7, 0.3, -0.05, 0.24, 0.06, 0.045, 8), (0.42, 0.98, 0.26, 1.06, 0.045, 0.04, 8),
-              (0.5, 0.86, 0.52, 0.86, 0.09, 0.09, 6)]  # fmt: skip
+    parts += [
+        (-0.66, 0.33, -0.1, 0.4, 0.07, 0.09, 8),
+        (-0.12, 0.42, 0.16, 0.42, 0.2, 0.19, 8),
+        (0.68, 0.33, 0.42, 0.98, 0.05, 0.05, 8),
+        (-0.7, 0.72, -0.36, 0.64, 0.08, 0.12, 6),
+        (-0.62, 0.8, -0.12, 0.74, 0.07, 0.09, 9),
+        (0.0, 0.78, 0.3, 0.82, 0.14, 0.13, 6),
+        (-0.7, 0.3, -0.05, 0.24, 0.06, 0.045, 8),
+        (0.42, 0.98, 0.26, 1.06, 0.045, 0.04, 8),
+        (0.5, 0.86, 0.52, 0.86, 0.09, 0.09, 6),
+    ]
     if r[1] < 0.5:
         parts.append((0.48, 0.8, 0.4, 1.15, 0.12, 0.06, 6))
     return parts
@@ -136,11 +166,13 @@ def two_wheeler(rng: np.random.Generator, motor: bool, ridden: bool, scale: floa
         seat = 0.85 if motor else 0.95
         rider: list[Limb] = []
         for s in (-1, 1):
-            rider += [(s * 0.1, seat, s * 0.2, seat - 0.36, 0.1, 0.075, 2),
-                      (s * 0.2, seat - 0.36, s * 0.16, 0.3, 0.075, 0.05, 2),
-                      (s * 0.16, 0.28, s * 0.17, 0.25, 0.06, 0.06, 4),
-                      (s * 0.2, seat + 0.52, s * 0.34, seat + 0.24, 0.07, 0.055, 1),
-                      (s * 0.34, seat + 0.24, s * 0.3, 1.07, 0.055, 0.05, 1)]  # fmt: skip
+            rider += [
+                (s * 0.1, seat, s * 0.2, seat - 0.36, 0.1, 0.075, 2),
+                (s * 0.2, seat - 0.36, s * 0.16, 0.3, 0.075, 0.05, 2),
+                (s * 0.16, 0.28, s * 0.17, 0.25, 0.06, 0.06, 4),
+                (s * 0.2, seat + 0.52, s * 0.34, seat + 0.24, 0.07, 0.055, 1),
+                (s * 0.34, seat + 0.24, s * 0.3, 1.07, 0.055, 0.05, 1),
+            ]
         rider += [(0, seat + 0.05, 0, seat + 0.48, 0.15, 0.19, 1)]
         head_x, head_y = 0.0, seat + 0.78
         parts = parts + rider
@@ -151,23 +183,45 @@ def two_wheeler(rng: np.random.Generator, motor: bool, ridden: bool, scale: floa
         sx, sy = x + lean, seat + 0.5
         knee = (x + 0.4, seat - 0.18) if motor else (x + 0.36, seat - 0.1 - 0.2 * r[6])
         foot = (x + 0.22, 0.3) if motor else (x + 0.2, 0.22 + 0.25 * r[6])
-        parts = parts + [
-            (x, seat, knee[0], knee[1], 0.11, 0.08, 2), (*knee, *foot, 0.08, 0.055, 2),
+        parts += [
+            (x, seat, knee[0], knee[1], 0.11, 0.08, 2),
+            (*knee, *foot, 0.08, 0.055, 2),
             (foot[0], foot[1], foot[0] + 0.12, foot[1] - 0.02, 0.055, 0.04, 4),
-            (x, seat + 0.06, sx, sy - 0.04, 0.14, 0.17, 1), (sx, sy - 0.02, 0.16, sy - 0.3, 0.07, 0.06, 1),
-            (0.16, sy - 0.3, 0.32, 1.05, 0.06, 0.045, 1), (0.32, 1.05, 0.34, 1.06, 0.05, 0.05, 0)]  # fmt: skip
+            (x, seat + 0.06, sx, sy - 0.04, 0.14, 0.17, 1),
+            (sx, sy - 0.02, 0.16, sy - 0.3, 0.07, 0.06, 1),
+            (0.16, sy - 0.3, 0.32, 1.05, 0.06, 0.045, 1),
+            (0.32, 1.05, 0.34, 1.06, 0.05, 0.05, 0),
+        ]
         if r[7] < 0.3:
             parts.append((x - 0.02, seat + 0.3, sx - 0.16, sy - 0.1, 0.11, 0.11, 5))
         head_x, head_y = sx + 0.08, sy + 0.26
     if ridden:
         helmet = motor or r[8] < 0.6
-        parts += [(head_x, head_y - 0.1, head_x, head_y, 0.09, 0.11, 0),
-                  (head_x - 0.02, head_y + 0.04, head_x + 0.02, head_y + 0.04,
-                   0.125 if helmet else 0.11, 0.125 if helmet else 0.105, 5 if helmet else 3)]  # fmt: skip
+        parts += [
+            (head_x, head_y - 0.1, head_x, head_y, 0.09, 0.11, 0),
+            (
+                head_x - 0.02,
+                head_y + 0.04,
+                head_x + 0.02,
+                head_y + 0.04,
+                0.125 if helmet else 0.11,
+                0.125 if helmet else 0.105,
+                5 if helmet else 3,
+            ),
+        ]
         if motor or r[8] < 0.3:
             parts.append((head_x, head_y - 0.03, head_x, head_y - 0.02, 0.12, 0.12, 5))
-            parts.append((head_x + (0.0 if front else 0.07), head_y - 0.02,
-                          head_x + (0.02 if front else 0.1), head_y - 0.01, 0.06, 0.05, 7))  # fmt: skip
+            parts.append(
+                (
+                    head_x + (0.0 if front else 0.07),
+                    head_y - 0.02,
+                    head_x + (0.02 if front else 0.1),
+                    head_y - 0.01,
+                    0.06,
+                    0.05,
+                    7,
+                )
+            )
     return limbs(parts, scale, bool(r[9] < 0.5))
 
 
@@ -186,8 +240,14 @@ def tree(rng: np.random.Generator, height: float, width: float) -> Shape:
     elif kind == 3:
         for k in range(5):
             a = r[5 + 3 * k] * 2 - 1
-            lobes.append((a * width * 0.55, trunk + top * (0.3 + 0.45 * r[6 + 3 * k] * (1 - abs(a) * 0.5)),
-                          width * (0.45 + 0.2 * r[7 + 3 * k]), top * (0.26 + 0.1 * r[7 + 3 * k])))  # fmt: skip
+            lobes.append(
+                (
+                    a * width * 0.55,
+                    trunk + top * (0.3 + 0.45 * r[6 + 3 * k] * (1 - abs(a) * 0.5)),
+                    width * (0.45 + 0.2 * r[7 + 3 * k]),
+                    top * (0.26 + 0.1 * r[7 + 3 * k]),
+                )
+            )
     ragged = 0.08 + 0.13 * r[3]
     shift = float(r[4] * 400)
     bend = (r[30] - 0.5) * 0.06
@@ -219,7 +279,10 @@ def bush(rng: np.random.Generator, height: float, half: float) -> Shape:
     """Part 0 leaves: a heap of lobes on the ground."""
     r = rng.random(12)
     shift = float(r[0] * 400)
-    lobes = [(float(half * (r[2 + k] * 1.2 - 0.6)), float(half * (0.45 + 0.2 * r[6 + k]))) for k in range(3)]
+    lobes = [
+        (float(half * (r[2 + k] * 1.2 - 0.6)), float(half * (0.45 + 0.2 * r[6 + k])))
+        for k in range(3)
+    ]
 
     def shape(u: np.ndarray, v: np.ndarray, side: float) -> tuple[np.ndarray, np.ndarray]:
         part, tone = _canvas(u)
@@ -248,17 +311,21 @@ def street_lamp(rng: np.random.Generator, height: float, half: float) -> Shape:
     """Parts: 0 pole and arm, 1 lamp."""
     r = rng.random(4)
     if r[0] < 0.3:  # a lantern on top
-        parts: list[Limb] = [(0, 0, 0, height * 0.6, half, half, 0),
-                             (0, height * 0.6, 0, height * 0.62, half * 1.5, half * 1.5, 0),
-                             (0, height * 0.63, 0, height * 0.7, 0.16, 0.24, 1),
-                             (0, height * 0.72, 0, height * 0.725, 0.26, 0.2, 0)]  # fmt: skip
+        parts: list[Limb] = [
+            (0, 0, 0, height * 0.6, half, half, 0),
+            (0, height * 0.6, 0, height * 0.62, half * 1.5, half * 1.5, 0),
+            (0, height * 0.63, 0, height * 0.7, 0.16, 0.24, 1),
+            (0, height * 0.72, 0, height * 0.725, 0.26, 0.2, 0),
+        ]
         return limbs(parts)
     arm = 0.9 + 1.0 * r[1]
-    parts = [(0, 0, 0, height - 0.3, half * 1.2, half * 0.8, 0),
-             (0, height - 0.3, arm * 0.5, height, half * 0.8, half * 0.7, 0),
-             (arm * 0.5, height, arm, height, half * 0.7, half * 0.7, 0),
-             (arm * 0.85, height - 0.03, arm + 0.45, height - 0.03, 0.13, 0.11, 0),
-             (arm, height - 0.12, arm + 0.35, height - 0.12, 0.08, 0.07, 1)]  # fmt: skip
+    parts = [
+        (0, 0, 0, height - 0.3, half * 1.2, half * 0.8, 0),
+        (0, height - 0.3, arm * 0.5, height, half * 0.8, half * 0.7, 0),
+        (arm * 0.5, height, arm, height, half * 0.7, half * 0.7, 0),
+        (arm * 0.85, height - 0.03, arm + 0.45, height - 0.03, 0.13, 0.11, 0),
+        (arm, height - 0.12, arm + 0.35, height - 0.12, 0.08, 0.07, 1),
+    ]
     if r[2] < 0.25:
         parts += [(-a, b, -c, d, e, f, k) for a, b, c, d, e, f, k in parts[1:]]
     return limbs(parts, 1.0, bool(r[3] < 0.5))
@@ -285,7 +352,7 @@ def traffic_light(rng: np.random.Generator, bottom: float, half: float, tall: fl
         for k in range(count):
             y = bottom + tall * (1 - (k + 0.5) / count)
             lamp = u * u + (v - y) ** 2 < radius * radius
-            part[lamp] = (2 + (k if count == 3 else 2 * k)) if k == lit else 5
+            part[lamp] = (2 + (k if count == 3 else 2 * k)) if k == lit else DARK_LAMP
         tone[part > 1] = 1
         return part, tone
 
@@ -322,7 +389,9 @@ def sign(rng: np.random.Generator, centre: float, size: float) -> Shape:
         if symbol == 0:
             mark = (np.abs(b) < 0.17) & (np.abs(a) < 0.6)
         elif symbol == 1:
-            mark = (np.abs(a) < 0.13) & (np.abs(b) < 0.5) | (np.abs(np.abs(a) + b - 0.5) < 0.17) & (b > 0)
+            mark = (np.abs(a) < 0.13) & (np.abs(b) < 0.5) | (np.abs(np.abs(a) + b - 0.5) < 0.17) & (
+                b > 0
+            )
         elif symbol == 2:
             mark = np.abs(a - b) < 0.2
         elif symbol == 3:

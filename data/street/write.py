@@ -15,9 +15,16 @@ VAL_SHARE = 10  # one in so many source pictures is for validation
 
 
 def write_world(
-    out: Path, *, source: int, unlabelled: int, test: int, seed: int, height: int = 200,
-    gap: float = DEFAULT_GAP, progress: Callable[[int, int], None] | None = None,
-) -> None:  # fmt: skip
+    out: Path,
+    *,
+    source: int,
+    unlabelled: int,
+    test: int,
+    seed: int,
+    height: int = 200,
+    gap: float = DEFAULT_GAP,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
     """Write `source` labelled pinhole images, `unlabelled` and `test` panoramas under `out`.
 
     - out/source, as Cityscapes: leftImg8bit/{train,val}/street/*_leftImg8bit.png,
