@@ -231,7 +231,7 @@ class Palette:
             for k in (0, 1):
                 base = _TABLE[k, rows, (r[:, k] * _COUNT[k, rows]).astype(np.intp)]
                 level = 1 + 0.28 * (r[:, 2 + k, None] - 0.5)
-                ends.append(base * level + 0.07 * (r[:, 4 + 3 * k : 7 + 3 * k] - 0.5))
+                ends.append(base * level + 0.05 * (r[:, 4 + 3 * k : 7 + 3 * k] - 0.5))
             colours = (1 - self._gap) * ends[0] + self._gap * ends[1]
             return np.clip(colours, 0.02, 1).astype(np.float32)
         # grey to vivid, dark to light: colour must tell nothing about the class

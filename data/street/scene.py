@@ -625,7 +625,7 @@ class _Builder:
         )
 
     def tree(self, x: float, y: float, tall: float) -> None:
-        width = tall * self.between(0.24, 0.36)
+        width = min(tall * self.between(0.22, 0.34), 2.1)
         self.flat(
             x,
             y,
