@@ -5,6 +5,7 @@ The camera stands over the origin. Each thing is traced only inside its bounds o
 far to near, against a depth buffer; colours come later, once per pixel (data/street/shade.py).
 """
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -98,9 +99,10 @@ def frustum(
         ((0, 1), side),
         ((0, -1), side),
     ):
-        n = np.array([normal[0] * rise, normal[1] * rise, a - b]) / np.hypot(rise, a - b)
+        length = math.hypot(rise, a - b)
+        out, up = rise / length, (a - b) / length
         # (a, low) lies on the plane
-        planes.append([*n, rise / np.hypot(rise, a - b) * a + n[2] * low])
+        planes.append([normal[0] * out, normal[1] * out, up, out * a + up * low])
     planes += [[0, 0, 1, high], [0, 0, -1, -low]]
     return np.array(planes)
 
@@ -121,32 +123,32 @@ class Buffers:
 def bounds(camera: Camera, thing: Thing) -> list[tuple[int, int, int, int]]:
     """Screen rectangles (row0, row1, col0, col1) that hold the thing; two at the seam."""
     _, rows, cols = camera.rays.shape
-    ca, sa = np.cos(thing.yaw), np.sin(thing.yaw)
+    ca, sa = math.cos(thing.yaw), math.sin(thing.yaw)
     hx, hy = thing.half
     corners = [
         (thing.x + i * hx * ca - j * hy * sa, thing.y + i * hx * sa + j * hy * ca)
         for i in (-1, 1)
         for j in (-1, 1)
     ]
-    cy, sy = np.cos(camera.yaw), np.sin(camera.yaw)
+    cy, sy = math.cos(camera.yaw), math.sin(camera.yaw)
     ahead = [(x * cy + y * sy, x * sy - y * cy) for x, y in corners]  # (forward, right)
     low, high = thing.low - camera.height, thing.high - camera.height
     if camera.panoramic:
         # nearest point of the footprint, in its own frame
         ox, oy = -thing.x * ca - thing.y * sa, thing.x * sa - thing.y * ca
-        near = max(np.hypot(max(abs(ox) - hx, 0), max(abs(oy) - hy, 0)), NEAR)
-        far = max(np.hypot(f, r) for f, r in ahead)
-        scale = rows / np.radians(VERTICAL_FOV)
-        top = np.arctan2(high, near if high > 0 else far)
-        bottom = np.arctan2(low, near if low < 0 else far)
+        near = max(math.hypot(max(abs(ox) - hx, 0), max(abs(oy) - hy, 0)), NEAR)
+        far = max(math.hypot(f, r) for f, r in ahead)
+        scale = rows / math.radians(VERTICAL_FOV)
+        top = math.atan2(high, near if high > 0 else far)
+        bottom = math.atan2(low, near if low < 0 else far)
         row0 = max(int(rows / 2 - top * scale) - 1, 0)
         row1 = min(int(rows / 2 - bottom * scale) + 2, rows)
-        middle = np.arctan2(sum(r for _, r in ahead) / 4, sum(f for f, _ in ahead) / 4)
-        turn = [(np.arctan2(r, f) - middle + np.pi) % (2 * np.pi) - np.pi for f, r in ahead]
+        middle = math.atan2(sum(r for _, r in ahead) / 4, sum(f for f, _ in ahead) / 4)
+        turn = [(math.atan2(r, f) - middle + math.pi) % (2 * math.pi) - math.pi for f, r in ahead]
         if near <= NEAR or max(turn) - min(turn) > 3.2:
             return [(row0, row1, 0, cols)]
-        col0 = int(np.floor((middle + min(turn) + np.pi) / (2 * np.pi) * cols)) - 1
-        col1 = int(np.floor((middle + max(turn) + np.pi) / (2 * np.pi) * cols)) + 2
+        col0 = math.floor((middle + min(turn) + math.pi) / (2 * math.pi) * cols) - 1
+        col1 = math.floor((middle + max(turn) + math.pi) / (2 * math.pi) * cols) + 2
         if row1 <= row0:
             return []
         if col1 - col0 >= cols:
@@ -155,24 +157,24 @@ def bounds(camera: Camera, thing: Thing) -> list[tuple[int, int, int, int]]:
         if col0 < col1:
             return [(row0, row1, col0, col1)]
         return [(row0, row1, col0, cols), (row0, row1, 0, col1)]
-    cp, sp = np.cos(camera.pitch), np.sin(camera.pitch)
+    cp, sp = math.cos(camera.pitch), math.sin(camera.pitch)
     us, vs = [], []
     for f, r in ahead:
         for z in (low, high):
             depth = f * cp + z * sp
             if depth < NEAR:
                 # behind the lens: the whole side of the screen it leans to is possible
-                us.append(np.sign(r) * 1e4)
+                us.append(math.copysign(1e4, r))
                 vs += [-1e4, 1e4]
                 continue
             us.append(camera.focal * r / depth)
             vs.append(camera.focal * (f * sp - z * cp) / depth)
     if all(f * cp + max(high * sp, low * sp) < NEAR for f, _ in ahead):
         return []
-    row0 = max(int(np.floor(min(vs) + rows / 2)) - 1, 0)
-    row1 = min(int(np.ceil(max(vs) + rows / 2)) + 1, rows)
-    col0 = max(int(np.floor(min(us) + cols / 2)) - 1, 0)
-    col1 = min(int(np.ceil(max(us) + cols / 2)) + 1, cols)
+    row0 = max(math.floor(min(vs) + rows / 2) - 1, 0)
+    row1 = min(math.ceil(max(vs) + rows / 2) + 1, rows)
+    col0 = max(math.floor(min(us) + cols / 2) - 1, 0)
+    col1 = min(math.ceil(max(us) + cols / 2) + 1, cols)
     return [(row0, row1, col0, col1)] if row1 > row0 and col1 > col0 else []
 
 
@@ -190,7 +192,7 @@ def cast(camera: Camera, things: list[Thing], sun: tuple[float, float, float]) -
         np.full((rows, cols), 255, np.uint8),
         np.zeros((rows, cols), np.uint16),
     )
-    out.things = sorted(things, key=lambda t: -np.hypot(t.x, t.y))
+    out.things = sorted(things, key=lambda t: -math.hypot(t.x, t.y))
     for number, thing in enumerate(out.things, 1):
         for row0, row1, col0, col1 in bounds(camera, thing):
             window = (slice(row0, row1), slice(col0, col1))

@@ -1,6 +1,6 @@
 """Pictures of the street world: one seed, one look, one camera."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -84,7 +84,6 @@ def _render(
     else:
         pitch = float(np.radians(-5 + 8 * r[5]))
         camera = pinhole_camera(height, width, metres, yaw, pitch, fov)
-    scene.things = [replace(t, y=t.y - scene.camera_y) for t in scene.things]
     buffers = cast(camera, scene.things, look.sun)
     image = develop(shade(camera, scene, look, buffers), look, sensor, cyclic)
     return Picture(image, buffers.label, buffers.instance)

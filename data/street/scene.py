@@ -79,7 +79,7 @@ class Plan:
 
 @dataclass
 class Scene:
-    """A plan and the things on it; in the camera's frame (see `draw_scene`)."""
+    """A plan, and the things on it in the camera's frame: `camera_y` is the camera's place."""
 
     plan: Plan
     cloud_shift: float
@@ -194,7 +194,7 @@ class _Builder:
         self.things.append(
             Thing(
                 x,
-                y,
+                y - self.eye_y,
                 yaw,
                 (half, 0.0),
                 low,
@@ -227,7 +227,20 @@ class _Builder:
             hx, hy = half
             planes = frustum(low, high, (-hx, -hx), (hx, hx), (hy, hy))
         self.things.append(
-            Thing(x, y, yaw, half, low, high, (label,), (instance,), kind, colours, params, planes)
+            Thing(
+                x,
+                y - self.eye_y,
+                yaw,
+                half,
+                low,
+                high,
+                (label,),
+                (instance,),
+                kind,
+                colours,
+                params,
+                planes,
+            )
         )
 
     # --- vehicles -------------------------------------------------------------------------------
@@ -287,7 +300,7 @@ class _Builder:
             self.things.append(
                 Thing(
                     wx,
-                    wy,
+                    wy - self.eye_y,
                     yaw,
                     (radius, 0.0),
                     0,
@@ -534,7 +547,7 @@ class _Builder:
         self.things.append(
             Thing(
                 x,
-                y,
+                y - self.eye_y,
                 yaw,
                 (1.05 * scale, 0.0),
                 0,
@@ -659,7 +672,7 @@ class _Builder:
         self.things.append(
             Thing(
                 x,
-                y,
+                y - self.eye_y,
                 yaw,
                 (half, 0.0),
                 0,
