@@ -55,6 +55,7 @@ class SourceConfig:
         probability softmax((1 - frequency_c) / temperature), DAFormer's rule); None: uniform.
     learning_rate: of the encoder, AdamW; the decoder's is `head_factor` times that. Linear
         warm-up, then polynomial decay of power 1.
+    compile: torch.compile the network; worth it for thousands of steps (needs a C++ compiler).
     """
 
     model: str = "b0"
@@ -74,6 +75,7 @@ class SourceConfig:
     device: str = "auto"
     workers: int = 2
     checkpoint_every: int = 500
+    compile: bool = False
 
 
 class Crops(Dataset):
@@ -196,6 +198,8 @@ def train_source(
     base = [group["lr"] for group in optimizer.param_groups]
     crops = Crops(samples, config, first=step * config.batch)
     loader = DataLoader(crops, batch_size=config.batch, num_workers=config.workers)
+    if config.compile:
+        model.compile()
     started, log = time.monotonic(), (out / "metrics.jsonl").open("a")
     with log:
         for step, (images, labels) in enumerate(loader, start=step):
@@ -247,7 +251,7 @@ def _optimizer(
 def _identity(samples: Sequence[Sample], config: SourceConfig) -> dict:
     names = "\n".join(sample.name for sample in samples)
     settings = asdict(config)
-    for free in ("device", "workers", "checkpoint_every"):
+    for free in ("device", "workers", "checkpoint_every", "compile"):
         settings.pop(free)
     return {"images": hashlib.sha256(names.encode()).hexdigest(), "settings": settings}
 
@@ -256,7 +260,7 @@ def _claim(out: Path, identity: dict) -> None:
     """Make OUT this run's directory, or refuse it when another run lives there."""
     out.mkdir(parents=True, exist_ok=True)
     record = out / "source.json"
-    if not record.exists():
+    if latest_checkpoint(out / "checkpoints") is None:
         record.write_text(json.dumps(identity, indent=2))
         return
     kept = json.loads(record.read_text())

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
 
 from data.errors import InputError
+from data.weights import SEGFORMERS
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -65,11 +66,12 @@ def build_segformer(
 
 
 def load_segformer(source: str | Path) -> SegformerForSemanticSegmentation:
-    """A SegFormer in float32 from a Hugging Face directory or a hub name, safetensors or not.
+    """A SegFormer in float32 from a Hugging Face directory, a hub name, or `street-ta`/`-student`.
 
     Pickled weights are read with `weights_only`. Raises InputError when there is none, or when
     the directory holds another model.
     """
+    source = SEGFORMERS.get(str(source), source)
     path = Path(source)
     if path.exists() and not (path / "config.json").is_file():
         raise InputError(f"{path}: no config.json; give a Hugging Face SegFormer directory")

@@ -1,0 +1,390 @@
+"""The command `goodsam`.
+
+Exit status: 0 done; 2 wrong usage or input, found before work began; 1 anything that failed or was
+skipped after that. An error is one line; `--debug` anywhere adds the traceback. Heavy modules are
+imported inside the commands, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json as json_module
+import math
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from data.errors import InputError
+
+app = typer.Typer(
+    name="goodsam",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Panoramic segmentation without labels: SAM's masks and a SegFormer's classes, fused and "
+    "taught to a small student (GoodSAM, CVPR 2024).",
+)
+cache_app = typer.Typer(no_args_is_help=True, help="Look at a SAM cache.")
+data_app = typer.Typer(no_args_is_help=True, help="Look at a data set.")
+app.add_typer(cache_app, name="cache")
+app.add_typer(data_app, name="data")
+
+Images = Annotated[Path, typer.Argument(help="Folder of panoramas, or a data set's root.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Json = Annotated[bool, typer.Option("--json", help="Print what a program would read.")]
+Fit = Annotated[
+    bool, typer.Option("--fit", help="Cut the 70.3° band from 2:1 panoramas and resize all images.")
+]
+
+
+def main() -> None:
+    """Run the command; turn errors into one line and an exit status."""
+    debug = "--debug" in sys.argv
+    sys.argv = [argument for argument in sys.argv if argument != "--debug"]
+    try:
+        app()
+    except InputError as error:
+        _fail(error, str(error), 2, debug)
+    except KeyboardInterrupt as error:
+        _fail(error, "stopped; start the same command again to go on", 130, debug)
+    except Exception as error:
+        what = str(error) or type(error).__name__
+        _fail(error, f"{what} (--debug shows where)", 1, debug)
+
+
+def _fail(error: BaseException, message: str, status: int, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(error)
+    print(f"goodsam: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _say(line: str) -> None:
+    if line:
+        print(line, file=sys.stderr)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("runs/demo"),
+    seed: Annotated[int, typer.Option(help="Of the street world and the training.")] = 0,
+    unlabelled: Annotated[int, typer.Option(help="Panoramas to adapt to.", min=1)] = 16,
+    test: Annotated[int, typer.Option(help="Labelled panoramas to score on.", min=1)] = 12,
+    steps: Annotated[int | None, typer.Option(help="Training steps; the preset's by default.")] = None,
+    json: Json = False,
+) -> None:
+    """The whole method on the embedded street world, and a report. Minutes on two cores."""
+    from pipeline.demo import run_demo
+
+    result = run_demo(out, seed=seed, unlabelled=unlabelled, test=test, steps=steps, say=_say)
+    if json:
+        print(json_module.dumps(result.record, indent=1))
+    else:
+        print(result.table)
+        print(f"\nReport: {result.report}")
+
+
+@app.command()
+def world(
+    out: Annotated[Path, typer.Argument(help="Folder to write into.")],
+    source: Annotated[int, typer.Option(help="Labelled pinhole images.", min=0)] = 200,
+    unlabelled: Annotated[int, typer.Option(help="Unlabelled panoramas.", min=0)] = 16,
+    test: Annotated[int, typer.Option(help="Labelled panoramas.", min=0)] = 12,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same files.", min=0)] = 0,
+    height: Annotated[int, typer.Option(help="Of all images, px.", min=32)] = 200,
+    gap: Annotated[
+        float | None, typer.Option(help="How far the panoramas' look is from the source's, 0 to 1.")
+    ] = None,
+) -> None:
+    """Write the street world: source/ (Cityscapes layout), unlabelled/, test/ (DensePASS)."""
+    from data.street import DEFAULT_GAP, write_world
+    from pipeline.progress import progress_bar
+
+    with progress_bar("street world", source + unlabelled + test) as update:
+        count = 0
+
+        def written(*_: Any) -> None:
+            nonlocal count
+            count += 1
+            update(count)
+
+        write_world(
+            out,
+            source=source,
+            unlabelled=unlabelled,
+            test=test,
+            seed=seed,
+            height=height,
+            gap=DEFAULT_GAP if gap is None else gap,
+            progress=written,
+        )
+    print(f"{out}: {source} source images, {unlabelled} unlabelled and {test} test panoramas")
+
+
+@app.command()
+def train(
+    images: Images,
+    cache: Annotated[Path, typer.Argument(help="Their SAM cache (goodsam cache-sam).")],
+    out: Annotated[Path, typer.Option(help="Run directory; the same one goes on.")],
+    preset: Annotated[str, typer.Option(help="A preset's name, or a YAML file.")] = "goodsam-m",
+    teacher_assistant: Annotated[
+        str | None, typer.Option(help="SegFormer directory or hub name, or street-ta.")
+    ] = None,
+    student: Annotated[
+        str | None, typer.Option(help="SegFormer directory or hub name, or street-student.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, e.g. step.lambda_=0.1; repeatable.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Order of the panoramas.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+) -> None:
+    """Stage 2: adapt TA and student to the panoramas, reading SAM's masks from the cache."""
+    from pipeline.config import adapt_config
+    from pipeline.progress import progress_bar
+    from pipeline.run import open_run
+    from stages.adapt.loop import adapt
+
+    config = adapt_config(
+        preset,
+        set_ or (),
+        teacher_assistant=teacher_assistant,
+        student=student,
+        seed=seed,
+        device=device,
+    )
+    panoramas = open_run(images, cache, out, config)
+    with progress_bar("train", None) as update:
+        adapt(
+            panoramas,
+            out,
+            config,
+            lambda step, steps, row: update(
+                step, steps, f"student {row['student_total']:.2f} TA {row['teacher_total']:.2f}"
+            ),
+        )
+    print(f"{out}/student and {out}/teacher_assistant: done; next: goodsam eval {out} IMAGES --out DIR")
+
+
+@app.command("eval")
+def eval_(
+    model: Annotated[
+        str, typer.Argument(help="Run directory, SegFormer directory or hub name (not with --predictions).")
+    ],
+    images: Annotated[Path | None, typer.Argument(help="Folder or data set of panoramas.")] = None,
+    out: Annotated[Path, typer.Option(help="Where eval.json and report.html go.")] = Path("eval"),
+    labels: Annotated[Path | None, typer.Option(help="Folder of label maps, if not beside.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Score these label maps instead of a model.")
+    ] = None,
+    network: Annotated[str, typer.Option(help="Of a run: student or teacher_assistant.")] = "student",
+    windows: Annotated[bool, typer.Option("--windows", help="Predict by windows, joined.")] = False,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Score a model, or another program's label maps; without labels, say what can be said."""
+    from pipeline.score import score
+
+    if predictions is None and images is None:
+        raise InputError("eval takes a model and a folder: goodsam eval RUN_OR_MODEL IMAGES --out DIR")
+    record = score(
+        None if predictions else model,
+        images if images is not None else Path(model),
+        out,
+        labels=labels,
+        predictions=predictions,
+        network=network,
+        windows=windows,
+        device=device,
+        say=_say,
+    )
+    if json:
+        print(json_module.dumps(record, indent=1))
+    else:
+        print((out / "eval.md").read_text())
+        print(f"Report: {out / 'report.html'}")
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="Run directory, SegFormer directory or hub name.")],
+    images: Images,
+    out: Annotated[Path, typer.Argument(help="labels/ and overlays/ are written here.")],
+    network: Annotated[str, typer.Option(help="Of a run: student or teacher_assistant.")] = "student",
+    windows: Annotated[bool, typer.Option("--windows", help="Predict by windows, joined.")] = False,
+    fit: Fit = False,
+    height: Annotated[int, typer.Option(help="With --fit: height to resize to, px.")] = 400,
+    device: Device = "auto",
+) -> None:
+    """Label maps and colour overlays of all images in a folder."""
+    from data.panoramas import find_panoramas
+    from data.windows import Windows
+    from pipeline.progress import progress_bar
+    from pipeline.score import load_segmenter
+    from stages.predict import predict as predict_all
+
+    samples = find_panoramas(images)
+    segmenter = load_segmenter(model, network, windows, device)
+    geometry = Windows.of(height, panorama_width(height)) if fit else None
+    with progress_bar("predict", len(samples)) as update:
+        done = 0
+
+        def finished(name: str) -> None:
+            nonlocal done
+            done += 1
+            update(done, note=name)
+
+        summary = predict_all(segmenter, samples, out, geometry, finished)
+    _say(str(summary.conversions))
+    for name, why in summary.failed.items():
+        _say(f"failed: {name}: {why}")
+    print(
+        f"{out}: {len(summary.done)} written, {len(summary.skipped)} already there, "
+        f"{len(summary.failed)} failed"
+    )
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+def panorama_width(height: int) -> int:
+    """Width of a 360° x 70.3° panorama of this height, as in DensePASS (2048 at 400), px."""
+    return 8 * round(height * 2048 / 400 / 8)
+
+
+@app.command()
+def source(
+    dataset: Annotated[Path, typer.Argument(help="Labelled images in Cityscapes' layout.")],
+    out: Annotated[Path, typer.Option(help="OUT/model is the SegFormer; the same OUT goes on.")],
+    model: Annotated[
+        str, typer.Option(help="b0 to b5, w16, w32 from scratch; or a SegFormer to start from.")
+    ] = "b0",
+    steps: Annotated[int, typer.Option(help="Optimiser steps.", min=1)] = 40_000,
+    batch: Annotated[int, typer.Option(help="Crops per step.", min=1)] = 8,
+    crop: Annotated[tuple[int, int], typer.Option(help="Height and width of a crop, px.")] = (512, 1024),
+    learning_rate: Annotated[float, typer.Option(help="Of the encoder; AdamW.")] = 6e-5,
+    seed: Annotated[int, typer.Option()] = 0,
+    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    device: Device = "auto",
+) -> None:
+    """Supervised training: the fine-tuned SegFormer that the method starts from."""
+    from data.panoramas import find_panoramas
+    from pipeline.progress import progress_bar
+    from stages.evaluate import evaluate
+    from stages.predict import Segmenter
+    from stages.source import SourceConfig, train_source
+
+    labelled = [sample for sample in find_panoramas(dataset) if sample.labels is not None]
+    if not labelled:
+        raise InputError(f"{dataset}: no labelled images; Cityscapes' layout has gtFine/ in it")
+    training = [s for s in labelled if "/train/" in f"/{s.name}"] or labelled
+    held_out = [s for s in labelled if "/val/" in f"/{s.name}"]
+    config = SourceConfig(
+        model=model,
+        steps=steps,
+        batch=batch,
+        crop=crop,
+        learning_rate=learning_rate,
+        warmup=min(1500, steps // 10),
+        seed=seed,
+        precision=precision,
+        device=device,
+    )
+    with progress_bar("source training", steps) as update:
+        folder = train_source(
+            training, out, config, lambda step, n, row: update(step, n, f"loss {row['loss']:.3f}")
+        )
+    print(f"{folder}: trained on {len(training)} images")
+    if held_out:
+        scores = evaluate(Segmenter.load(folder, device=device), held_out).scores
+        print(f"mIoU on {len(held_out)} val images: {scores.miou:.2f}")
+
+
+@app.command()
+def export(
+    run: Annotated[str, typer.Argument(help="Run directory or SegFormer directory.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    format: Annotated[str, typer.Option(help="huggingface.")] = "huggingface",
+    network: Annotated[str, typer.Option(help="student or teacher_assistant.")] = "student",
+) -> None:
+    """A directory that transformers loads, with a preprocessor that does not squash the image."""
+    from pipeline.score import network_name
+    from stages.export import export_huggingface
+
+    if format != "huggingface":
+        raise InputError(f"format {format!r}: use huggingface")
+    print(export_huggingface(run, out, network=network_name(network)))
+
+
+@cache_app.command("info")
+def cache_info(
+    cache: Annotated[Path, typer.Argument(help="A SAM cache.")], json: Json = False
+) -> None:
+    """What a cache holds, and what made it."""
+    from data.sam_cache import SamCache
+
+    info = SamCache.open(cache).info()
+    if json:
+        print(json_module.dumps(info, indent=1, default=str))
+        return
+    for key, value in info.items():
+        print(f"{key:>16}  {value}")
+
+
+@cache_app.command("verify")
+def cache_verify(
+    cache: Annotated[Path, typer.Argument(help="A SAM cache.")],
+    images: Annotated[Path | None, typer.Option(help="Also compare with these images.")] = None,
+) -> None:
+    """Check every record against its checksum, and the images against their hashes."""
+    from data.sam_cache import SamCache
+
+    problems = SamCache.open(cache).verify(images)
+    for problem in problems:
+        print(problem)
+    if problems:
+        raise typer.Exit(1)
+    print(f"{cache}: sound")
+
+
+@data_app.command("check")
+def data_check(folder: Annotated[Path, typer.Argument(help="Folder or data set.")]) -> None:
+    """Find the images of a data set, pair them with labels, and read every file once."""
+    from collections import Counter
+
+    from data.panoramas import Conversions, find_panoramas, read_image, read_labels
+
+    samples = find_panoramas(folder)
+    sizes: Counter[tuple[int, int]] = Counter()
+    classes: Counter[int] = Counter()
+    conversions, problems = Conversions(), []
+    for sample in samples:
+        try:
+            height, width = read_image(sample.image, conversions).shape[:2]
+            sizes[width, height] += 1
+            if sample.labels is not None:
+                truth = read_labels(sample.labels)
+                if truth.shape != (height, width):
+                    raise InputError(f"{sample.labels}: not the size of {sample.image.name}")
+                classes.update({int(c) for c in set(truth.ravel().tolist()) if c != 255})
+        except InputError as error:
+            problems.append(str(error))
+    labelled = sum(sample.labels is not None for sample in samples)
+    print(f"{len(samples)} images, {labelled} with labels")
+    print("sizes: " + ", ".join(f"{w} x {h} ({n})" for (w, h), n in sizes.most_common(8)))
+    if classes:
+        from data.classes import CITYSCAPES
+
+        print("classes: " + ", ".join(CITYSCAPES[c] for c in sorted(classes)))
+    _say(str(conversions))
+    for problem in problems:
+        print(f"problem: {problem}")
+    if problems:
+        raise typer.Exit(1)
+
+
+def _minutes(seconds: float) -> str:
+    if not math.isfinite(seconds):
+        return "unknown"
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"

@@ -1,0 +1,125 @@
+"""Presets and overrides: from YAML and `key=value` to the frozen dataclasses of the stages."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+
+from data.errors import InputError
+from stages.adapt.loop import AdaptConfig
+
+Config = TypeVar("Config")
+
+
+def preset_names() -> list[str]:
+    """The presets that come with goodsam."""
+    folder = resources.files("pipeline") / "presets"
+    return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_preset(name: str) -> dict[str, Any]:
+    """A preset by name, or any YAML file by path, as a nested mapping.
+
+    Raises InputError for a name that does not exist or a file that is no mapping.
+    """
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"}:
+        if not path.is_file():
+            raise InputError(f"{path}: no such preset file")
+        text = path.read_text()
+    elif name in preset_names():
+        text = (resources.files("pipeline") / "presets" / f"{name}.yaml").read_text()
+    else:
+        raise InputError(
+            f"preset {name!r}: there is none{_nearest(name, preset_names())}; "
+            f"use one of {', '.join(preset_names())}, or a .yaml file"
+        )
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: a preset is a mapping of settings")
+    return values
+
+
+def adapt_config(
+    preset: str, overrides: Iterable[str] = (), **arguments: object
+) -> AdaptConfig:
+    """Stage 2's settings: the preset, then named arguments that are not None, then `key=value`.
+
+    Keys of nested settings are dotted: `step.weights.consistency=0`. Values are read as YAML.
+    """
+    values = load_preset(preset)
+    for key, value in arguments.items():
+        if value is not None:
+            values[key] = value
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise InputError(f"--set {override}: write it as key=value")
+        try:
+            _put(values, key.strip(), yaml.safe_load(text))
+        except yaml.YAMLError as error:
+            raise InputError(f"--set {override}: the value is not YAML") from error
+    return build(AdaptConfig, values)
+
+
+def build(kind: type[Config], values: Mapping[str, Any]) -> Config:
+    """A frozen dataclass from a nested mapping; InputError names the first field that is wrong."""
+    _check_names(kind, values, "")
+    try:
+        return TypeAdapter(with_config(ConfigDict(extra="forbid"))(kind)).validate_python(
+            dict(values)
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or kind.__name__
+        raise InputError(f"setting {where}: {first['msg']} (got {first['input']!r})") from error
+
+
+def as_yaml(config: object) -> str:
+    """A dataclass as YAML that `build` reads back."""
+    return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)  # type: ignore[call-overload]
+
+
+def _put(values: dict[str, Any], key: str, value: object) -> None:
+    *outer, last = key.split(".")
+    for part in outer:
+        inner = values.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise InputError(f"--set {key}: {part} is a single value, not a group of settings")
+        values = inner
+    values[last] = value
+
+
+def _check_names(kind: Any, values: Mapping[str, Any], prefix: str) -> None:
+    hints = {f.name: f for f in dataclasses.fields(kind)}
+    for key, value in values.items():
+        if key not in hints:
+            raise InputError(
+                f"setting {prefix}{key}: there is none{_nearest(str(key), list(hints))}"
+            )
+        factory = hints[key].default_factory
+        if isinstance(value, Mapping) and dataclasses.is_dataclass(factory):
+            _check_names(factory, value, f"{prefix}{key}.")
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return str(value) if isinstance(value, Path) else value

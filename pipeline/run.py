@@ -1,0 +1,70 @@
+"""A run directory: what it was started with, and whether it may go on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import yaml
+
+from data.errors import InputError
+from data.files import write_whole
+from data.panoramas import file_hash
+from data.sam_cache import SamCache
+from pipeline.config import as_yaml
+from stages.adapt.loop import AdaptConfig, CachedPanoramas
+from stages.checkpoint import latest_checkpoint
+
+# settings that change where and how often, never what
+FREE = ("device", "workers", "checkpoint_every")
+
+
+def open_run(images: Path, cache: Path, out: Path, config: AdaptConfig) -> CachedPanoramas:
+    """Check that images, cache and run directory belong together; write OUT/config.yaml.
+
+    Raises InputError for a cache that is unfinished or made from other images, and for a run
+    directory that was started with other settings or another cache.
+    """
+    if not images.is_dir():
+        raise InputError(f"{images}: no such folder of images")
+    sam_cache = SamCache.open(cache)
+    names = [name for name in sam_cache.names if sam_cache.done(name)]
+    if not names:
+        raise InputError(f"{cache}: holds no finished panorama; run goodsam cache-sam first")
+    if missing := sam_cache.missing():
+        raise InputError(
+            f"{cache}: {len(missing)} of {len(sam_cache.names)} panoramas are not done "
+            f"(the first: {missing[0]}); start goodsam cache-sam again to finish it"
+        )
+    hashes = sam_cache.images
+    for name in names:
+        path = images / name
+        if not path.is_file():
+            raise InputError(f"{path}: the cache was made from it and it is gone; wrong IMAGES?")
+        if file_hash(path) != hashes[name]:
+            raise InputError(
+                f"{path}: not the image that {cache} was made from; make the cache anew"
+            )
+    _claim(out, config, {name: hashes[name] for name in names}, sam_cache)
+    return CachedPanoramas(images, sam_cache, names)
+
+
+def _claim(out: Path, config: AdaptConfig, images: dict[str, str], cache: SamCache) -> None:
+    record = json.loads(
+        json.dumps({"cache": dataclasses.asdict(cache.identity), "images": images}, default=str)
+    )
+    settings, origin = out / "config.yaml", out / "origin.json"
+    text = as_yaml(config)
+    if latest_checkpoint(out / "checkpoints") is not None:
+        kept, wanted = yaml.safe_load(settings.read_text()), yaml.safe_load(text)
+        differing = [key for key in wanted if key not in FREE and kept.get(key) != wanted[key]]
+        if json.loads(origin.read_text()) != record:
+            differing.append("the cache")
+        if differing:
+            raise InputError(
+                f"{out}: was started with other settings ({', '.join(differing)}); "
+                "choose another --out, or delete it"
+            )
+    write_whole(settings, text)
+    write_whole(origin, json.dumps(record, indent=1))

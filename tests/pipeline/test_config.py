@@ -1,0 +1,64 @@
+"""Presets load, overrides land where they should, and a wrong name is answered."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from data.errors import InputError
+from pipeline.config import adapt_config, as_yaml, build, load_preset, preset_names
+from stages.adapt.loop import AdaptConfig
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_builds_and_survives_yaml(name):
+    config = adapt_config(name)
+    assert build(AdaptConfig, yaml.safe_load(as_yaml(config))) == config
+
+
+@pytest.mark.parametrize("name", ["goodsam-m", "goodsam-t", "goodsam-s"])
+def test_the_papers_settings(name):
+    step = adapt_config(name).step
+    assert (step.alpha, step.lambda_) == (0.3, 0.2)
+    assert (step.fusion.theta_medium, step.fusion.theta_other) == (0.7, 0.5)
+    assert step.fusion.medium == (100, 1000)
+    assert set(vars(step.weights).values()) == {1.0}
+
+
+def test_overrides():
+    config = adapt_config(
+        "demo",
+        ["step.weights.consistency=0", "teacher_lr=3.0e-6", "step.fusion.medium=[1, 2]"],
+        student="mine",
+        seed=None,
+    )
+    assert config.step.weights.consistency == 0
+    assert config.teacher_lr == 3e-6
+    assert config.step.fusion.medium == (1, 2)
+    assert config.student == "mine"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("techer_lr=1", "did you mean teacher_lr"),
+        ("step.weights.consistancy=1", "step.weights.consistancy.*did you mean consistency"),
+        ("step.fusion.rule=vote", "step.fusion.rule"),
+        ("steps=many", "steps"),
+        ("steps", "key=value"),
+        ("seed.x=1", "seed is a single value|seed"),
+    ],
+)
+def test_wrong_overrides_are_answered(override, message):
+    with pytest.raises(InputError, match=message):
+        adapt_config("demo", [override])
+
+
+def test_wrong_presets_are_answered(tmp_path):
+    with pytest.raises(InputError, match="did you mean goodsam-m"):
+        load_preset("goodsam-mm")
+    with pytest.raises(InputError, match="no such preset"):
+        load_preset(str(tmp_path / "none.yaml"))
+    (tmp_path / "list.yaml").write_text("- 1")
+    with pytest.raises(InputError, match="mapping"):
+        load_preset(str(tmp_path / "list.yaml"))
