@@ -92,7 +92,7 @@ def _boxes(masks: np.ndarray) -> np.ndarray:
     for corner, line in enumerate((masks.any(axis=1), masks.any(axis=2))):  # columns, rows
         box[:, corner] = line.argmax(axis=1)
         box[:, corner + 2] = line.shape[1] - 1 - line[:, ::-1].argmax(axis=1)
-    box[~masks.any(axis=(1, 2))] = 0
+    box[~np.logical_or.reduce(masks, axis=(1, 2))] = 0
     return box
 
 
