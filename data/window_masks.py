@@ -89,10 +89,11 @@ def _cells(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _boxes(masks: np.ndarray) -> np.ndarray:
     """bool (M, H, W) -> int32 (M, 4), x0, y0, x1, y1 inclusive; zeros for an empty mask."""
     box = np.zeros((len(masks), 4), np.int32)
-    for corner, line in enumerate((masks.any(axis=1), masks.any(axis=2))):  # columns, rows
+    for corner, axis in enumerate((1, 2)):  # over the rows: x, over the columns: y
+        line = np.logical_or.reduce(masks, axis=axis)
         box[:, corner] = line.argmax(axis=1)
         box[:, corner + 2] = line.shape[1] - 1 - line[:, ::-1].argmax(axis=1)
-    box[~np.logical_or.reduce(masks, axis=(1, 2))] = 0
+        box[~line.any(axis=1)] = 0
     return box
 
 
