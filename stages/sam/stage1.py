@@ -1,0 +1,331 @@
+"""Stage 1: a folder of panoramas through SAM into the cache, once.
+
+Each panorama is a task of its own: its windows (and overlap crops) are given to SAM as images, and
+whoever made its masks writes its record. So a run that was cut goes on where it was, and any number
+of processes work side by side, in this process or over Dask.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from data.errors import InputError
+from data.panoramas import (
+    Conversions,
+    Sample,
+    file_hash,
+    find_panoramas,
+    image_size,
+    read_panorama,
+)
+from data.sam_cache import BoundaryMode, Identity, PanoramaMasks, SamCache
+from data.window_masks import mask_boundaries, overlap_boundaries
+from data.windows import Windows
+from stages.device import pick_device
+from stages.sam.generate import GeneratorConfig, MaskGenerator, SamGenerator
+from stages.sam.load import LoadedSam, load_sam
+
+FITTED = (400, 2048)  # the paper's panorama, for images that are fitted to no stated size
+
+
+@dataclass(frozen=True)
+class Stage1Config:
+    """What is cut, and who works.
+
+    window, stride: px; by default a quarter of the width, and half the window. wrap: windows run over the
+    seam. boundaries: B_SAM of an overlap from SAM on its crop, or from the masks of its two
+    windows. fit: images of other sizes are fitted to height x width (400 x 2048 if not given);
+    without it, height x width is the first image's size, and all must have it.
+    workers: processes beside this one, 0 for none. scheduler: address of a Dask cluster to use
+    instead, which must see the same files.
+    """
+
+    window: int | None = None
+    stride: int | None = None
+    wrap: bool = True
+    boundaries: BoundaryMode = "overlap"
+    fit: bool = False
+    height: int | None = None
+    width: int | None = None
+    workers: int = 0
+    scheduler: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise InputError(f"workers {self.workers}: use 0 for this process alone, or more")
+        if self.workers and self.scheduler:
+            raise InputError("give either workers or the address of a scheduler, not both")
+
+
+class GeneratorFactory(Hashable, Protocol):
+    """Makes the mask generator, in whatever process needs one. Picklable too."""
+
+    @property
+    def sam(self) -> str:
+        """SHA-256 of the weights."""
+        ...
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that decides the masks, as JSON has it."""
+        ...
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """All else worth recording."""
+        ...
+
+    def build(self) -> MaskGenerator: ...
+
+
+@dataclass(frozen=True)
+class SamFactory:
+    """A SAM by name or checkpoint, and the settings of its mask generation."""
+
+    name: str
+    checkpoint: Path | None = None
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+
+    @property
+    def sam(self) -> str:
+        return _load_once(self.name, self.checkpoint).sha256
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        settings = asdict(self.generator)
+        del settings["points_per_batch"]  # a matter of memory: to change it does not end a cache
+        return settings
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        return {
+            "sam": self.name,
+            "points_per_batch": self.generator.points_per_batch,
+            "device": pick_device().type,
+            "precision": "float32",
+        }
+
+    def build(self) -> SamGenerator:
+        model = _load_once(self.name, self.checkpoint).model
+        return SamGenerator(model.to(pick_device()), self.generator)
+
+
+@lru_cache(maxsize=1)
+def _load_once(name: str, checkpoint: Path | None) -> LoadedSam:
+    return load_sam(name, checkpoint)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far stage 1 is. done, failed, total: panoramas of this run. seconds: since its start."""
+
+    done: int
+    failed: int
+    total: int
+    windows: int
+    seconds: float
+
+    @property
+    def windows_per_second(self) -> float:
+        return self.windows / self.seconds if self.seconds else 0.0
+
+    @property
+    def seconds_left(self) -> float:
+        """At the rate so far; nan before the first panorama."""
+        worked = self.done + self.failed
+        return self.seconds / worked * (self.total - worked) if worked else float("nan")
+
+
+@dataclass(frozen=True)
+class Stage1Summary:
+    """done: panoramas cached by this run; skipped: cached before; failed: name -> why.
+
+    conversions: how many of this run's images were not plain RGB.
+    """
+
+    done: int
+    skipped: int
+    failed: dict[str, str]
+    conversions: Conversions
+    seconds: float
+
+
+def cache_sam(
+    images: Path,
+    cache: Path,
+    config: Stage1Config,
+    factory: GeneratorFactory,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Stage1Summary:
+    """Caches SAM's masks and boundary maps of all panoramas below `images`.
+
+    A cache that is there already is gone on with. An image that cannot be decoded is left out and
+    reported in the summary; the others are done. `progress` is called at the start and after each
+    panorama.
+
+    Raises InputError, before any work, for images of unreadable headers or of other sizes than the
+    geometry's, for settings that make no windows, and for a cache that was made from other images
+    or with other settings.
+    """
+    samples = find_panoramas(images)
+    geometry = choose_windows(samples, config)
+    identity = Identity(factory.sam, factory.settings, config.boundaries, geometry, config.fit)
+    hashes = {sample.name: file_hash(sample.image) for sample in samples}
+    store = SamCache.create_or_resume(cache, identity, hashes, _provenance(factory))
+
+    missing = set(store.missing())
+    todo = [sample for sample in samples if sample.name in missing]
+    start, done = time.perf_counter(), 0
+    failed: dict[str, str] = {}
+    conversions = Conversions()
+
+    def report() -> Progress:
+        seconds = time.perf_counter() - start
+        return Progress(done, len(failed), len(todo), done * len(geometry), seconds)
+
+    progress(report())
+    if todo:
+        with _workers(config) as work:
+            for result in work(_Job(store, factory), todo):
+                if result.problem is None:
+                    done += 1
+                else:
+                    failed[result.name] = result.problem
+                conversions.kinds.update(result.conversions.kinds)
+                progress(report())
+    seconds = time.perf_counter() - start
+    skipped = len(samples) - len(todo)
+    return Stage1Summary(done, skipped, dict(sorted(failed.items())), conversions, seconds)
+
+
+def choose_windows(samples: list[Sample], config: Stage1Config) -> Windows:
+    """The one geometry of a cache. InputError unless every image has it, or is to be fitted.
+
+    Reads headers only.
+    """
+    sizes = [(sample, image_size(sample.image)) for sample in samples]
+    default = FITTED if config.fit else sizes[0][1]
+    height, width = config.height or default[0], config.width or default[1]
+    if not config.fit:
+        other = [(sample, size) for sample, size in sizes if size != (height, width)]
+        if other:
+            sample, (h, w) = other[0]
+            raise InputError(
+                f"{sample.image}: {w} x {h} where {width} x {height} is expected "
+                f"({len(other)} of {len(samples)} images differ); "
+                "pass --fit to have panoramas cut to the band and resized"
+            )
+    window = config.window or width // 4
+    return Windows(height, width, window, config.stride or window // 2, config.wrap)
+
+
+def panorama_masks(
+    image: np.ndarray, geometry: Windows, boundaries: BoundaryMode, generator: MaskGenerator
+) -> PanoramaMasks:
+    """uint8 (H, W, 3) -> the masks of each window, and B_SAM of each overlap.
+
+    Windows and overlap crops are given to SAM as images of their own: SAM's own crops of a panorama
+    would drop all that touches their edges.
+    """
+    image_CHW = np.moveaxis(image, -1, 0)
+    windows = tuple(generator(_as_image(window)) for window in geometry.cut(image_CHW))
+    if boundaries == "windows":
+        return PanoramaMasks(windows, tuple(overlap_boundaries(windows, geometry)))
+    crops = geometry.cut_overlaps(image_CHW)
+    return PanoramaMasks(windows, tuple(mask_boundaries(generator(_as_image(c))) for c in crops))
+
+
+def _as_image(crop_CHW: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(np.moveaxis(crop_CHW, 0, -1))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What every task of a run has in common."""
+
+    cache: SamCache
+    factory: GeneratorFactory
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What came of one panorama. problem: why it failed, None if it is cached."""
+
+    name: str
+    problem: str | None
+    conversions: Conversions = field(default_factory=Conversions)
+
+
+Work = Callable[[_Job, list[Sample]], Iterator[_Result]]
+
+
+def _work_on(job: _Job, sample: Sample, generator: MaskGenerator) -> _Result:
+    identity, conversions = job.cache.identity, Conversions()
+    try:
+        image = read_panorama(sample.image, identity.windows, identity.fit, conversions)
+        masks = panorama_masks(image, identity.windows, identity.boundaries, generator)
+        job.cache.write(sample.name, masks)
+    except InputError as error:  # this panorama's alone; anything else ends the run
+        return _Result(sample.name, str(error))
+    return _Result(sample.name, None, conversions)
+
+
+@contextmanager
+def _workers(config: Stage1Config) -> Iterator[Work]:
+    """Whoever does the work: this process, a Dask cluster of its own, or one at an address."""
+    if not config.workers and not config.scheduler:
+        yield _here
+        return
+    from distributed import Client, KilledWorker, LocalCluster, as_completed  # slow to import
+
+    def over_dask(job: _Job, samples: list[Sample]) -> Iterator[_Result]:
+        names = {client.submit(_in_worker, job, s, pure=False): s.name for s in samples}
+        for future in as_completed(names):
+            try:
+                yield future.result()
+            except KilledWorker:
+                yield _Result(names[future], "its worker died, again and again; is memory short?")
+
+    if config.scheduler:
+        with Client(config.scheduler) as client:
+            yield over_dask
+    else:
+        with (
+            LocalCluster(
+                n_workers=config.workers, threads_per_worker=1, dashboard_address=None
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            yield over_dask
+
+
+def _here(job: _Job, samples: list[Sample]) -> Iterator[_Result]:
+    generator = job.factory.build()
+    for sample in samples:
+        yield _work_on(job, sample, generator)
+
+
+def _in_worker(job: _Job, sample: Sample) -> _Result:
+    return _work_on(job, sample, _built(job.factory))
+
+
+@lru_cache(maxsize=1)
+def _built(factory: GeneratorFactory) -> MaskGenerator:
+    """The model is loaded once in each worker process."""
+    return factory.build()
+
+
+def _provenance(factory: GeneratorFactory) -> Mapping[str, Any]:
+    packages = ("goodsam", "numpy", "segment-anything", "torch", "zarr")
+    versions = {package: version(package) for package in packages}
+    return {**factory.provenance, "python": platform.python_version(), "versions": versions}
