@@ -1,0 +1,172 @@
+"""The generator against segment-anything's own, mask for mask."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from segment_anything import SamAutomaticMaskGenerator
+from segment_anything.modeling import (
+    ImageEncoderViT,
+    MaskDecoder,
+    PromptEncoder,
+    Sam,
+    TwoWayTransformer,
+)
+
+from data.errors import InputError
+from data.street import panorama, split_seed
+from data.windows import Windows
+from stages.sam.decode import decode_masks, decode_tokens
+from stages.sam.generate import STREET_GENERATOR, GeneratorConfig, SamGenerator
+from stages.sam.load import load_sam
+
+
+def tiny_sam(seed: int = 0, loud: float = 4.0) -> Sam:
+    """A SAM of 64 px input with random weights, loud enough for its masks to differ."""
+    torch.manual_seed(seed)
+    width, tokens = 16, 8
+    sam = Sam(
+        ImageEncoderViT(
+            img_size=64, patch_size=8, embed_dim=16, depth=1, num_heads=2, out_chans=width
+        ),
+        PromptEncoder(
+            embed_dim=width,
+            image_embedding_size=(tokens, tokens),
+            input_image_size=(64, 64),
+            mask_in_chans=4,
+        ),
+        MaskDecoder(
+            transformer_dim=width,
+            transformer=TwoWayTransformer(depth=2, embedding_dim=width, num_heads=2, mlp_dim=32),
+            iou_head_hidden_dim=width,
+        ),
+    )
+    with torch.no_grad():
+        for parameter in sam.mask_decoder.parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(loud)
+    return sam.eval()
+
+
+def reference(sam: Sam, image: np.ndarray, config: GeneratorConfig) -> list[dict]:
+    found = SamAutomaticMaskGenerator(
+        sam,
+        points_per_side=config.points_per_side,
+        points_per_batch=config.points_per_batch,
+        pred_iou_thresh=config.pred_iou_thresh,
+        stability_score_thresh=config.stability_score_thresh,
+        stability_score_offset=config.stability_score_offset,
+        box_nms_thresh=config.box_nms_thresh,
+    ).generate(image)
+    return sorted(found, key=lambda mask: -mask["predicted_iou"])
+
+
+def assert_same(sam: Sam, image: np.ndarray, config: GeneratorConfig) -> int:
+    found, expected = SamGenerator(sam, config)(image), reference(sam, image, config)
+    assert len(found) == len(expected)
+    for mask, iou, stability, box, other in zip(
+        found.masks(), found.predicted_iou, found.stability, found.box, expected, strict=True
+    ):
+        truth = other["segmentation"]
+        assert (mask ^ truth).sum() <= 1e-3 * truth.size  # logits of zero, rounded otherwise
+        assert iou == pytest.approx(other["predicted_iou"], abs=1e-4)
+        assert stability == pytest.approx(other["stability_score"], abs=1e-2)
+        if (mask == truth).all():
+            x, y, w, h = other["bbox"]
+            assert box.tolist() == [x, y, x + w, y + h]
+    return len(found)
+
+
+def picture(seed: int, height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(("height", "width"), [(50, 64), (50, 32), (33, 70), (128, 128)])
+def test_masks_are_the_reference_s(height: int, width: int) -> None:
+    config = GeneratorConfig(
+        points_per_side=4,
+        points_per_batch=5,
+        pred_iou_thresh=0.0,
+        stability_score_thresh=0.0,
+        box_nms_thresh=1.0,
+    )
+    assert assert_same(tiny_sam(), picture(1, height, width), config) > 20
+
+
+def test_filters_are_the_reference_s() -> None:
+    sam, image = tiny_sam(2), picture(2, 50, 64)
+    opened = GeneratorConfig(
+        points_per_side=6, pred_iou_thresh=0.0, stability_score_thresh=0.0, box_nms_thresh=1.0
+    )
+    every = SamGenerator(sam, opened)(image)
+    iou = _gap(every.predicted_iou, 0.5)
+    stability = _gap(every.stability, 0.3)
+    config = GeneratorConfig(
+        points_per_side=6,
+        pred_iou_thresh=iou,
+        stability_score_thresh=stability,
+        box_nms_thresh=0.8,
+    )
+    assert 0 < assert_same(sam, image, config) < len(every)
+
+
+def _gap(values: np.ndarray, quantile: float) -> float:
+    """A threshold near a quantile, in the widest gap around it: rounding crosses no threshold."""
+    ordered = np.sort(values[values > 0])
+    at = int(quantile * len(ordered))
+    near = ordered[max(at - 5, 0) : at + 6]
+    widest = int(np.argmax(np.diff(near)))
+    return float(near[widest : widest + 2].mean())
+
+
+def test_masks_fall_in_predicted_iou() -> None:
+    config = GeneratorConfig(points_per_side=5, pred_iou_thresh=0, stability_score_thresh=0)
+    masks = SamGenerator(tiny_sam(3), config)(picture(3, 40, 64))
+    assert (np.diff(masks.predicted_iou) <= 0).all()
+
+
+def test_no_mask_passes() -> None:
+    masks = SamGenerator(tiny_sam(), GeneratorConfig(points_per_side=3, pred_iou_thresh=1e9))(
+        picture(4, 20, 64)
+    )
+    assert len(masks) == 0
+    assert masks.cells.shape == (20, 64)
+    assert masks.masks().shape == (0, 20, 64)
+
+
+def test_no_points_are_refused() -> None:
+    with pytest.raises(InputError, match="at least one point"):
+        GeneratorConfig(points_per_side=0)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 1000), prompts=st.integers(1, 9))
+@torch.no_grad()
+def test_decoder_is_the_reference_s(seed: int, prompts: int) -> None:
+    sam = tiny_sam(seed, loud=1.0)
+    image = torch.randn(1, 16, 8, 8)
+    points = torch.rand(prompts, 2, 2) * 64  # two points a prompt, the second one negative
+    labels = torch.tensor([1, 0]).expand(prompts, 2)
+    sparse, dense = sam.prompt_encoder((points, labels), None, None)
+    pe = sam.prompt_encoder.get_dense_pe()
+    logits, iou = sam.mask_decoder.predict_masks(image, pe, sparse, dense)
+    tokens, prompted, fast_iou = decode_tokens(
+        sam.mask_decoder, image[0] + dense[0, :, :1, :1], pe[0], sparse
+    )
+    fast = decode_masks(sam.mask_decoder, tokens, prompted, (8, 8), first=0)
+    torch.testing.assert_close(fast, logits, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(fast_iou, iou, rtol=1e-4, atol=1e-5)
+
+
+def test_demo_sam_gives_the_reference_s_masks() -> None:
+    sam = load_sam("street").model
+    world = panorama(split_seed("tuning", 3), look="random")
+    columns = Windows.of(200, 1024).columns[2]
+    image = np.ascontiguousarray(world.image[:, columns])
+    config = GeneratorConfig(
+        points_per_side=8,
+        pred_iou_thresh=STREET_GENERATOR.pred_iou_thresh,
+        stability_score_thresh=STREET_GENERATOR.stability_score_thresh,
+    )
+    assert assert_same(sam, image, config) >= 3

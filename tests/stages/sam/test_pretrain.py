@@ -1,0 +1,132 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from data.street import pinhole, split_seed
+from stages.sam.load import load_sam, street_sam
+from stages.sam.pretrain import (
+    Kinship,
+    Pool,
+    PretrainConfig,
+    example,
+    predict,
+    pretrain_sam,
+    render,
+)
+
+SHORT = PretrainConfig(
+    steps=4, pictures=3, crop_share=0.5, crops=1, prompts=3, warmup=2, checkpoint_every=2
+)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run") / "pictures"
+    Pool(folder, SHORT.pictures)
+    render(folder, SHORT.pictures)
+    return folder
+
+
+@pytest.fixture
+def out(tmp_path: Path, pictures: Path) -> Path:
+    (tmp_path / "pictures").symlink_to(pictures)
+    return tmp_path
+
+
+def test_weights_load_as_the_street_sam(out: Path) -> None:
+    steps = []
+    path = pretrain_sam(out, SHORT, steps.append)
+    sam = load_sam("street", path).model
+    begun = street_sam().state_dict()
+    assert any(not torch.equal(begun[k], v) for k, v in sam.state_dict().items())
+    assert all(torch.isfinite(v).all() for v in sam.state_dict().values())
+    with safe_open(path, "pt") as file:
+        assert '"step": 4' in file.metadata()["made"]
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(out: Path, tmp_path: Path) -> None:
+    whole = load_file(pretrain_sam(out, SHORT))
+    first = tmp_path / "stopped"
+    first.mkdir()
+    (first / "pictures").symlink_to(out / "pictures")
+
+    class Stopped(Exception):
+        pass
+
+    calls = 0
+
+    def stop(*_: object) -> bool:
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            raise Stopped
+        return False
+
+    original = Pool.draw
+
+    def draw(self: Pool, rng: np.random.Generator, step: int) -> tuple[np.ndarray, np.ndarray]:
+        stop()
+        return original(self, rng, step)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pool, "draw", draw)
+        with pytest.raises(Stopped):
+            pretrain_sam(first, SHORT)
+    again = load_file(pretrain_sam(first, SHORT))
+    assert whole.keys() == again.keys()
+    assert all(torch.equal(whole[key], again[key]) for key in whole)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_points_lie_in_their_instances(seed: int, whole: bool) -> None:
+    picture = pinhole(split_seed("sam", seed), look="random")
+    made = example(np.random.default_rng(seed), picture.image, picture.instances, 16, whole)
+    side = 512 if whole else 256
+    assert made.image.shape == (3, side, side)
+    assert made.targets.shape == (16, *made.valid)
+    assert made.valid[0] <= side // 4 >= made.valid[1]
+    assert ((made.targets >= 0) & (made.targets <= 1)).all()
+    corner = torch.tensor([made.origin[1], made.origin[0]]) * 16
+    column, row = ((made.points - corner + 0.5) / 2).long().T
+    for y, x, target in zip(row, column, made.targets, strict=True):
+        assert target[y // 2, x // 2] > 0
+        mask = (made.instances == made.instances[y, x]).float()
+        shares = mask.view(made.valid[0], 2, made.valid[1], 2).mean((1, 3))
+        torch.testing.assert_close(target, shares)
+
+
+def test_a_whole_frame_is_predicted_as_sam_does() -> None:
+    picture = pinhole(split_seed("sam", 1), look="random")
+    made = example(np.random.default_rng(1), picture.image, picture.instances, 5, whole=True)
+    torch.manual_seed(0)
+    sam = street_sam().eval()
+    with torch.no_grad():
+        ((tokens, logits, iou),) = predict(sam, made.image[None], [made])
+        embedding = sam.image_encoder(made.image[None])
+        labels = torch.ones(5, 1, dtype=torch.int)
+        sparse, dense = sam.prompt_encoder((made.points[:, None], labels), None, None)
+        expected, expected_iou = sam.mask_decoder(
+            embedding, sam.prompt_encoder.get_dense_pe(), sparse, dense, multimask_output=True
+        )
+    torch.testing.assert_close(tokens, embedding[0])
+    h, w = made.valid
+    torch.testing.assert_close(logits, expected[..., :h, :w], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(iou, expected_iou, rtol=1e-4, atol=1e-5)
+
+
+def test_kinship_is_low_where_vectors_tell_instances_apart() -> None:
+    head = Kinship(width=2, dims=2)
+    with torch.no_grad():  # every pixel's vector is its token
+        head.vectors.weight.copy_(torch.eye(2)[:, :, None, None].expand(2, 2, 4, 4))
+        head.vectors.bias.zero_()
+    tokens = torch.zeros(2, 4, 4)
+    tokens[0, :, 2:] = 9
+    halves = torch.ones(32, 32, dtype=torch.int64)
+    halves[:, 16:] = 2
+    quarters = halves.T.contiguous()
+    assert head(tokens, halves) < 0.2 < 1 < head(tokens, quarters)
