@@ -8,7 +8,6 @@ from data.errors import InputError
 from data.window_masks import WindowMasks, mask_boundaries, overlap_boundaries
 from data.windows import Windows
 
-
 SIDE = st.integers(1, 7)
 
 
