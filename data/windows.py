@@ -148,13 +148,13 @@ class Windows:
         return _concatenate(parts)
 
 
-def _move_axis(array: Array, source: int, target: int) -> Array:
+def _move_axis(array: Any, source: int, target: int) -> Any:
     if isinstance(array, np.ndarray):
         return np.moveaxis(array, source, target)
     return array.movedim(source, target)
 
 
-def _concatenate(parts: list[Array]) -> Array:
+def _concatenate(parts: list[Any]) -> Any:
     if isinstance(parts[0], np.ndarray):
         return np.concatenate(parts, axis=-1)
     import torch  # only when a tensor came in: data itself needs no torch

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from data.errors import InputError
+from data.windows import Windows
 
 app = typer.Typer(
     name="goodsam",
@@ -72,7 +73,9 @@ def demo(
     seed: Annotated[int, typer.Option(help="Of the street world and the training.")] = 0,
     unlabelled: Annotated[int, typer.Option(help="Panoramas to adapt to.", min=1)] = 16,
     test: Annotated[int, typer.Option(help="Labelled panoramas to score on.", min=1)] = 12,
-    steps: Annotated[int | None, typer.Option(help="Training steps; the preset's by default.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Training steps; the preset's by default.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """The whole method on the embedded street world, and a report. Minutes on two cores."""
@@ -123,6 +126,67 @@ def world(
     print(f"{out}: {source} source images, {unlabelled} unlabelled and {test} test panoramas")
 
 
+@app.command("cache-sam")
+def cache_sam(
+    images: Images,
+    cache: Annotated[Path, typer.Argument(help="NAME.zarr; an unfinished one goes on.")],
+    sam: Annotated[
+        str, typer.Option(help="vit_h, vit_l, vit_b, or street (the demo's).")
+    ] = "vit_h",
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="The SAM's .pth file; official ones are downloaded.")
+    ] = None,
+    window: Annotated[int | None, typer.Option(help="px; a quarter of the width.")] = None,
+    stride: Annotated[int | None, typer.Option(help="px; half the window.")] = None,
+    wrap: Annotated[bool, typer.Option(help="Windows run over the seam.")] = True,
+    boundaries: Annotated[
+        str, typer.Option(help="overlap: SAM on each overlap (paper); windows: no further SAM run.")
+    ] = "overlap",
+    fit: Fit = False,
+    height: Annotated[int | None, typer.Option(help="With --fit: px to resize to; 400.")] = None,
+    points_per_side: Annotated[int | None, typer.Option(help="Prompt grid.", min=1)] = None,
+    points_per_batch: Annotated[int | None, typer.Option(help="Memory.", min=1)] = None,
+    pred_iou_thresh: Annotated[float | None, typer.Option(help="Masks below are dropped.")] = None,
+    stability_score_thresh: Annotated[float | None, typer.Option(help="Likewise.")] = None,
+    workers: Annotated[int, typer.Option(help="Local processes; 0: this one alone.", min=0)] = 0,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler, tcp://HOST:PORT.")
+    ] = None,
+) -> None:
+    """Stage 1: SAM once over all windows of all panoramas, into a cache."""
+    from pipeline.stage1 import run_stage1
+
+    generator = {
+        "points_per_side": points_per_side,
+        "points_per_batch": points_per_batch,
+        "pred_iou_thresh": pred_iou_thresh,
+        "stability_score_thresh": stability_score_thresh,
+    }
+    summary = run_stage1(
+        images,
+        cache,
+        sam=sam,
+        checkpoint=checkpoint,
+        generator={key: value for key, value in generator.items() if value is not None},
+        say=_say,
+        window=window,
+        stride=stride,
+        wrap=wrap,
+        boundaries=boundaries,
+        fit=fit,
+        height=height,
+        width=None if height is None else panorama_width(height),
+        workers=workers,
+        scheduler=scheduler,
+    )
+    print(
+        f"{cache}: {summary.done} panoramas done in {_minutes(summary.seconds)}, "
+        f"{summary.skipped} were there, {len(summary.failed)} failed"
+    )
+    if summary.failed:
+        raise typer.Exit(1)
+
+
 @app.command()
 def train(
     images: Images,
@@ -136,10 +200,14 @@ def train(
         str | None, typer.Option(help="SegFormer directory or hub name, or street-student.")
     ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value, e.g. step.lambda_=0.1; repeatable.")
+        list[str] | None,
+        typer.Option("--set", help="key=value, e.g. step.lambda_=0.1; repeatable."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Order of the panoramas.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Leave out panoramas that the cache lacks.")
+    ] = False,
 ) -> None:
     """Stage 2: adapt TA and student to the panoramas, reading SAM's masks from the cache."""
     from pipeline.config import adapt_config
@@ -155,7 +223,7 @@ def train(
         seed=seed,
         device=device,
     )
-    panoramas = open_run(images, cache, out, config)
+    panoramas = open_run(images, cache, out, config, partial)
     with progress_bar("train", None) as update:
         adapt(
             panoramas,
@@ -165,22 +233,31 @@ def train(
                 step, steps, f"student {row['student_total']:.2f} TA {row['teacher_total']:.2f}"
             ),
         )
-    print(f"{out}/student and {out}/teacher_assistant: done; next: goodsam eval {out} IMAGES --out DIR")
+    print(f"{out}: student/ and teacher_assistant/ written; next: goodsam eval {out} IMAGES")
 
 
 @app.command("eval")
 def eval_(
     model: Annotated[
-        str, typer.Argument(help="Run directory, SegFormer directory or hub name (not with --predictions).")
+        str,
+        typer.Argument(
+            help="Run directory, SegFormer directory or hub name (not with --predictions)."
+        ),
     ],
     images: Annotated[Path | None, typer.Argument(help="Folder or data set of panoramas.")] = None,
     out: Annotated[Path, typer.Option(help="Where eval.json and report.html go.")] = Path("eval"),
-    labels: Annotated[Path | None, typer.Option(help="Folder of label maps, if not beside.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Folder of label maps, if not beside.")
+    ] = None,
     predictions: Annotated[
         Path | None, typer.Option(help="Score these label maps instead of a model.")
     ] = None,
-    network: Annotated[str, typer.Option(help="Of a run: student or teacher_assistant.")] = "student",
+    network: Annotated[
+        str, typer.Option(help="Of a run: student or teacher_assistant.")
+    ] = "student",
     windows: Annotated[bool, typer.Option("--windows", help="Predict by windows, joined.")] = False,
+    fit: Fit = False,
+    height: Annotated[int, typer.Option(help="With --fit: height to resize to, px.")] = 400,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
@@ -188,7 +265,9 @@ def eval_(
     from pipeline.score import score
 
     if predictions is None and images is None:
-        raise InputError("eval takes a model and a folder: goodsam eval RUN_OR_MODEL IMAGES --out DIR")
+        raise InputError(
+            "eval takes a model and a folder: goodsam eval RUN_OR_MODEL IMAGES --out DIR"
+        )
     record = score(
         None if predictions else model,
         images if images is not None else Path(model),
@@ -198,6 +277,7 @@ def eval_(
         network=network,
         windows=windows,
         device=device,
+        fit=fitted(height) if fit else None,
         say=_say,
     )
     if json:
@@ -212,7 +292,9 @@ def predict(
     model: Annotated[str, typer.Argument(help="Run directory, SegFormer directory or hub name.")],
     images: Images,
     out: Annotated[Path, typer.Argument(help="labels/ and overlays/ are written here.")],
-    network: Annotated[str, typer.Option(help="Of a run: student or teacher_assistant.")] = "student",
+    network: Annotated[
+        str, typer.Option(help="Of a run: student or teacher_assistant.")
+    ] = "student",
     windows: Annotated[bool, typer.Option("--windows", help="Predict by windows, joined.")] = False,
     fit: Fit = False,
     height: Annotated[int, typer.Option(help="With --fit: height to resize to, px.")] = 400,
@@ -220,14 +302,13 @@ def predict(
 ) -> None:
     """Label maps and colour overlays of all images in a folder."""
     from data.panoramas import find_panoramas
-    from data.windows import Windows
     from pipeline.progress import progress_bar
     from pipeline.score import load_segmenter
     from stages.predict import predict as predict_all
 
     samples = find_panoramas(images)
     segmenter = load_segmenter(model, network, windows, device)
-    geometry = Windows.of(height, panorama_width(height)) if fit else None
+    geometry = fitted(height) if fit else None
     with progress_bar("predict", len(samples)) as update:
         done = 0
 
@@ -248,6 +329,11 @@ def predict(
         raise typer.Exit(1)
 
 
+def fitted(height: int) -> Windows:
+    """The geometry that `--fit --height` asks for."""
+    return Windows.of(height, panorama_width(height))
+
+
 def panorama_width(height: int) -> int:
     """Width of a 360° x 70.3° panorama of this height, as in DensePASS (2048 at 400), px."""
     return 8 * round(height * 2048 / 400 / 8)
@@ -262,7 +348,10 @@ def source(
     ] = "b0",
     steps: Annotated[int, typer.Option(help="Optimiser steps.", min=1)] = 40_000,
     batch: Annotated[int, typer.Option(help="Crops per step.", min=1)] = 8,
-    crop: Annotated[tuple[int, int], typer.Option(help="Height and width of a crop, px.")] = (512, 1024),
+    crop: Annotated[tuple[int, int], typer.Option(help="Height and width of a crop, px.")] = (
+        512,
+        1024,
+    ),
     learning_rate: Annotated[float, typer.Option(help="Of the encoder; AdamW.")] = 6e-5,
     seed: Annotated[int, typer.Option()] = 0,
     precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
@@ -314,7 +403,8 @@ def export(
 
     if format != "huggingface":
         raise InputError(f"format {format!r}: use huggingface")
-    print(export_huggingface(run, out, network=network_name(network)))
+    export_huggingface(run, out, network=network_name(network))
+    print(f"{out}: written")
 
 
 @cache_app.command("info")

@@ -50,9 +50,7 @@ def load_preset(name: str) -> dict[str, Any]:
     return values
 
 
-def adapt_config(
-    preset: str, overrides: Iterable[str] = (), **arguments: object
-) -> AdaptConfig:
+def adapt_config(preset: str, overrides: Iterable[str] = (), **arguments: object) -> AdaptConfig:
     """Stage 2's settings: the preset, then named arguments that are not None, then `key=value`.
 
     Keys of nested settings are dotted: `step.weights.consistency=0`. Values are read as YAML.

@@ -46,7 +46,13 @@ class DemoResult:
 
 
 def run_demo(
-    out: Path, *, seed: int, unlabelled: int, test: int, steps: int | None, say: Callable[[str], None]
+    out: Path,
+    *,
+    seed: int,
+    unlabelled: int,
+    test: int,
+    steps: int | None,
+    say: Callable[[str], None],
 ) -> DemoResult:
     """Run everything below `out`; returns the numbers and where the report is."""
     seconds: dict[str, float] = {}
@@ -64,12 +70,10 @@ def run_demo(
         write_world(world, source=0, unlabelled=unlabelled, test=test, seed=seed, gap=DEFAULT_GAP)
     caches = {split: out / f"{split}.zarr" for split in ("unlabelled", "test")}
     with stage("SAM, once over all windows"):
-        for split, cache in caches.items():
-            run_stage1(world / split, cache, sam="street", boundaries="windows", say=say)
+        for split, path in caches.items():
+            run_stage1(world / split, path, sam="street", boundaries="windows", say=say)
 
-    config = adapt_config(
-        "demo", [f"steps={steps}"] if steps else [], seed=seed, workers=0
-    )
+    config = adapt_config("demo", [f"steps={steps}"] if steps else [], seed=seed, workers=0)
     with stage("training"):
         panoramas = open_run(world / "unlabelled", caches["unlabelled"], run, config)
         with progress_bar("train") as update:

@@ -44,6 +44,6 @@ def progress_bar(title: str, total: int | None = None) -> Iterator[Callable[...,
         task = bars.add_task(title, total=total, note="")
 
         def update(done: int, total: int | None = None, note: str = "") -> None:
-            bars.update(task, completed=done, note=note, **({} if total is None else {"total": total}))
+            bars.update(task, completed=done, total=total, note=note)
 
         yield update

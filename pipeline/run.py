@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -20,8 +19,12 @@ from stages.checkpoint import latest_checkpoint
 FREE = ("device", "workers", "checkpoint_every")
 
 
-def open_run(images: Path, cache: Path, out: Path, config: AdaptConfig) -> CachedPanoramas:
-    """Check that images, cache and run directory belong together; write OUT/config.yaml.
+def open_run(
+    images: Path, cache: Path, out: Path, config: AdaptConfig, partial: bool = False
+) -> CachedPanoramas:
+    """The finished panoramas of a cache, ready for training.
+
+    Check that images, cache and run directory belong together; write OUT/config.yaml.
 
     Raises InputError for a cache that is unfinished or made from other images, and for a run
     directory that was started with other settings or another cache.
@@ -32,10 +35,10 @@ def open_run(images: Path, cache: Path, out: Path, config: AdaptConfig) -> Cache
     names = [name for name in sam_cache.names if sam_cache.done(name)]
     if not names:
         raise InputError(f"{cache}: holds no finished panorama; run goodsam cache-sam first")
-    if missing := sam_cache.missing():
+    if (missing := sam_cache.missing()) and not partial:
         raise InputError(
             f"{cache}: {len(missing)} of {len(sam_cache.names)} panoramas are not done "
-            f"(the first: {missing[0]}); start goodsam cache-sam again to finish it"
+            f"(the first: {missing[0]}); start goodsam cache-sam again to finish it, or pass --partial to leave them out"
         )
     hashes = sam_cache.images
     for name in names:
@@ -52,7 +55,7 @@ def open_run(images: Path, cache: Path, out: Path, config: AdaptConfig) -> Cache
 
 def _claim(out: Path, config: AdaptConfig, images: dict[str, str], cache: SamCache) -> None:
     record = json.loads(
-        json.dumps({"cache": dataclasses.asdict(cache.identity), "images": images}, default=str)
+        json.dumps({"cache": cache.identity.to_json(), "images": images}, default=str)
     )
     settings, origin = out / "config.yaml", out / "origin.json"
     text = as_yaml(config)

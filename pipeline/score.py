@@ -17,7 +17,9 @@ from data.panoramas import (
     pair_predictions,
     read_image,
     read_labels,
+    read_panorama,
 )
+from data.windows import Windows
 from pipeline.progress import progress_bar
 from pipeline.report import Shown, best_median_worst, evaluation_report, unlabelled_report
 from stages.evaluate import (
@@ -57,17 +59,29 @@ def score(
     network: str,
     windows: bool,
     device: str,
+    fit: Windows | None,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Evaluate `model`, or the label maps in `predictions`; returns the content of eval.json.
 
-    Without labels nothing is scored: class shares and agreement of windows are written instead.
+    Without labels nothing is scored: class shares and agreement of windows are written instead, on
+    images fitted to the geometry `fit` if that is given.
     """
     samples = find_panoramas(images, labels)
     labelled = [sample for sample in samples if sample.labels is not None]
     if labelled and len(labelled) < len(samples):
         raise InputError(f"{images}: {len(samples) - len(labelled)} images have no labels")
+    if labelled and fit is not None:
+        raise InputError(
+            f"{images}: --fit would resize images away from their labels; leave it out"
+        )
     conversions = Conversions()
+
+    def see(sample: Sample) -> np.ndarray:
+        if fit is None:
+            return read_image(sample.image)
+        return read_panorama(sample.image, fit, fit=True)
+
     done = 0
     with progress_bar("evaluate", len(samples)) as update:
 
@@ -100,17 +114,16 @@ def score(
             }
 
             def label(sample: Sample) -> np.ndarray:
-                return segmenter(read_image(sample.image))
+                return segmenter(see(sample))
 
             if not labelled:
-                seen = inspect(segmenter, samples, None, finished, conversions)
+                seen = inspect(segmenter, samples, fit, finished, conversions)
                 say(str(conversions))
                 record = unlabelled_record(seen, images=str(images), **settings)
                 write_record(out, record)
                 step = max(1, len(samples) // SHOWN_UNLABELLED)
                 shown = [
-                    Shown(s.name, read_image(s.image), label(s))
-                    for s in samples[::step][:SHOWN_UNLABELLED]
+                    Shown(s.name, see(s), label(s)) for s in samples[::step][:SHOWN_UNLABELLED]
                 ]
                 unlabelled_report(out / "report.html", seen, shown, palette, what, settings)
                 return record

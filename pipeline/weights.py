@@ -17,13 +17,13 @@ SOURCE_IMAGES = 2400
 
 TEACHER_ASSISTANT = SourceConfig(
     model="w32",
-    steps=2400,
+    steps=1200,
     batch=8,
     crop=(200, 256),
     scale=(0.75, 2.0),
     learning_rate=6e-4,
     head_factor=2.0,
-    warmup=100,
+    warmup=60,
     workers=1,
     checkpoint_every=100,
     compile=True,
@@ -39,6 +39,8 @@ def train_network(runs: Path, name: str, config: SourceConfig) -> Path:
 
     def report(step: int, steps: int, row: dict[str, float]) -> None:
         if step % 20 == 0:
-            print(f"{name} {step}/{steps} loss {row['loss']:.3f} {row['seconds']:.0f} s", flush=True)
+            print(
+                f"{name} {step}/{steps} loss {row['loss']:.3f} {row['seconds']:.0f} s", flush=True
+            )
 
     return train_source(samples, runs / name, config, report)

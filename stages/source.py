@@ -191,18 +191,18 @@ def train_source(
         model = build_segformer(config.model, CITYSCAPES, config.drop_path)
     model.to(device).train()
     optimizer = _optimizer(model, config)
-    folder, step = out / "checkpoints", 0
+    folder, first = out / "checkpoints", 0
     if newest := latest_checkpoint(folder):
-        step = load_checkpoint(newest, {"model": model}, {"model": optimizer})["step"]
+        first = load_checkpoint(newest, {"model": model}, {"model": optimizer})["step"]
 
     base = [group["lr"] for group in optimizer.param_groups]
-    crops = Crops(samples, config, first=step * config.batch)
+    crops = Crops(samples, config, first=first * config.batch)
     loader = DataLoader(crops, batch_size=config.batch, num_workers=config.workers)
     if config.compile:
         model.compile()
     started, log = time.monotonic(), (out / "metrics.jsonl").open("a")
     with log:
-        for step, (images, labels) in enumerate(loader, start=step):
+        for step, (images, labels) in enumerate(loader, start=first):
             factor = poly_schedule(step, config.steps, config.warmup)
             for group, rate in zip(optimizer.param_groups, base, strict=True):
                 group["lr"] = rate * factor
@@ -230,12 +230,12 @@ def train_source(
     return out / "model"
 
 
-def _optimizer(
-    model: torch.nn.Module, config: SourceConfig
-) -> torch.optim.Optimizer:
+def _optimizer(model: torch.nn.Module, config: SourceConfig) -> torch.optim.Optimizer:
     groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        groups.setdefault((name.startswith("decode_head"), parameter.ndim > 1), []).append(parameter)
+        groups.setdefault((name.startswith("decode_head"), parameter.ndim > 1), []).append(
+            parameter
+        )
     return torch.optim.AdamW(
         [
             {
@@ -266,6 +266,8 @@ def _claim(out: Path, identity: dict) -> None:
     kept = json.loads(record.read_text())
     wanted = json.loads(json.dumps(identity))  # tuples become lists, as in the file
     if kept != wanted:
-        differing = [k for k in wanted["settings"] if kept["settings"].get(k) != wanted["settings"][k]]
+        differing = [
+            k for k in wanted["settings"] if kept["settings"].get(k) != wanted["settings"][k]
+        ]
         what = ", ".join(differing) or "the images"
         raise InputError(f"{out}: another run lives there ({what} differ); choose another --out")

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ALLOWED = {"data": {"data"}, "stages": {"stages", "data"}, "pipeline": {"pipeline", "stages", "data"}}
+ALLOWED = {
+    "data": {"data"},
+    "stages": {"stages", "data"},
+    "pipeline": {"pipeline", "stages", "data"},
+}
 
 
 def imported(path: Path) -> set[str]:

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from data.errors import InputError
 from data.street.picture import DEFAULT_GAP, Picture, panorama, pinhole
 from data.street.seeds import split_seed
 
 CITIES = ("Lindenau", "Marovia", "Portsel", "Quessant", "Tarnholm")  # made up
+_MARK = {"Source": "goodsam street world"}  # a text chunk in every image
 VAL_SHARE = 10  # one in so many source pictures is for validation
 
 
@@ -89,8 +91,20 @@ def _test_jobs(out: Path, count: int, seed: int, height: int, gap: float) -> Ite
         yield files, lambda scene=scene: panorama(scene, height, height * 1024 // 200, gap)  # type: ignore[misc]
 
 
+def is_street_world(path: Path) -> bool:
+    """Whether an image file says of itself that `write_world` wrote it."""
+    try:
+        with Image.open(path) as image:
+            return image.info.get("Source") == _MARK["Source"]
+    except OSError:
+        return False
+
+
 def _save(path: Path, pixels: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".part")
-    Image.fromarray(pixels).save(aside, format="PNG")
+    mark = PngInfo()
+    for key, value in _MARK.items():
+        mark.add_text(key, value)
+    Image.fromarray(pixels).save(aside, format="PNG", pnginfo=mark)
     aside.replace(path)

@@ -64,8 +64,10 @@ def refine_boundary(
     below = torch.where(sam_OHW, row, height + nowhere).flip(-2).cummin(dim=-2).values.flip(-2)
     nearest = torch.where(row - above <= below - row, above, below)
     distance = (nearest - row).abs()
-    reachable = distance < height if max_vertical_distance is None else (
-        distance <= min(max_vertical_distance, height - 1)
+    reachable = (
+        distance < height
+        if max_vertical_distance is None
+        else (distance <= min(max_vertical_distance, height - 1))
     )
 
     agreed = left_OHW & right_OHW & sam_OHW  # (a)

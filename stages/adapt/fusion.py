@@ -177,7 +177,9 @@ def _paint(
     """Paint the taken masks by falling area over the TA's labels."""
     m = masks.area.shape[1]
     later_first = torch.arange(m - 1, -1, -1, device=masks.area.device)
-    priority_NM = (masks.area * m + later_first).masked_fill(~taken_NM, torch.iinfo(torch.int64).max)
+    priority_NM = (masks.area * m + later_first).masked_fill(
+        ~taken_NM, torch.iinfo(torch.int64).max
+    )
     nobody = torch.iinfo(torch.int64).max
     priority = torch.where(masks.incidence, priority_NM[..., None], nobody)  # (N, M, K)
     best, winner_NK = priority.min(dim=1)

@@ -16,7 +16,7 @@ from data.classes import IGNORE
 
 
 def consistency_loss(left_OCHW: torch.Tensor, right_OCHW: torch.Tensor) -> torch.Tensor:
-    """Eq. 1: mean squared difference of two predictions of the same pixels, gradient through both."""
+    """Eq. 1: mean squared difference of two predictions of one place; gradient through both."""
     return F.mse_loss(left_OCHW, right_OCHW)
 
 
@@ -46,7 +46,9 @@ def boundary_loss(
 
 
 def whole_image_loss(
-    student_1CHW: torch.Tensor, teacher_1CHW: torch.Tensor, targets: Literal["soft", "hard"] = "soft"
+    student_1CHW: torch.Tensor,
+    teacher_1CHW: torch.Tensor,
+    targets: Literal["soft", "hard"] = "soft",
 ) -> torch.Tensor:
     """Eq. 4: cross entropy of the student's logits to the TA's whole-image prediction (logits)."""
     teacher = teacher_1CHW.detach()

@@ -13,10 +13,14 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+import transformers
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
 
 from data.errors import InputError
 from data.weights import SEGFORMERS
+
+# its bars count tensors, not work: ours say what is done
+transformers.utils.logging.disable_progress_bar()
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -111,7 +111,7 @@ def adaptation_step(
         terms["student_windows"] = ensemble_loss(
             windows.cut(student_logits[0]), ensemble, weight_map, config.lambda_
         )
-    refined = []
+    refined: list[torch.Tensor] = []
     if windows.overlaps:
         terms_overlap, refined = _overlap_terms(
             teacher_logits, student_logits, sam_boundaries, windows, config
@@ -151,7 +151,7 @@ def _overlap_terms(
     sums: dict[str, torch.Tensor] = {}
 
     def add(name: str, value: torch.Tensor, share: float) -> None:
-        sums[name] = sums.get(name, 0.0) + value * share  # type: ignore[assignment]
+        sums[name] = sums.get(name, value.new_zeros(())) + value * share
 
     pixels = sum(overlap.width for overlap in overlaps)
     for width in sorted({overlap.width for overlap in overlaps}):

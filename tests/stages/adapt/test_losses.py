@@ -108,7 +108,9 @@ def test_gradients_by_finite_differences(reduction):
     torch.manual_seed(0)
     refined = torch.rand(2, 3, 4) < 0.4
     soft = torch.rand(2, 3, 4, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda s: boundary_loss(refined, (s,), reduction).double(), soft)
+    assert torch.autograd.gradcheck(
+        lambda s: boundary_loss(refined, (s,), reduction).double(), soft
+    )
     logits = torch.randn(1, 3, 2, 4, dtype=torch.float64, requires_grad=True)
     ensemble, weight = torch.randint(3, (1, 2, 4)), torch.rand(1, 2, 4).round()
     assert torch.autograd.gradcheck(lambda x: ensemble_loss(x, ensemble, weight), logits)

@@ -1,0 +1,49 @@
+"""`goodsam cache-sam`: stage 1 with a progress bar, and what has to be said beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from data.panoramas import find_panoramas
+from data.street.write import is_street_world
+from pipeline.progress import progress_bar
+from stages.sam.generate import STREET_GENERATOR, GeneratorConfig
+from stages.sam.stage1 import Progress, SamFactory, Stage1Config, Stage1Summary, cache_sam
+
+STREET_WARNING = (
+    "WARNING: --sam street is a toy, trained on the rendered street world alone. On real pictures "
+    "it is for trying the commands: its masks mean nothing. Use --sam vit_h for results."
+)
+
+
+def run_stage1(
+    images: Path,
+    cache: Path,
+    *,
+    sam: str = "street",
+    checkpoint: Path | None = None,
+    generator: dict[str, Any] | None = None,
+    say: Callable[[str], None],
+    **settings: Any,
+) -> Stage1Summary:
+    """Cache SAM's masks of all panoramas below `images`; settings are those of Stage1Config.
+
+    generator: fields of GeneratorConfig that differ from the SAM's defaults.
+    """
+    if sam == "street" and not all(is_street_world(s.image) for s in find_panoramas(images)):
+        say(STREET_WARNING)
+    default = STREET_GENERATOR if sam == "street" else GeneratorConfig()
+    factory = SamFactory(sam, checkpoint, GeneratorConfig(**{**vars(default), **(generator or {})}))
+    with progress_bar("SAM") as update:
+
+        def report(progress: Progress) -> None:
+            note = f"{progress.windows_per_second:.2f} windows/s"
+            update(progress.done + progress.failed, progress.total, note)
+
+        summary = cache_sam(images, cache, Stage1Config(**settings), factory, report)
+    say(str(summary.conversions))
+    for name, why in summary.failed.items():
+        say(f"failed: {name}: {why}")
+    return summary
