@@ -145,7 +145,10 @@ def image_size(path: Path) -> tuple[int, int]:
     """(height, width) of an image as it is seen, from its header. InputError if unreadable."""
     with _opened(path) as image:
         width, height = image.size
-        turned = image.getexif().get(0x0112, 1) >= 5  # EXIF orientations 5 to 8 stand on a side
+        # pillow decodes a whole PNG to look for EXIF behind the pixels: look in front of them only
+        in_front = not isinstance(image, PngImageFile) or "exif" in image.info
+        orientation = image.getexif().get(0x0112, 1) if in_front else 1
+        turned = orientation >= 5  # EXIF orientations 5 to 8 stand on a side
     return (width, height) if turned else (height, width)
 
 

@@ -38,7 +38,8 @@ def open_run(
     if (missing := sam_cache.missing()) and not partial:
         raise InputError(
             f"{cache}: {len(missing)} of {len(sam_cache.names)} panoramas are not done "
-            f"(the first: {missing[0]}); start goodsam cache-sam again to finish it, or pass --partial to leave them out"
+            f"(the first: {missing[0]}); start goodsam cache-sam again to finish it, or pass "
+            "--partial to leave them out"
         )
     hashes = sam_cache.images
     for name in names:

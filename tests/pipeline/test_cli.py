@@ -169,17 +169,21 @@ def test_image_that_is_none(goodsam, tmp_path):
     one_line(*cache_sam(goodsam, tmp_path / "i", tmp_path / "c.zarr"), 2, "b.png")
 
 
-def test_truncated_image(goodsam, tmp_path):
-    whole = picture(tmp_path / "i/b.png").read_bytes()
-    (tmp_path / "i/b.png").write_bytes(whole[: len(whole) // 2])
-    one_line(*cache_sam(goodsam, tmp_path / "i", tmp_path / "c.zarr"), 2, "b.png")
+def cut_in_half(content: bytes) -> bytes:
+    return content[: len(content) // 2]
 
 
-def test_a_damaged_image_fails_alone_and_the_others_are_kept(goodsam, tmp_path):
+def damaged(content: bytes) -> bytes:
+    """Header and end are as they should be."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize("harm", [cut_in_half, damaged])
+def test_a_broken_image_fails_alone_and_the_others_are_kept(goodsam, tmp_path, harm):
     picture(tmp_path / "i/a.png")
-    content = bytearray(picture(tmp_path / "i/b.png").read_bytes())
-    content[len(content) // 2] ^= 255  # its header and its end are as they should be
-    (tmp_path / "i/b.png").write_bytes(content)
+    broken = picture(tmp_path / "i/b.png")
+    broken.write_bytes(harm(broken.read_bytes()))
     status, out, err = cache_sam(goodsam, tmp_path / "i", tmp_path / "c.zarr")
     assert status == 1
     assert "b.png" in err
