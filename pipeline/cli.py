@@ -28,9 +28,11 @@ app = typer.Typer(
     "taught to a small student (GoodSAM, CVPR 2024).",
 )
 cache_app = typer.Typer(no_args_is_help=True, help="Look at a SAM cache.")
+bench_app = typer.Typer(no_args_is_help=True, help="Measure the parts.")
 data_app = typer.Typer(no_args_is_help=True, help="Look at a data set.")
 app.add_typer(cache_app, name="cache")
 app.add_typer(data_app, name="data")
+app.add_typer(bench_app, name="bench")
 
 Images = Annotated[Path, typer.Argument(help="Folder of panoramas, or a data set's root.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
@@ -472,6 +474,22 @@ def data_check(folder: Annotated[Path, typer.Argument(help="Folder or data set."
         print(f"problem: {problem}")
     if problems:
         raise typer.Exit(1)
+
+
+@bench_app.command("weights")
+def bench_weights_(
+    seed: Annotated[int, typer.Option(help="Of the tuning world.", min=0)] = 1,
+    panoramas: Annotated[int, typer.Option(min=1)] = 8,
+    images: Annotated[int, typer.Option(help="Held-out source images.", min=1)] = 64,
+    json: Json = False,
+) -> None:
+    """The demo weights on a street world of any seed: TA, student, SAM, and labels fused."""
+    from pipeline.bench import bench_weights, weights_table
+    from pipeline.progress import progress_bar
+
+    with progress_bar("bench") as update:
+        record = bench_weights(seed, panoramas, images, progress=update)
+    print(json_module.dumps(record, indent=1) if json else weights_table(record))
 
 
 def _minutes(seconds: float) -> str:

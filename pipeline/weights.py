@@ -1,15 +1,23 @@
 """`make weights`: train the demo weights again, from nothing but the code.
 
 Three networks from the street world: the teacher assistant and the student on its labelled source
-images, and a small SAM on pictures in random looks. Every part goes on where it was stopped.
+images, and a small SAM on pictures in random looks. Every part goes on where it was stopped; the
+results replace what is in `data/weights`. `docs/weights.md` says how long and how good.
 """
 
 from __future__ import annotations
 
+import argparse
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from data.panoramas import find_panoramas
 from data.street import write_world
+from data.weights import SEGFORMERS
+from stages.adapt.models import load_segformer, save_segformer
+from stages.sam.load import STREET_WEIGHTS
+from stages.sam.pretrain import PretrainConfig, pretrain_sam
 from stages.source import SourceConfig, train_source
 
 WORLD_SEED = 0
@@ -28,11 +36,12 @@ TEACHER_ASSISTANT = SourceConfig(
     checkpoint_every=100,
     compile=True,
 )
-STUDENT = SourceConfig(**{**vars(TEACHER_ASSISTANT), "model": "w16"})
+STUDENT = replace(TEACHER_ASSISTANT, model="w16")
+SAM = PretrainConfig()
 
 
-def train_network(runs: Path, name: str, config: SourceConfig) -> Path:
-    """Train `name` on the street world's source images below `runs`; returns its directory."""
+def train_segformer(runs: Path, name: str, config: SourceConfig) -> Path:
+    """Train `street-ta` or `street-student` on the world's source images; returns its directory."""
     world = runs / "world"
     write_world(world, source=SOURCE_IMAGES, unlabelled=0, test=0, seed=WORLD_SEED)
     samples = [s for s in find_panoramas(world / "source") if "/train/" in s.name]
@@ -44,3 +53,37 @@ def train_network(runs: Path, name: str, config: SourceConfig) -> Path:
             )
 
     return train_source(samples, runs / name, config, report)
+
+
+def ship(name: str, trained: Path) -> None:
+    """Put a trained SegFormer into `data/weights`, in half precision."""
+    target = SEGFORMERS[name]
+    aside = target.with_name(target.name + ".writing")
+    shutil.rmtree(aside, ignore_errors=True)
+    save_segformer(load_segformer(trained).half(), aside)
+    shutil.rmtree(target, ignore_errors=True)
+    aside.rename(target)
+
+
+def main() -> None:
+    """Train what `--only` names, or all three."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=Path, default=Path("runs/weights"))
+    parser.add_argument("--only", choices=("street-ta", "street-student", "sam"))
+    parser.add_argument("--device", default="auto")
+    given = parser.parse_args()
+    for name, config in (("street-ta", TEACHER_ASSISTANT), ("street-student", STUDENT)):
+        if given.only in (None, name):
+            ship(name, train_segformer(given.runs, name, replace(config, device=given.device)))
+
+    def report(figures: dict[str, float]) -> None:
+        print("sam", *(f"{name} {value:.4g}" for name, value in figures.items()), flush=True)
+
+    if given.only in (None, "sam"):
+        device = "cpu" if given.device == "auto" else given.device
+        trained = pretrain_sam(given.runs / "sam", replace(SAM, device=device), report)
+        shutil.copyfile(trained, STREET_WEIGHTS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""`goodsam bench`: what the parts are worth, measured on worlds of any seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from data.classes import CITYSCAPES
+from data.street import DEFAULT_GAP, Picture, panorama, pinhole, split_seed
+from data.weights import FOLDER, SEGFORMERS
+from data.window_masks import WindowMasks
+from data.windows import Windows
+from stages.adapt.fusion import FusionConfig, MaskBatch, fuse
+from stages.adapt.models import normalise, segment
+from stages.evaluate import Scores, confusion
+from stages.predict import Segmenter
+from stages.sam.generate import STREET_GENERATOR, SamGenerator
+from stages.sam.judge import best_iou_by_area, mean_by_range
+from stages.sam.load import load_sam
+
+WINDOWS = Windows.of(200, 1024)
+
+
+def bench_weights(
+    seed: int,
+    panoramas: int,
+    images: int,
+    gap: float = DEFAULT_GAP,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """The demo weights on a world of tuning scenes: TA, student, SAM, and labels fused from them.
+
+    `ta_*`, `student_*`, `fused_*`: mIoU in percent; `*_worst`: the worst class that occurs. The SAM
+    is judged on windows of `panoramas` panoramas in random looks, by the best IoU of each instance
+    (mean and count by area in px), the fused labels on the target look. `fused_true_*`: with the
+    true instances, the upper bound.
+    """
+    teacher = Segmenter.load("street-ta")
+    by_windows = Segmenter.load("street-ta", mode="windows", windows=WINDOWS)
+    student = Segmenter.load("street-student")
+    generator = SamGenerator(load_sam("street").model, STREET_GENERATOR)
+    total = images + 2 * panoramas
+    sums: dict[str, np.ndarray] = {}
+
+    def add(name: str, labels: np.ndarray, truth: np.ndarray) -> None:
+        matrix = confusion(labels, truth, len(CITYSCAPES))
+        sums[name] = sums.get(name, np.zeros_like(matrix)) + matrix
+
+    for index in range(images):
+        picture = pinhole(split_seed("tuning", index, seed))
+        add("ta_source", teacher(picture.image), picture.labels)
+        add("student_source", student(picture.image), picture.labels)
+        progress(index + 1, total)
+    kept, judged = [], []
+    for index in range(panoramas):
+        scene = split_seed("tuning", images + index, seed)
+        picture = panorama(scene, gap=gap)
+        add("ta_target_direct", teacher(picture.image), picture.labels)
+        add("ta_target", by_windows(picture.image), picture.labels)
+        add("student_target", student(picture.image), picture.labels)
+        for name, labels in _fused(by_windows, generator, picture).items():
+            add(name, labels, picture.labels)
+        progress(images + 2 * index + 1, total)
+        unseen = panorama(scene, look="random")
+        for masks, instances in zip(
+            _masks(generator, unseen), WINDOWS.cut(unseen.instances), strict=True
+        ):
+            kept.append(len(masks))
+            judged.append(best_iou_by_area(masks, instances))
+        progress(images + 2 * index + 2, total)
+
+    scores = {name: Scores(matrix, CITYSCAPES) for name, matrix in sums.items()}
+    record: dict[str, Any] = {f"{name}_miou": score.miou for name, score in scores.items()}
+    for name in ("ta_source", "ta_target"):
+        record[f"{name}_worst"] = float(np.nanmin(scores[name].iou))
+    record["pixel_accuracy"] = {name: score.pixel_accuracy for name, score in scores.items()}
+    record["per_class"] = {name: score.per_class for name, score in scores.items()}
+    ranges = mean_by_range(judged)
+    record["sam_best_iou"] = {area: mean for area, (mean, _) in ranges.items()}
+    record["sam_instances"] = {area: count for area, (_, count) in ranges.items()}
+    record["masks_per_window"] = float(np.mean(kept))
+    record["bytes"] = sum(path.stat().st_size for path in FOLDER.rglob("*.safetensors"))
+    record |= {"seed": seed, "panoramas": panoramas, "images": images, "gap": gap}
+    return record
+
+
+def weights_table(record: dict[str, Any]) -> str:
+    """The record of `bench_weights` for people."""
+    networks = ("ta_source", "ta_target_direct", "ta_target", "student_target")
+    ensembles = ("fused_ssa", "fused_ctcf", "fused_sepl", "fused_true_ssa", "fused_true")
+    lines = [
+        f"{record['images']} source images and {record['panoramas']} panoramas of tuning scenes, "
+        f"seed {record['seed']}, gap {record['gap']}; percent",
+        f"{'':24}{'mIoU':>8}{'pixels right':>14}",
+    ]
+    for name in networks + ensembles:
+        miou, right = record[f"{name}_miou"], record["pixel_accuracy"][name]
+        lines.append(f"{name:24}{miou:8.2f}{right:14.2f}")
+    lines.append(f"\n{'class':16}{'ta_source':>12}{'ta_target':>12}{'fused_ctcf':>12}")
+    per_class = record["per_class"]
+    for name in CITYSCAPES:
+        cells = (per_class[column][name] for column in ("ta_source", "ta_target", "fused_ctcf"))
+        lines.append(
+            f"{name:16}" + "".join(f"{'-' if v is None else f'{v:.1f}':>12}" for v in cells)
+        )
+    lines.append("\nSAM, mean best IoU by area of the instance in a 200 x 256 window")
+    for area, mean in record["sam_best_iou"].items():
+        lines.append(f"{area:>12} px {mean:8.3f}   ({record['sam_instances'][area]} instances)")
+    lines.append(f"masks kept in a window: {record['masks_per_window']:.1f}")
+    lines.append(f"weights: {record['bytes'] / 2**20:.1f} MiB ({', '.join(SEGFORMERS)}, sam)")
+    return "\n".join(lines)
+
+
+def _masks(generator: SamGenerator, picture: Picture) -> list[WindowMasks]:
+    cut = WINDOWS.cut(picture.image.transpose(2, 0, 1))  # (n, 3, H, window)
+    return [generator(np.ascontiguousarray(window.transpose(1, 2, 0))) for window in cut]
+
+
+def _true_masks(picture: Picture) -> list[WindowMasks]:
+    """The true instances of each window: what a perfect SAM would give."""
+    found = []
+    for instances in WINDOWS.cut(picture.instances):
+        ids = np.unique(instances[instances > 0])
+        ones = np.ones(len(ids), dtype=np.float32)
+        found.append(WindowMasks.of(instances[None] == ids[:, None, None], ones, ones))
+    return found
+
+
+@torch.inference_mode()
+def _fused(teacher: Segmenter, generator: SamGenerator, picture: Picture) -> dict[str, np.ndarray]:
+    """uint8 (H, W) ensembles of one panorama by rule, from SAM's masks and from the true ones."""
+    pixels = normalise(picture.image[None], teacher.device)[0]
+    logits = segment(teacher.model, WINDOWS.cut(pixels))
+    found = MaskBatch.of(_masks(generator, picture))
+    true = MaskBatch.of(_true_masks(picture))
+    jobs = {
+        "fused_ssa": (found, FusionConfig(rule="ssa")),
+        "fused_ctcf": (found, FusionConfig(rule="ctcf")),
+        "fused_sepl": (found, FusionConfig(rule="sepl")),
+        "fused_true_ssa": (true, FusionConfig(rule="ssa")),
+        "fused_true": (true, FusionConfig(rule="ctcf")),
+    }
+    return {
+        name: WINDOWS.join(fuse(logits, masks, config)[0]).to(torch.uint8).numpy()
+        for name, (masks, config) in jobs.items()
+    }
