@@ -9,7 +9,6 @@ write different panoramas at once.
 from __future__ import annotations
 
 import json
-import os
 import re
 import zlib
 from collections.abc import Iterable, Mapping
@@ -183,7 +182,7 @@ class SamCache:
                 "images": table,
             }
         )
-        os.replace(partial, path)
+        partial.rename(path)
         return cls.open(path, "r+")
 
     @classmethod

@@ -1,0 +1,485 @@
+import json
+import multiprocessing
+import pickle
+import shutil
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from data.errors import InputError
+from data.panoramas import file_hash
+from data.sam_cache import Identity, PanoramaMasks, SamCache
+from data.window_masks import WindowMasks, overlap_boundaries
+from data.windows import Windows
+
+GEOMETRY = Windows(height=6, width=16, window=6, stride=4)
+IDENTITY = Identity(
+    sam="5" * 64,
+    settings={"points_per_side": 32, "pred_iou_thresh": 0.88},
+    boundaries="overlap",
+    windows=GEOMETRY,
+    fit=False,
+)
+IMAGES = {"city/b.png": "b" * 64, "a.jpg": "a" * 64, "city/c.png": "c" * 64}
+PROVENANCE = {"device": "cpu"}
+SHAPES = [(GEOMETRY.height, overlap.width) for overlap in GEOMETRY.overlaps]
+
+
+def record(stacks, boundaries):
+    windows = tuple(
+        WindowMasks.of(masks, np.linspace(0, 1, len(masks)), np.linspace(1, 0, len(masks)))
+        for masks in stacks
+    )
+    return PanoramaMasks(windows, tuple(boundaries))
+
+
+def example(seed=0):
+    rng = np.random.default_rng(seed)
+    shape = (GEOMETRY.height, GEOMETRY.window)
+    stacks = [rng.random((rng.integers(5), *shape)) < 0.6 for _ in GEOMETRY.starts]
+    return record(stacks, [rng.random(shape) < 0.5 for shape in SHAPES])
+
+
+def records():
+    height, window = GEOMETRY.height, GEOMETRY.window
+    stack = st.integers(0, 12).flatmap(lambda n: hnp.arrays(bool, (n, height, window)))
+    boundaries = st.tuples(*(hnp.arrays(bool, shape) for shape in SHAPES))
+    return st.builds(record, st.tuples(*[stack] * len(GEOMETRY)), boundaries)
+
+
+def assert_same(a, b):
+    assert len(a.windows) == len(b.windows)
+    for x, y in zip(a.windows, b.windows, strict=True):
+        for column in fields(WindowMasks):
+            one, other = getattr(x, column.name), getattr(y, column.name)
+            assert one.dtype == other.dtype
+            np.testing.assert_array_equal(one, other)
+    assert len(a.boundaries) == len(b.boundaries)
+    for one, other in zip(a.boundaries, b.boundaries, strict=True):
+        assert one.dtype == other.dtype == bool
+        np.testing.assert_array_equal(one, other)
+
+
+def files(path):
+    """All files of a cache that hold data, with their bytes."""
+    return {p.relative_to(path): p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "sam.zarr"
+
+
+@pytest.fixture
+def cache(path):
+    return SamCache.create(path, IDENTITY, IMAGES, PROVENANCE)
+
+
+@pytest.fixture
+def full(cache):
+    for seed, name in enumerate(cache.names):
+        cache.write(name, example(seed))
+    return cache
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cache") / "sam.zarr"
+    return SamCache.create(path, IDENTITY, IMAGES, PROVENANCE)
+
+
+@settings(max_examples=40)
+@given(records())
+def test_records_come_back_bit_for_bit(scratch, masks):
+    scratch.write("a.jpg", masks)
+    assert_same(SamCache.open(scratch.path).read("a.jpg"), masks)
+
+
+def test_a_new_cache_knows_what_it_is_for(cache, path):
+    opened = SamCache.open(path)
+    assert opened.identity == IDENTITY
+    assert opened.images == IMAGES
+    assert opened.names == opened.missing() == ["a.jpg", "city/b.png", "city/c.png"]
+    assert opened.provenance == [PROVENANCE]
+    assert not opened.done("a.jpg")
+    with pytest.raises(InputError, match=r"a\.jpg has no masks yet; run cache-sam again"):
+        opened.read("a.jpg")
+    with pytest.raises(InputError, match=r"has no image z\.png"):
+        opened.read("z.png")
+
+
+def test_what_is_written_is_done(cache, path):
+    reader = SamCache.open(path)
+    assert not reader.done("city/b.png")
+    cache.write("city/b.png", example())
+    assert reader.done("city/b.png")  # opened before, and sees it
+    assert reader.missing() == ["a.jpg", "city/c.png"]
+    info = reader.info()
+    expected = {"panoramas": 3, "done": 1, "windows": len(GEOMETRY), "path": str(path)}
+    assert expected.items() <= info.items()
+    assert info["masks"] == sum(map(len, example().windows))
+    assert info["bytes"] == sum(map(len, files(path).values()))
+    assert info == json.loads(json.dumps(info))
+
+
+def test_boundaries_of_windows_are_derived_on_reading(path):
+    identity = replace(IDENTITY, boundaries="windows")
+    cache = SamCache.create(path, identity, IMAGES, PROVENANCE)
+    masks = example()
+    cache.write("a.jpg", PanoramaMasks(masks.windows, ()))
+    derived = overlap_boundaries(masks.windows, GEOMETRY)
+    assert_same(cache.read("a.jpg"), PanoramaMasks(masks.windows, tuple(derived)))
+
+
+def test_tables_larger_than_a_chunk(tmp_path):
+    geometry = Windows(64, 128, 128, 128)
+    identity = replace(IDENTITY, windows=geometry)
+    cache = SamCache.create(tmp_path / "large.zarr", identity, IMAGES, PROVENANCE)
+    rng = np.random.default_rng(0)
+    masks = record([rng.random((400, 64, 128)) < 0.5], [])  # 400 masks x 8,193 cells: 400 kB
+    cache.write("a.jpg", masks)
+    assert len(list((tmp_path / "large.zarr/tables/c/0").iterdir())) == 2
+    assert_same(cache.read("a.jpg"), masks)
+
+
+def test_masks_of_another_geometry_are_not_written(cache):
+    masks = example()
+    with pytest.raises(ValueError, match="cells of shape"):
+        cache.write("a.jpg", PanoramaMasks(masks.windows[1:], masks.boundaries))
+    with pytest.raises(ValueError, match="boundary maps of shapes"):
+        cache.write("a.jpg", PanoramaMasks(masks.windows, masks.boundaries[1:]))
+    assert not cache.done("a.jpg")
+
+
+def test_a_run_that_was_cut_ends_in_the_same_bytes(full, tmp_path):
+    """Cut between panoramas, and within one: after its cells, after its tables."""
+    cut = tmp_path / "cut.zarr"
+    cache = SamCache.create_or_resume(cut, IDENTITY, IMAGES, PROVENANCE)
+    cache.write("a.jpg", example(0))
+    for array in ("cells", "tables"):  # of the second panorama: written, but never flagged
+        for source in (full.path / array / "c" / "1").rglob("*"):
+            if source.is_file():
+                target = cut / source.relative_to(full.path)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(source.read_bytes())
+        resumed = SamCache.create_or_resume(cut, IDENTITY, IMAGES, PROVENANCE)
+        assert resumed.missing() == ["city/b.png", "city/c.png"]
+        with pytest.raises(InputError, match="no masks yet"):
+            resumed.read("city/b.png")
+    resumed.write("city/b.png", example(1))
+    resumed.write("city/c.png", example(2))
+    assert resumed.missing() == []
+    assert files(cut) == files(full.path)
+
+
+def test_a_record_that_is_written_anew_is_not_done_meanwhile(full, monkeypatch):
+    tables = full._content.arrays.pop("tables")  # the disk fails after the cells
+    with pytest.raises(KeyError):
+        full.write("a.jpg", example(7))
+    full._content.arrays["tables"] = tables
+    assert SamCache.open(full.path).missing() == ["a.jpg"]
+    full.write("a.jpg", example(7))
+    assert_same(full.read("a.jpg"), example(7))
+
+
+def test_new_images_are_appended(full):
+    more = {**IMAGES, "0.png": "0" * 64}
+    cache = SamCache.create_or_resume(full.path, IDENTITY, more, {"device": "cuda"})
+    assert cache.names == ["a.jpg", "city/b.png", "city/c.png", "0.png"]
+    assert cache.missing() == ["0.png"]
+    assert cache.provenance == [PROVENANCE, {"device": "cuda"}]
+    cache.write("0.png", example(3))
+    for seed, name in enumerate(cache.names):
+        assert_same(cache.read(name), example(seed))
+
+
+def test_killed_while_images_are_appended_it_is_still_a_cache(full):
+    for array in full._content.arrays.values():
+        array.resize((9, *array.shape[1:]))
+    cache = SamCache.open(full.path)
+    assert cache.missing() == cache.verify() == []
+    assert len(cache.names) == 3
+
+
+def test_killed_while_it_is_made_it_is_made_anew(path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        SamCache.create_or_resume(path, IDENTITY, IMAGES, PROVENANCE)
+    monkeypatch.undo()
+    assert not path.exists()
+    cache = SamCache.create_or_resume(path, IDENTITY, IMAGES, PROVENANCE)
+    assert cache.names == sorted(IMAGES)
+    assert [p.name for p in path.parent.iterdir()] == ["sam.zarr"]
+
+
+def test_the_same_again_changes_nothing(full):
+    before = files(full.path)
+    SamCache.create_or_resume(full.path, IDENTITY, IMAGES, PROVENANCE)
+    assert files(full.path) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sam": "6" * 64}, f"sam is {'5' * 64}, not {'6' * 64}"),
+        ({"settings": {"points_per_side": 16}}, "settings.pred_iou_thresh is 0.88, not None"),
+        ({"settings": {"points_per_side": 16}}, "settings.points_per_side is 32, not 16"),
+        ({"boundaries": "windows"}, "boundaries is overlap, not windows"),
+        ({"windows": replace(GEOMETRY, stride=2)}, "windows.stride is 4, not 2"),
+        ({"windows": replace(GEOMETRY, wrap=False)}, "windows.wrap is True, not False"),
+        ({"fit": True}, "fit is False, not True"),
+        ({"format_version": 2}, "format_version is 1, not 2"),
+    ],
+)
+def test_another_identity_is_refused_by_name(full, change, message):
+    before = files(full.path)
+    with pytest.raises(InputError) as error:
+        SamCache.create_or_resume(full.path, replace(IDENTITY, **change), IMAGES, PROVENANCE)
+    assert message in str(error.value)
+    assert str(full.path) in str(error.value)
+    assert files(full.path) == before
+
+
+def test_a_changed_image_is_refused_by_name(full):
+    with pytest.raises(InputError, match=r"city/b\.png: not the image .* restore"):
+        SamCache.create_or_resume(
+            full.path, IDENTITY, {**IMAGES, "city/b.png": "0" * 64}, PROVENANCE
+        )
+    full.match({"elsewhere.png": "0" * 64, "a.jpg": "a" * 64})
+
+
+def test_something_else_is_not_overwritten(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="exists and is no SAM cache"):
+        SamCache.create_or_resume(tmp_path, IDENTITY, IMAGES, PROVENANCE)
+    with pytest.raises(InputError, match="exists and is no SAM cache"):
+        SamCache.create_or_resume(tmp_path / "notes.txt", IDENTITY, IMAGES, PROVENANCE)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_any_flipped_bit_of_a_record_is_found(full):
+    chunks = sorted(p for p in full.path.glob("*/c/1/**/*") if p.is_file())
+    assert {p.relative_to(full.path).parts[0] for p in chunks} == {"cells", "tables", "index"}
+    rng = np.random.default_rng(0)
+    for chunk in chunks:
+        good = chunk.read_bytes()
+        for _ in range(10):
+            bad = bytearray(good)
+            bad[rng.integers(len(bad))] ^= 1 << rng.integers(8)
+            chunk.write_bytes(bad)
+            cache = SamCache.open(full.path)
+            with pytest.raises(InputError, match=r"the record of city/b\.png is damaged"):
+                cache.read("city/b.png")
+            (problem,) = cache.verify()
+            assert "city/b.png" in problem
+        chunk.write_bytes(good)
+    assert SamCache.open(full.path).verify() == []
+
+
+@pytest.mark.parametrize("array", ["cells", "tables"])
+def test_a_lost_chunk_and_one_of_another_panorama_are_found(full, array):
+    chunks = [full.path / array / "c" / str(number) for number in range(3)]
+    shutil.rmtree(chunks[1])
+    shutil.copytree(chunks[0], chunks[2], dirs_exist_ok=True)
+    problems = SamCache.open(full.path).verify()
+    assert [name in problem for name, problem in zip(full.names[1:], problems, strict=True)] == [
+        True,
+        True,
+    ]
+
+
+def test_the_remedy_for_a_damaged_record_works(full):
+    shutil.rmtree(full.path / "cells" / "c" / "1")
+    with pytest.raises(InputError) as error:
+        SamCache.open(full.path).read("city/b.png")
+    folder = str(error.value).partition("delete ")[2].partition(" and run cache-sam again")[0]
+    shutil.rmtree(folder)
+    cache = SamCache.create_or_resume(full.path, IDENTITY, IMAGES, PROVENANCE)
+    assert cache.missing() == ["city/b.png"]
+
+
+def test_verify_holds_the_images_against_their_hashes(tmp_path):
+    images = {}
+    for name in ("a.png", "b.png", "c.png"):
+        (tmp_path / name).write_bytes(name.encode())
+        images[name] = file_hash(tmp_path / name)
+    cache = SamCache.create(tmp_path / "sam.zarr", IDENTITY, images, PROVENANCE)
+    for name in images:
+        cache.write(name, example())
+    assert cache.verify(tmp_path) == []
+    (tmp_path / "a.png").write_bytes(b"edited")
+    (tmp_path / "b.png").unlink()
+    edited, lost = cache.verify(tmp_path)
+    assert edited.startswith(f"{tmp_path / 'a.png'}: not the image")
+    assert lost.startswith(f"{tmp_path / 'b.png'}: no such file")
+
+
+def test_it_can_be_pickled_opened_or_not(full):
+    for cache in (full, SamCache(full.path, "r")):
+        for _ in range(2):
+            copy = pickle.loads(pickle.dumps(cache))
+            assert len(pickle.dumps(cache)) < 1000
+            assert_same(copy.read("a.jpg"), example(0))
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_it_is_read_in_other_processes(full, method):
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        assert_same(pool.apply(full.read, ("city/c.png",)), example(2))
+
+
+def test_no_cache(tmp_path):
+    with pytest.raises(InputError, match="no SAM cache here; make one with cache-sam"):
+        SamCache.open(tmp_path / "nothing.zarr")
+    with pytest.raises(InputError, match="no SAM cache here"):
+        SamCache.open(tmp_path)
+
+
+def edit(path, change):
+    values = json.loads(path.read_text())
+    change(values)
+    path.write_text(json.dumps(values))
+
+
+HUGE = {"height": 2**20, "width": 2**20, "window": 2**20, "stride": 2**20}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: a.update(format="another"),
+        lambda a: a.pop("identity"),
+        lambda a: a["identity"].update(format_version=2),
+        lambda a: a["identity"].update(boundaries="both"),
+        lambda a: a["identity"].update(surplus=1),
+        lambda a: a["identity"].update(settings=[1]),
+        lambda a: a["identity"]["windows"].update(HUGE),
+        lambda a: a["identity"]["windows"].update(width=2**40, stride=1),
+        lambda a: a["identity"]["windows"].update(window="6"),
+        lambda a: a["identity"]["windows"].update(stride=0),
+        lambda a: a["identity"]["windows"].update(stride=2),
+        lambda a: a.update(images=[["../../etc/passwd", "a" * 64]]),
+        lambda a: a.update(images=[["/etc/passwd", "a" * 64]]),
+        lambda a: a.update(images=[["a.png", "a" * 64]] * 2),
+        lambda a: a.update(images=[["a.png", "short"]]),
+        lambda a: a.update(images=[[str(i), "a" * 64] for i in range(4)]),
+        lambda a: a.update(images=7),
+        lambda a: a.update(provenance="none"),
+    ],
+)
+def test_a_strangers_attributes_are_checked(full, change):
+    edit(full.path / "zarr.json", lambda group: change(group["attributes"]))
+    with pytest.raises(InputError, match=str(full.path)):
+        SamCache.open(full.path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: a["shape"].__setitem__(1, 2**40),
+        lambda a: a["shape"].__setitem__(0, 2**40),
+        lambda a: a["chunk_grid"]["configuration"].update(chunk_shape=[2**10] * 4),
+        lambda a: a.update(data_type="float64"),
+        lambda a: a.update(fill_value=1),
+        lambda a: a.update(codecs=a["codecs"][:1]),
+        lambda a: a.update(codecs=[{"name": "pickle"}]),
+        lambda a: a.update(node_type="group"),
+    ],
+)
+def test_a_strangers_arrays_are_checked(full, change):
+    edit(full.path / "cells" / "zarr.json", change)
+    with pytest.raises(InputError, match=str(full.path)):
+        SamCache.open(full.path)
+
+
+def test_tables_that_do_not_add_up_are_refused_even_with_good_checksums(full):
+    """What a stranger's program may write: sizes that claim more than there is."""
+    import zlib
+
+    arrays = full._content.arrays
+    row = np.asarray(arrays["index"][0])
+    tables = np.asarray(arrays["tables"][0, : row[2]])
+    for claim in (2**32 - 1, 0, 7):
+        for place in (0, 1):
+            bad = tables.copy()
+            bad[: 8 * len(GEOMETRY)].view("<u4")[place] = claim
+            arrays["tables"][0, : len(bad)] = bad
+            arrays["index"][0] = [*row[:4], zlib.crc32(bad.data)]
+            with pytest.raises(InputError, match=r"the record of a\.jpg is damaged"):
+                SamCache.open(full.path).read("a.jpg")
+
+
+def test_the_document_is_enough_to_read_a_cache(full):
+    """docs/CACHE_FORMAT.md followed with zarr and numpy alone, nothing of ours."""
+    import zlib
+
+    import zarr
+
+    group = zarr.open_group(full.path, mode="r")
+    identity = group.attrs["identity"]
+    geometry = identity["windows"]
+    height, width = geometry["height"], geometry["width"]
+    window, stride = geometry["window"], geometry["stride"]
+    starts = list(range(0, width, stride))  # wrap is true
+    overlaps = [
+        window - (starts[(i + 1) % len(starts)] - starts[i]) % width for i in range(len(starts))
+    ]
+    for i, (name, _) in enumerate(group.attrs["images"]):
+        done, n_masks, n_bytes, cells_crc32, tables_crc32 = group["index"][i]
+        cells = group["cells"][i]
+        tables = group["tables"][i, :n_bytes]
+        assert done == 1
+        assert zlib.crc32(cells.astype("<u2").tobytes()) == cells_crc32
+        assert zlib.crc32(tables.tobytes()) == tables_crc32
+
+        at = 0
+
+        def take(dtype, count, tables=tables):
+            nonlocal at
+            values = np.frombuffer(tables.tobytes(), dtype, count, at)
+            at += values.nbytes
+            return values
+
+        def bits(*shape):
+            return np.unpackbits(take("u1", (np.prod(shape) + 7) // 8))[: np.prod(shape)].reshape(
+                shape
+            )
+
+        sizes = take("<u4", 2 * len(starts)).reshape(-1, 2)
+        total = sizes[:, 0].sum()
+        assert total == n_masks
+        area = take("<i4", total)
+        box = take("<i4", 4 * total).reshape(-1, 4)
+        predicted_iou, stability = take("<f4", total), take("<f4", total)
+        first = 0
+        expected = full.read(name)
+        for j, (m, k) in enumerate(sizes):
+            incidence = bits(int(m), int(k)).astype(bool)
+            theirs = expected.windows[j]
+            np.testing.assert_array_equal(incidence[:, cells[j]], theirs.masks())
+            mine = slice(first, first + m)
+            np.testing.assert_array_equal(area[mine], theirs.area)
+            np.testing.assert_array_equal(box[mine], theirs.box)
+            np.testing.assert_array_equal(predicted_iou[mine], theirs.predicted_iou)
+            np.testing.assert_array_equal(stability[mine], theirs.stability)
+            first += m
+        for j, overlap in enumerate(overlaps):
+            np.testing.assert_array_equal(bits(height, overlap), expected.boundaries[j])
+        assert at == n_bytes
+        assert window == cells.shape[-1]
+
+
+def test_the_document_states_the_bounds():
+    from data import sam_cache
+
+    text = (Path(sam_cache.__file__).parents[1] / "docs" / "CACHE_FORMAT.md").read_text()
+    for bound in ("MAX_WINDOWS", "MAX_PIXELS", "MAX_TABLES", "MAX_PANORAMAS", "_TABLES_CHUNK"):
+        assert f"{getattr(sam_cache, bound):,}" in text, bound
