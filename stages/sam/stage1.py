@@ -42,9 +42,9 @@ FITTED = (400, 2048)  # the paper's panorama, for images that are fitted to no s
 class Stage1Config:
     """What is cut, and who works.
 
-    window, stride: px; by default a quarter of the width, and half the window. wrap: windows run over the
-    seam. boundaries: B_SAM of an overlap from SAM on its crop, or from the masks of its two
-    windows. fit: images of other sizes are fitted to height x width (400 x 2048 if not given);
+    window, stride: px; by default a quarter of the width, and half the window. wrap: windows run
+    over the seam. boundaries: B_SAM of an overlap from SAM on its crop, or from the masks of its
+    two windows. fit: images of other sizes are fitted to height x width (400 x 2048 if not given);
     without it, height x width is the first image's size, and all must have it.
     workers: processes beside this one, 0 for none. scheduler: address of a Dask cluster to use
     instead, which must see the same files.
@@ -302,7 +302,7 @@ def _workers(config: Stage1Config) -> Iterator[Work]:
     else:
         with (
             LocalCluster(
-                n_workers=config.workers, threads_per_worker=1, dashboard_address=None
+                n_workers=config.workers, threads_per_worker=1, dashboard_address=":0"
             ) as cluster,
             Client(cluster) as client,
         ):
