@@ -1,16 +1,20 @@
 import json
 import multiprocessing
 import pickle
+import re
 import shutil
+import zlib
 from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from data import sam_cache
 from data.errors import InputError
 from data.panoramas import file_hash
 from data.sam_cache import Identity, PanoramaMasks, SamCache
@@ -330,7 +334,8 @@ def test_it_can_be_pickled_opened_or_not(full):
             assert_same(copy.read("a.jpg"), example(0))
 
 
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of Python 3.12 and newer
+@pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
 def test_it_is_read_in_other_processes(full, method):
     with multiprocessing.get_context(method).Pool(1) as pool:
         assert_same(pool.apply(full.read, ("city/c.png",)), example(2))
@@ -402,8 +407,6 @@ def test_a_strangers_arrays_are_checked(full, change):
 
 def test_tables_that_do_not_add_up_are_refused_even_with_good_checksums(full):
     """What a stranger's program may write: sizes that claim more than there is."""
-    import zlib
-
     arrays = full._content.arrays
     row = np.asarray(arrays["index"][0])
     tables = np.asarray(arrays["tables"][0, : row[2]])
@@ -419,10 +422,6 @@ def test_tables_that_do_not_add_up_are_refused_even_with_good_checksums(full):
 
 def test_the_document_is_enough_to_read_a_cache(full):
     """docs/CACHE_FORMAT.md followed with zarr and numpy alone, nothing of ours."""
-    import zlib
-
-    import zarr
-
     group = zarr.open_group(full.path, mode="r")
     identity = group.attrs["identity"]
     geometry = identity["windows"]
@@ -478,8 +477,16 @@ def test_the_document_is_enough_to_read_a_cache(full):
 
 
 def test_the_document_states_the_bounds():
-    from data import sam_cache
-
     text = (Path(sam_cache.__file__).parents[1] / "docs" / "CACHE_FORMAT.md").read_text()
     for bound in ("MAX_WINDOWS", "MAX_PIXELS", "MAX_TABLES", "MAX_PANORAMAS", "_TABLES_CHUNK"):
         assert f"{getattr(sam_cache, bound):,}" in text, bound
+
+
+def test_the_documents_own_reader_runs(full, monkeypatch):
+    monkeypatch.chdir(full.path.parent)
+    full.path.rename("NAME.zarr")
+    text = (Path(sam_cache.__file__).parents[1] / "docs" / "CACHE_FORMAT.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names: dict = {}
+    exec(block, names)
+    np.testing.assert_array_equal(names["masks_of_window"], example(0).windows[-1].masks())
