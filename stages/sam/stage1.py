@@ -35,6 +35,8 @@ from stages.device import pick_device
 from stages.sam.generate import GeneratorConfig, MaskGenerator, SamGenerator
 from stages.sam.load import LoadedSam, load_sam
 
+ASPECT = 360 / 70.3  # of a panorama of the paper, width to height
+ASPECT_TOLERANCE = 0.03
 FITTED = (400, 2048)  # the paper's panorama, for images that are fitted to no stated size
 
 
@@ -211,7 +213,8 @@ def cache_sam(
 def choose_windows(samples: list[Sample], config: Stage1Config) -> Windows:
     """The one geometry of a cache. InputError unless every image has it, or is to be fitted.
 
-    Reads headers only.
+    Default windows fit the paper's 360 x 70.3 degrees only; for another aspect `window` must be
+    given. Reads headers only.
     """
     sizes = [(sample, image_size(sample.image)) for sample in samples]
     default = FITTED if config.fit else sizes[0][1]
@@ -225,6 +228,12 @@ def choose_windows(samples: list[Sample], config: Stage1Config) -> Windows:
                 f"({len(other)} of {len(samples)} images differ); "
                 "pass --fit to have panoramas cut to the band and resized"
             )
+    if not config.window and abs(width / height / ASPECT - 1) > ASPECT_TOLERANCE:
+        raise InputError(
+            f"{sizes[0][0].image}: {width} x {height} is no panorama of 360 x 70.3 degrees "
+            f"({ASPECT:.2f} times as wide as high); pass --fit to have that band cut and resized, "
+            "or --window to say yourself what a window is"
+        )
     window = config.window or width // 4
     return Windows(height, width, window, config.stride or window // 2, config.wrap)
 

@@ -214,6 +214,14 @@ def test_other_sizes_are_refused_with_advice_and_fitted_when_asked(goodsam, tmp_
     assert "2 panoramas" in out
 
 
+def test_a_whole_sphere_is_refused_with_advice_and_its_band_is_cut_when_asked(goodsam, tmp_path):
+    picture(tmp_path / "i/a.jpg", (256, 128))
+    one_line(*cache_sam(goodsam, tmp_path / "i", tmp_path / "c.zarr"), 2, "a.jpg", "--fit")
+    assert cache_sam(goodsam, tmp_path / "i", tmp_path / "w.zarr", "--window", 64)[0] == 0
+    fitted = cache_sam(goodsam, tmp_path / "i", tmp_path / "f.zarr", "--fit", "--height", HEIGHT)
+    assert fitted[0] == 0
+
+
 def test_grey_palette_and_alpha_are_converted_and_counted_once(goodsam, tmp_path):
     for name, mode in (("a", "L"), ("b", "P"), ("c", "RGBA"), ("d", "RGB")):
         picture(tmp_path / f"i/{name}.png", mode=mode)

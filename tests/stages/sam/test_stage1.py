@@ -20,7 +20,7 @@ from stages.sam.stage1 import (
     panorama_masks,
 )
 
-HEIGHT, WIDTH = 8, 32
+HEIGHT, WIDTH = 8, 40
 
 
 @dataclass(frozen=True)
@@ -114,10 +114,10 @@ def test_windows_are_given_as_images():
         seen.append(image)
         return Thresholds().masks(image)
 
-    image, geometry = picture(0), Windows(HEIGHT, WIDTH, 12, 10)  # the last overlap is wider
+    image, geometry = picture(0), Windows(HEIGHT, WIDTH, 14, 12)  # the last overlap is wider
     panorama_masks(image, geometry, "overlap", generator)
-    assert [crop.shape[1] for crop in seen] == [12] * 4 + [2] * 3 + [10]
-    np.testing.assert_array_equal(seen[3], image[:, np.arange(30, 42) % WIDTH])
+    assert [crop.shape[1] for crop in seen] == [14] * 4 + [2] * 3 + [10]
+    np.testing.assert_array_equal(seen[3], image[:, np.arange(36, 50) % WIDTH])
 
 
 def test_sizes_of_windows_can_be_chosen(images, tmp_path):
@@ -215,13 +215,16 @@ def refused(images, path, message, config=Stage1Config(), factory=Thresholds()):
 def test_bad_input_is_refused_before_any_work(images, tmp_path):
     path = tmp_path / "sam.zarr"
     Image.fromarray(picture(0)[:, :-2]).save(images / "other.png")
-    refused(images, path, r"other\.png: 30 x 8 where 32 x 8 is expected.*--fit")
+    refused(images, path, r"other\.png: 38 x 8 where 40 x 8 is expected.*--fit")
     (images / "other.png").write_text("no image")
     refused(images, path, r"other\.png: cannot be read as an image")
     (images / "other.png").unlink()
-    refused(images, path, "wider than the panorama", Stage1Config(window=33))
-    refused(images, path, "where 64 x 8 is expected", Stage1Config(width=64))
+    refused(images, path, "wider than the panorama", Stage1Config(window=41))
+    refused(images, path, "where 80 x 8 is expected", Stage1Config(width=80))
     refused(tmp_path / "nowhere", path, "no such folder")
+    (tmp_path / "square").mkdir()
+    Image.fromarray(picture(0)[:, :HEIGHT]).save(tmp_path / "square" / "a.png")
+    refused(tmp_path / "square", path, r"a\.png: 8 x 8 is no panorama.*--fit.*--window")
     assert not path.exists()
 
 
