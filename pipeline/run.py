@@ -32,10 +32,11 @@ def open_run(
     if not images.is_dir():
         raise InputError(f"{images}: no such folder of images")
     sam_cache = SamCache.open(cache)
-    names = [name for name in sam_cache.names if sam_cache.done(name)]
+    missing = sam_cache.missing()
+    names = sorted(set(sam_cache.names) - set(missing))
     if not names:
         raise InputError(f"{cache}: holds no finished panorama; run goodsam cache-sam first")
-    if (missing := sam_cache.missing()) and not partial:
+    if missing and not partial:
         raise InputError(
             f"{cache}: {len(missing)} of {len(sam_cache.names)} panoramas are not done "
             f"(the first: {missing[0]}); start goodsam cache-sam again to finish it, or pass "

@@ -38,6 +38,7 @@ PATCH = 16  # SAM input px per token
 MASK = 4  # SAM input px per pixel of a low-resolution mask
 CROP = 16  # tokens, side of a crop
 MINIMUM = 24  # px of half the SAM input: instances with fewer are no targets
+FAR_PIXELS = 512  # of a picture whose pairs the kinship head sees
 SHARPNESS = 2.0  # of the points' positional encoding: tells apart things about a token wide
 NEARNESS = 3.6  # scale of the tied projections: a logit of about 6 for a token on its own place
 HEIGHT, WIDTH = 200, 256  # of the pictures, the demo's windows
@@ -47,8 +48,9 @@ HEIGHT, WIDTH = 200, 256  # of the pictures, the demo's windows
 class PretrainConfig:
     """The recipe. steps: optimiser steps; minutes: if given, it ends by the clock instead.
 
-    pictures: size of the pool. crop_share: part of the training done on crops. crops, frames:
-    pictures a step, of either kind. prompts: points a picture.
+    pictures: size of the pool. balanced_share, crop_share: parts of the training, from its
+    beginning, with the balanced loss and on crops. crops, frames: pictures a step, of either kind.
+    prompts: points a picture. calibration: frames that the scores are calibrated on.
     """
 
     seed: int = 0
@@ -56,14 +58,15 @@ class PretrainConfig:
     minutes: float | None = None
     pictures: int = 2000
     balanced_share: float = 0.12
-    crop_share: float = 0.7
-    crops: int = 2
-    frames: int = 1
-    prompts: int = 24
-    lr: float = 8e-4
+    crop_share: float = 0.75
+    crops: int = 4
+    frames: int = 2
+    prompts: int = 12
+    lr: float = 6e-4
     weight_decay: float = 0.01
     warmup: int = 100
-    ema: float = 0.999
+    ema: float = 0.998
+    calibration: int = 48
     checkpoint_every: int = 200
     device: str = "cpu"
 
@@ -158,7 +161,21 @@ def pretrain_sam(
             if step % config.checkpoint_every == 0:
                 keep()
     keep()
+    made = {"step": step, **asdict(config)}
+    sam.load_state_dict(average)
+    made["calibration"] = calibrate(sam.eval(), held_out(config, config.calibration))
+    export(sam.state_dict(), out / "sam.safetensors", made)
     return out / "sam.safetensors"
+
+
+def held_out(config: PretrainConfig, frames: int) -> list[Example]:
+    """Whole frames with prompts, from scenes that come after those of the pool."""
+    rng = np.random.default_rng([config.seed, config.pictures])
+    found = []
+    for index in range(config.pictures, config.pictures + frames):
+        picture = pinhole(split_seed("sam", index), HEIGHT, WIDTH, look="random")
+        found.append(example(rng, picture.image, picture.instances, config.prompts, whole=True))
+    return found
 
 
 def export(state: dict[str, Tensor], path: Path, made: dict[str, Any]) -> None:
@@ -364,23 +381,34 @@ class Kinship(torch.nn.Module):
         self.vectors = torch.nn.ConvTranspose2d(width, dims, kernel_size=MASK, stride=MASK)
         self.radius = torch.nn.Parameter(torch.tensor(1.0))
 
-    def forward(self, tokens: Tensor, instances: Tensor, pixels: int = 384) -> Tensor:
-        """tokens (C, h, w), instances int64 (2 H, 2 W) -> the mean loss over pairs of pixels.
+    def forward(self, tokens: Tensor, instances: Tensor) -> Tensor:
+        """tokens (C, h, w), instances int64 (2 H, 2 W) -> the loss: far pairs and near ones.
 
-        The pixels lie on a fixed lattice; pairs of one and of two instances weigh the same.
+        Far: pixels on a lattice over the picture; near: those of each block of 8 x 8.
         """
         ids = instances[::2, ::2]
-        vectors = self.vectors(tokens[None])[0, :, : ids.shape[0], : ids.shape[1]].flatten(1).T
-        ids = ids.flatten()
+        vectors = self.vectors(tokens[None])[0, :, : ids.shape[0], : ids.shape[1]]
         # An irrational stride visits the picture evenly, and no column twice in a row.
-        lattice = torch.arange(pixels, device=ids.device) * 0.6180339887 % 1
-        chosen = (lattice * len(ids)).long()
-        vectors, ids = vectors[chosen], ids[chosen]
+        lattice = torch.arange(FAR_PIXELS, device=ids.device) * 0.6180339887 % 1
+        chosen = (lattice * ids.numel()).long()
+        far = self._pairs(vectors.flatten(1)[:, chosen].T[None], ids.flatten()[chosen][None])
+        near = self._pairs(_blocks(vectors).movedim(0, -1), _blocks(ids[None])[0])
+        return far + near
+
+    def _pairs(self, vectors: Tensor, ids: Tensor) -> Tensor:
+        """vectors (B, n, d), ids (B, n); pairs of one and of two instances weigh the same."""
         logits = self.radius.exp() - torch.cdist(vectors, vectors).square()
-        same = (ids[:, None] == ids).float()
+        same = (ids[:, :, None] == ids[:, None]).float()
         share = same.mean()
         weight = same / share.clamp(min=0.01) + (1 - same) / (1 - share).clamp(min=0.01)
         return F.binary_cross_entropy_with_logits(logits, same, weight / 2)
+
+
+def _blocks(x: Tensor, side: int = 8) -> Tensor:
+    """(C, H, W) -> (C, blocks, side * side); what is over at the edges is left out."""
+    c, rows, columns = len(x), x.shape[1] // side, x.shape[2] // side
+    x = x[:, : rows * side, : columns * side].reshape(c, rows, side, columns, side)
+    return x.transpose(2, 3).reshape(c, rows * columns, side * side)
 
 
 def predict(
@@ -446,10 +474,7 @@ def losses(
         else:
             focal = ((share - target) ** 2 * entropy).sum(-1) / (area + 0.02 * pixels)
         dice = 1 - (2 * (share * target).sum(-1) + 1) / (share.sum(-1) + area + 1)
-        with torch.no_grad():
-            mask, truth = logits > 0, target > 0.5
-            either = (mask | truth).sum(-1)
-            iou = (mask & truth).sum(-1) / either.clamp(min=1)
+        iou = _overlap(logits, target)
         each = 2 * focal + dice
         best = each.min(dim=1)
         head = F.mse_loss(predicted, iou)
@@ -467,6 +492,52 @@ def losses(
             }
         )
     return total / len(examples), parts.take()
+
+
+@torch.no_grad()
+def calibrate(sam: Sam, examples: list[Example]) -> dict[str, float]:
+    """Bring a trained SAM's scores, in place, to where the ordinary thresholds mean something.
+
+    The predicted IoU gets the straight line that fits the true one best over all masks of the
+    examples (whole frames, never trained on), folded into the last layer of its head. The logits
+    are scaled, which moves no mask, until the median stability of the good masks (true IoU of 0.75
+    and more) is 0.95. Returns slope, offset and scale, and the mean error before and after.
+    """
+    predicted, truths, good = [], [], []
+    for e in examples:
+        ((_, logits, iou),) = predict(sam, e.image[None].to(sam.device), [e])
+        logits = logits.flatten(2)
+        truth = _overlap(logits, e.targets.to(sam.device).flatten(1)[:, None])
+        predicted.append(iou.flatten())
+        truths.append(truth.flatten())
+        good += list(logits[truth >= 0.75])
+    x, y = torch.cat(predicted).double(), torch.cat(truths).double()
+    slope = ((x - x.mean()) * (y - y.mean())).mean() / x.var(correction=0)
+    offset = y.mean() - slope * x.mean()
+    head = sam.mask_decoder.iou_prediction_head.layers[-1]
+    head.weight.mul_(slope)
+    head.bias.mul_(slope).add_(offset)
+    low, high = 0.1, 100.0 if good else 1.0  # stability rises with the scale
+    while good and high / low > 1.01:
+        scale = (low * high) ** 0.5
+        stable = [(mask > 1 / scale).sum() / (mask > -1 / scale).sum() for mask in good]
+        low, high = (scale, high) if np.median(torch.stack(stable).cpu()) < 0.95 else (low, scale)
+    for mlp in sam.mask_decoder.output_hypernetworks_mlps:
+        mlp.layers[-1].weight.mul_(high)
+        mlp.layers[-1].bias.mul_(high)
+    figures = {
+        "slope": slope,
+        "offset": offset,
+        "error_before": (x - y).abs().mean(),
+        "error_after": (slope * x + offset - y).abs().mean(),
+    }
+    return {"scale": high, **{name: float(value) for name, value in figures.items()}}
+
+
+def _overlap(logits: Tensor, target: Tensor) -> Tensor:
+    """IoU (P, m) of the masks, logits (P, m, N), with targets (P, 1, N) of more than a half."""
+    mask, truth = logits > 0, target > 0.5
+    return (mask & truth).sum(-1) / (mask | truth).sum(-1).clamp(min=1)
 
 
 def _follow(average: dict[str, Tensor], sam: Sam, decay: float) -> None:

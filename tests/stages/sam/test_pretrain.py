@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,23 @@ from stages.sam.pretrain import (
     Kinship,
     Pool,
     PretrainConfig,
+    calibrate,
     example,
+    held_out,
     predict,
     pretrain_sam,
     render,
 )
 
 SHORT = PretrainConfig(
-    steps=4, pictures=3, crop_share=0.5, crops=1, prompts=3, warmup=2, checkpoint_every=2
+    steps=4,
+    pictures=3,
+    crop_share=0.5,
+    crops=1,
+    prompts=3,
+    warmup=2,
+    checkpoint_every=2,
+    calibration=2,
 )
 
 
@@ -129,4 +139,30 @@ def test_kinship_is_low_where_vectors_tell_instances_apart() -> None:
     halves = torch.ones(32, 32, dtype=torch.int64)
     halves[:, 16:] = 2
     quarters = halves.T.contiguous()
-    assert head(tokens, halves) < 0.2 < 1 < head(tokens, quarters)
+    assert head(tokens, halves) < 0.4 < 2 < head(tokens, quarters)
+
+
+def test_calibration_moves_scores_and_no_mask() -> None:
+    frames = held_out(SHORT, 2)
+    sam = street_sam().eval()
+    with torch.no_grad():
+        before = [predict(sam, frame.image[None], [frame])[0] for frame in frames]
+        # Whatever the masks are, they are the truth now, a third of them spoilt.
+        spoilt = (torch.arange(3) % 2)[:, None, None]
+        frames = [
+            replace(frame, targets=((logits[:, 0] > 0) | spoilt).float())
+            for frame, (_, logits, _) in zip(frames, before, strict=True)
+        ]
+        figures = calibrate(sam, frames)
+        after = [predict(sam, frame.image[None], [frame])[0] for frame in frames]
+    assert figures["error_after"] < figures["error_before"]
+    assert figures["scale"] > 1
+    errors = []
+    for (_, old, old_iou), (_, new, new_iou), frame in zip(before, after, frames, strict=True):
+        torch.testing.assert_close(new, old * figures["scale"], rtol=1e-3, atol=1e-3)
+        line = figures["slope"] * old_iou + figures["offset"]
+        torch.testing.assert_close(new_iou, line, rtol=1e-3, atol=1e-3)
+        mask, truth = new > 0, frame.targets[:, None] > 0.5
+        union = (mask | truth).sum((2, 3)).clamp(min=1)
+        errors.append((new_iou - (mask & truth).sum((2, 3)) / union).mean())
+    assert abs(sum(errors)) < 1e-3  # a fitted line is right on average
