@@ -47,15 +47,10 @@ def world(tmp_path_factory) -> Path:
     ):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", ["goodsam", *arguments.split()])
-            main_ok()
+            with pytest.raises(SystemExit) as stop:
+                main()
+            assert not stop.value.code
     return root
-
-
-def main_ok() -> None:
-    try:
-        main()
-    except SystemExit as stop:
-        assert not stop.code
 
 
 def picture(path: Path, size: tuple[int, int] = (328, HEIGHT), mode: str = "RGB") -> Path:
