@@ -23,7 +23,7 @@ from stages.source import SourceConfig, train_source
 WORLD_SEED = 0
 SOURCE_IMAGES = 2400
 
-TEACHER_ASSISTANT = SourceConfig(
+_FIRST = SourceConfig(
     model="w32",
     steps=1200,
     batch=8,
@@ -36,11 +36,15 @@ TEACHER_ASSISTANT = SourceConfig(
     checkpoint_every=100,
     compile=True,
 )
-STUDENT = replace(TEACHER_ASSISTANT, model="w16")
+# Each round starts from the result of the one before; a further one is how to go on from here.
+ROUNDS = {
+    "street-ta": (_FIRST, replace(_FIRST, steps=950, warmup=30, learning_rate=5e-4)),
+    "street-student": (replace(_FIRST, model="w16", steps=600, warmup=40),),
+}
 SAM = PretrainConfig()
 
 
-def train_segformer(runs: Path, name: str, config: SourceConfig) -> Path:
+def train_segformer(runs: Path, name: str, device: str) -> Path:
     """Train `street-ta` or `street-student` on the world's source images; returns its directory."""
     world = runs / "world"
     write_world(world, source=SOURCE_IMAGES, unlabelled=0, test=0, seed=WORLD_SEED)
@@ -52,7 +56,12 @@ def train_segformer(runs: Path, name: str, config: SourceConfig) -> Path:
                 f"{name} {step}/{steps} loss {row['loss']:.3f} {row['seconds']:.0f} s", flush=True
             )
 
-    return train_source(samples, runs / name, config, report)
+    trained: Path | None = None
+    for number, config in enumerate(ROUNDS[name], 1):
+        config = replace(config, device=device, model=str(trained or config.model))
+        trained = train_source(samples, runs / name / f"round-{number}", config, report)
+    assert trained is not None
+    return trained
 
 
 def ship(name: str, trained: Path) -> None:
@@ -72,9 +81,9 @@ def main() -> None:
     parser.add_argument("--only", choices=("street-ta", "street-student", "sam"))
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
-    for name, config in (("street-ta", TEACHER_ASSISTANT), ("street-student", STUDENT)):
+    for name in ROUNDS:
         if given.only in (None, name):
-            ship(name, train_segformer(given.runs, name, replace(config, device=given.device)))
+            ship(name, train_segformer(given.runs, name, given.device))
 
     def report(figures: dict[str, float]) -> None:
         print("sam", *(f"{name} {value:.4g}" for name, value in figures.items()), flush=True)
