@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -143,7 +144,7 @@ class Windows:
         runs = np.append(first, self.width)
         parts = [
             windows[int(source[a])][..., int(inside[a]) : int(inside[a]) + int(b - a)]
-            for a, b in zip(runs[:-1], runs[1:], strict=True)
+            for a, b in pairwise(runs)
         ]
         return _concatenate(parts)
 
