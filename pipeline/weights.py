@@ -39,7 +39,10 @@ _FIRST = SourceConfig(
 # Each round starts from the result of the one before; a further one is how to go on from here.
 ROUNDS = {
     "street-ta": (_FIRST, replace(_FIRST, steps=950, warmup=30, learning_rate=5e-4)),
-    "street-student": (replace(_FIRST, model="w16", steps=600, warmup=40),),
+    "street-student": (
+        replace(_FIRST, model="w16", steps=600, warmup=40),
+        replace(_FIRST, steps=350, warmup=20, learning_rate=5e-4),
+    ),
 }
 SAM = PretrainConfig()
 
