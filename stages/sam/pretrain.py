@@ -62,7 +62,7 @@ class PretrainConfig:
     crops: int = 4
     frames: int = 1
     prompts: int = 16
-    lr: float = 1.5e-3
+    lr: float = 8e-4
     weight_decay: float = 0.01
     warmup: int = 100
     ema: float = 0.998
