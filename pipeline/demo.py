@@ -33,6 +33,9 @@ from stages.adapt.models import normalise, segment
 from stages.evaluate import Scores, confusion, evaluate
 from stages.predict import Segmenter
 
+# fewer than the 16 of `cache-sam --sam street`: half the time, and the demo is to take minutes
+POINTS_PER_SIDE = 12
+
 BEFORE, AFTER = "student, before", "student, after"
 
 
@@ -71,7 +74,16 @@ def run_demo(
     caches = {split: out / f"{split}.zarr" for split in ("unlabelled", "test")}
     with stage("SAM, once over all windows"):
         for split, path in caches.items():
-            run_stage1(world / split, path, sam="street", boundaries="windows", say=say)
+            summary = run_stage1(
+                world / split,
+                path,
+                sam="street",
+                boundaries="windows",
+                generator={"points_per_side": POINTS_PER_SIDE},
+                say=say,
+            )
+            if summary.failed:
+                raise RuntimeError(f"SAM failed on {', '.join(summary.failed)}")
 
     config = adapt_config("demo", [f"steps={steps}"] if steps else [], seed=seed, workers=0)
     with stage("training"):
