@@ -33,9 +33,6 @@ from stages.adapt.models import normalise, segment
 from stages.evaluate import Scores, confusion, evaluate
 from stages.predict import Segmenter
 
-# fewer than the 16 of `cache-sam --sam street`: half the time, and the demo is to take minutes
-POINTS_PER_SIDE = 12
-
 BEFORE, AFTER = "student, before", "student, after"
 
 
@@ -79,7 +76,6 @@ def run_demo(
                 path,
                 sam="street",
                 boundaries="windows",
-                generator={"points_per_side": POINTS_PER_SIDE},
                 say=say,
             )
             if summary.failed:

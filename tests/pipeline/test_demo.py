@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import pipeline.bench
-import pipeline.demo
 import pipeline.stage1
 from data.panoramas import find_panoramas, read_image, read_labels
 from data.sam_cache import SamCache
@@ -27,7 +26,6 @@ def demo(tmp_path_factory):
     out = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline.stage1, "STREET_GENERATOR", FEW_POINTS)
-        patch.setattr(pipeline.demo, "POINTS_PER_SIDE", FEW_POINTS.points_per_side)
         said: list[str] = []
         result = run_demo(out, seed=3, unlabelled=1, test=1, steps=2, say=said.append)
         again = run_demo(out, seed=3, unlabelled=1, test=1, steps=2, say=said.append)
