@@ -152,7 +152,7 @@ def _score_all(
         Result(BEFORE, whole(student), "trained on labelled source images alone"),
         Result("TA, whole image", whole(teacher), "the teacher assistant, untouched"),
         Result("TA, windows", windows(teacher), "the same on overlapping windows"),
-        Result("ensemble (CTCF)", ensemble(teacher), "its labels, mended by SAM's masks"),
+        Result("ensemble (CTCF)", ensemble(teacher), "its labels, fused with SAM's masks"),
         Result("TA, windows, after", windows(adapted), "adapted"),
         Result("ensemble (CTCF), after", ensemble(adapted), "from the adapted TA"),
         Result(AFTER, whole(run / "student"), "adapted; this is the product"),
@@ -167,6 +167,17 @@ def _table(rows: list[Result], images: int) -> str:
     for row in rows:
         lines.append(f"{row.name:26}{row.scores.miou:8.2f}{row.scores.pixel_accuracy:14.2f}")
     return "\n".join(lines)
+
+
+def _verdict(rows: list[Result]) -> tuple[str, ...]:
+    """One sentence where the masks did not do what the method wants of them."""
+    miou = {row.name: row.scores.miou for row in rows}
+    if miou["ensemble (CTCF)"] > miou["TA, windows"]:
+        return ()
+    return (
+        "The ensemble is not better than the TA here: the small SAM's masks are too poor to help. "
+        "What the student gained, it has from the TA.",
+    )
 
 
 def _write_report(
@@ -225,6 +236,7 @@ def _write_report(
         settings=asdict(config),
         seconds=seconds,
         notes=(
+            *_verdict(rows),
             "The panorama above is the one with the median gain in pixel accuracy; below it are "
             "those with the largest and the least. One run with one seed on a small set.",
         ),

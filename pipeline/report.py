@@ -521,8 +521,8 @@ def demo_report(
     write_report(
         path,
         "GoodSAM on the street world",
-        "No label of a panorama is used: SAM's masks mend what the teacher assistant says, and the "
-        "student learns from both.",
+        "No label of a panorama is used: SAM's masks are fused with what the teacher assistant "
+        "says, and the student learns from both.",
         section(
             "The method in pictures",
             "",
