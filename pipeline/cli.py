@@ -8,7 +8,6 @@ imported inside the commands, so that `--help` answers at once.
 from __future__ import annotations
 
 import json as json_module
-import math
 import sys
 import traceback
 from pathlib import Path
@@ -156,6 +155,7 @@ def cache_sam(
     ] = None,
 ) -> None:
     """Stage 1: SAM once over all windows of all panoramas, into a cache."""
+    from pipeline.report import duration
     from pipeline.stage1 import run_stage1
 
     generator = {
@@ -182,7 +182,7 @@ def cache_sam(
         scheduler=scheduler,
     )
     print(
-        f"{cache}: {summary.done} panoramas done in {_minutes(summary.seconds)}, "
+        f"{cache}: {summary.done} panoramas done in {duration(summary.seconds)}, "
         f"{summary.skipped} were there, {len(summary.failed)} failed"
     )
     if summary.failed:
@@ -490,9 +490,3 @@ def bench_weights_(
     with progress_bar("bench") as update:
         record = bench_weights(seed, panoramas, images, progress=update)
     print(json_module.dumps(record, indent=1) if json else weights_table(record))
-
-
-def _minutes(seconds: float) -> str:
-    if not math.isfinite(seconds):
-        return "unknown"
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
