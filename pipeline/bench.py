@@ -34,9 +34,9 @@ def bench_weights(
     """The demo weights on a world of tuning scenes: TA, student, SAM, and labels fused from them.
 
     `ta_*`, `student_*`, `fused_*`: mIoU in percent; `*_worst`: the worst class that occurs. The SAM
-    is judged on windows of `panoramas` panoramas in random looks, by the best IoU of each instance
-    (mean and count by area in px), the fused labels on the target look. `fused_true_*`: with the
-    true instances, the upper bound.
+    is judged by the best IoU of each instance (mean and count by area in px), on the windows of the
+    same panoramas, `sam_best_iou`, and on theirs in random looks, `sam_best_iou_random`: it was
+    trained on neither. `fused_true_*`: with the true instances, the upper bound.
     """
     teacher = Segmenter.load("street-ta")
     by_windows = Segmenter.load("street-ta", mode="windows", windows=WINDOWS)
@@ -54,22 +54,27 @@ def bench_weights(
         add("ta_source", teacher(picture.image), picture.labels)
         add("student_source", student(picture.image), picture.labels)
         progress(index + 1, total)
-    kept, judged = [], []
+    kept: list[int] = []
+    judged: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"": [], "_random": []}
+
+    def judge(look: str, masks: list[WindowMasks], instances: np.ndarray) -> None:
+        for found, ids in zip(masks, WINDOWS.cut(instances), strict=True):
+            judged[look].append(best_iou_by_area(found, ids))
+
     for index in range(panoramas):
         scene = split_seed("tuning", images + index, seed)
         picture = panorama(scene, gap=gap)
         add("ta_target_direct", teacher(picture.image), picture.labels)
         add("ta_target", by_windows(picture.image), picture.labels)
         add("student_target", student(picture.image), picture.labels)
-        for name, labels in _fused(by_windows, generator, picture).items():
+        masks = _masks(generator, picture)
+        kept += [len(found) for found in masks]
+        judge("", masks, picture.instances)
+        for name, labels in _fused(by_windows, masks, picture).items():
             add(name, labels, picture.labels)
         progress(images + 2 * index + 1, total)
         unseen = panorama(scene, look="random")
-        for masks, instances in zip(
-            _masks(generator, unseen), WINDOWS.cut(unseen.instances), strict=True
-        ):
-            kept.append(len(masks))
-            judged.append(best_iou_by_area(masks, instances))
+        judge("_random", _masks(generator, unseen), unseen.instances)
         progress(images + 2 * index + 2, total)
 
     scores = {name: Scores(matrix, CITYSCAPES) for name, matrix in sums.items()}
@@ -78,9 +83,10 @@ def bench_weights(
         record[f"{name}_worst"] = float(np.nanmin(scores[name].iou))
     record["pixel_accuracy"] = {name: score.pixel_accuracy for name, score in scores.items()}
     record["per_class"] = {name: score.per_class for name, score in scores.items()}
-    ranges = mean_by_range(judged)
-    record["sam_best_iou"] = {area: mean for area, (mean, _) in ranges.items()}
-    record["sam_instances"] = {area: count for area, (_, count) in ranges.items()}
+    for look, pairs in judged.items():
+        ranges = mean_by_range(pairs)
+        record[f"sam_best_iou{look}"] = {area: mean for area, (mean, _) in ranges.items()}
+        record[f"sam_instances{look}"] = {area: count for area, (_, count) in ranges.items()}
     record["masks_per_window"] = float(np.mean(kept))
     record["bytes"] = sum(path.stat().st_size for path in FOLDER.rglob("*.safetensors"))
     record |= {"seed": seed, "panoramas": panoramas, "images": images, "gap": gap}
@@ -107,8 +113,14 @@ def weights_table(record: dict[str, Any]) -> str:
             f"{name:16}" + "".join(f"{'-' if v is None else f'{v:.1f}':>12}" for v in cells)
         )
     lines.append("\nSAM, mean best IoU by area of the instance in a 200 x 256 window")
-    for area, mean in record["sam_best_iou"].items():
-        lines.append(f"{area:>12} px {mean:8.3f}   ({record['sam_instances'][area]} instances)")
+    lines.append(f"{'':15}{'target look':>18}{'random looks':>18}")
+    for area in record["sam_best_iou"]:
+        cells = (
+            f"{record[f'sam_best_iou{look}'].get(area, np.nan):8.3f} "
+            f"({record[f'sam_instances{look}'].get(area, 0):6d})"
+            for look in ("", "_random")
+        )
+        lines.append(f"{area:>12} px " + " ".join(cells))
     lines.append(f"masks kept in a window: {record['masks_per_window']:.1f}")
     lines.append(f"weights: {record['bytes'] / 2**20:.1f} MiB ({', '.join(SEGFORMERS)}, sam)")
     return "\n".join(lines)
@@ -130,11 +142,11 @@ def _true_masks(picture: Picture) -> list[WindowMasks]:
 
 
 @torch.inference_mode()
-def _fused(teacher: Segmenter, generator: SamGenerator, picture: Picture) -> dict[str, np.ndarray]:
+def _fused(teacher: Segmenter, masks: list[WindowMasks], picture: Picture) -> dict[str, np.ndarray]:
     """uint8 (H, W) ensembles of one panorama by rule, from SAM's masks and from the true ones."""
     pixels = normalise(picture.image[None], teacher.device)[0]
     logits = segment(teacher.model, WINDOWS.cut(pixels))
-    found = MaskBatch.of(_masks(generator, picture))
+    found = MaskBatch.of(masks)
     true = MaskBatch.of(_true_masks(picture))
     jobs = {
         "fused_ssa": (found, FusionConfig(rule="ssa")),

@@ -21,34 +21,34 @@ from stages.sam.pretrain import PretrainConfig, pretrain_sam
 from stages.source import SourceConfig, train_source
 
 WORLD_SEED = 0
-SOURCE_IMAGES = 2400
+SOURCE_IMAGES = 4000
 
-_FIRST = SourceConfig(
+_TEACHER = SourceConfig(
     model="w32",
-    steps=1200,
+    steps=10_000,
     batch=8,
     crop=(200, 256),
     scale=(0.75, 2.0),
     learning_rate=6e-4,
     head_factor=2.0,
-    warmup=60,
+    warmup=100,
+    precision="bfloat16",
     workers=1,
-    checkpoint_every=100,
+    checkpoint_every=200,
     compile=True,
 )
-# Each round starts from the result of the one before; a further one is how to go on from here.
-ROUNDS = {
-    "street-ta": (_FIRST, replace(_FIRST, steps=950, warmup=30, learning_rate=5e-4)),
-    "street-student": (
-        replace(_FIRST, model="w16", steps=600, warmup=40),
-        replace(_FIRST, steps=350, warmup=20, learning_rate=5e-4),
-    ),
+NETWORKS = {
+    "street-ta": _TEACHER,
+    "street-student": replace(_TEACHER, model="w16", steps=6000, learning_rate=1e-3),
 }
 SAM = PretrainConfig()
 
 
-def train_segformer(runs: Path, name: str, device: str) -> Path:
-    """Train `street-ta` or `street-student` on the world's source images; returns its directory."""
+def train_segformer(runs: Path, name: str, device: str, warm: bool) -> Path:
+    """Train `street-ta` or `street-student` on the world's source images; returns its directory.
+
+    warm: start from the weights that are shipped instead of from nothing.
+    """
     world = runs / "world"
     write_world(world, source=SOURCE_IMAGES, unlabelled=0, test=0, seed=WORLD_SEED)
     samples = [s for s in find_panoramas(world / "source") if "/train/" in s.name]
@@ -59,12 +59,10 @@ def train_segformer(runs: Path, name: str, device: str) -> Path:
                 f"{name} {step}/{steps} loss {row['loss']:.3f} {row['seconds']:.0f} s", flush=True
             )
 
-    trained: Path | None = None
-    for number, config in enumerate(ROUNDS[name], 1):
-        config = replace(config, device=device, model=str(trained or config.model))
-        trained = train_source(samples, runs / name / f"round-{number}", config, report)
-    assert trained is not None
-    return trained
+    config = replace(NETWORKS[name], device=device)
+    if warm:
+        config = replace(config, model=str(SEGFORMERS[name]))
+    return train_source(samples, runs / name, config, report)
 
 
 def ship(name: str, trained: Path) -> None:
@@ -83,10 +81,11 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/weights"))
     parser.add_argument("--only", choices=("street-ta", "street-student", "sam"))
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--warm", action="store_true", help="start from the weights shipped")
     given = parser.parse_args()
-    for name in ROUNDS:
+    for name in NETWORKS:
         if given.only in (None, name):
-            ship(name, train_segformer(given.runs, name, given.device))
+            ship(name, train_segformer(given.runs, name, given.device, given.warm))
 
     def report(figures: dict[str, float]) -> None:
         print("sam", *(f"{name} {value:.4g}" for name, value in figures.items()), flush=True)

@@ -563,8 +563,8 @@ class _Builder:
     # --- street furniture -----------------------------------------------------------------------
 
     def pole_half(self, x: float, y: float) -> float:
-        """Half a pole's thickness: a little more than life, and never below a pixel or so."""
-        return max(self.between(0.055, 0.1), 0.0085 * float(np.hypot(x, y - self.eye_y)))
+        """Half a pole's thickness: more than life, and nearly four pixels across at the least."""
+        return max(self.between(0.065, 0.11), 0.0115 * float(np.hypot(x, y - self.eye_y)))
 
     def post(self, x: float, y: float, height: float, half: float) -> None:
         self.flat(x, y, shapes.pole(height, half), half, 0, height, POLE, self.colours("pole"))
@@ -572,7 +572,7 @@ class _Builder:
     def light(self, x: float, y: float) -> None:
         half = self.pole_half(x, y)
         bottom = self.between(2.1, 3.0)
-        wide, tall = self.between(0.24, 0.33), self.between(1.05, 1.4)
+        wide, tall = self.between(0.3, 0.38), self.between(1.2, 1.55)
         self.post(x, y, bottom + 0.1, half)
         colours = self.colours("lightbox", "lightrim", "red", "yellow", "green", "black")
         bright = 1.0 / max(float(colours[2:5].max()), 0.3)
@@ -595,7 +595,7 @@ class _Builder:
 
     def sign(self, x: float, y: float) -> None:
         half = self.pole_half(x, y)
-        size = self.between(0.36, 0.55)
+        size = self.between(0.42, 0.6)
         centre = self.between(2.0, 2.7)
         self.post(x, y, centre + size * 0.6, half * 0.85)
         field = ("white", "blue", "yellow", "green", "red", "white", "steel")[
@@ -688,7 +688,7 @@ class _Builder:
     def wall(self, x: float, y: float, yaw: float, half: float, tall: float) -> None:
         style = int(self.rng.integers(4))  # brick, stone, concrete panels, plaster
         stones = ((0.42, 0.16, 0.2), (0.75, 0.34, 0.22), (2.4, 1.1, 0.18), (30.0, 9.0, 0.0))[style]
-        material = ("brick", "wall", "concrete", "plaster")[style]
+        material = ("brick", "wall", "concrete", "wall")[style]
         thick = 0.16
         self.solid(
             x,
@@ -785,7 +785,7 @@ class _Builder:
         x, y = place(along, edge + 5)
         if float(np.hypot(x, y - self.eye_y)) > 30 and not self.view.sees(x, y - self.eye_y, 1.6):
             return
-        garden = self.chance(0.68)
+        garden = self.chance(0.76)
         setback = self.between(2.5, 9.0) if garden else self.between(0.0, 0.3)
         park = self.chance(0.2)
         depth = self.between(8, 13)
@@ -800,10 +800,10 @@ class _Builder:
         half = width / 2 - self.between(0.0, 1.2)
         kind = float(self.rng.random())
         if kind < 0.4:
-            self.fence(x, y, yaw, half, self.between(0.9, 1.9))
-        elif kind < 0.74:
-            self.wall(x, y, yaw, half, self.between(0.7, 2.3))
-        elif kind < 0.84:
+            self.fence(x, y, yaw, half, self.between(1.1, 2.0))
+        elif kind < 0.8:
+            self.wall(x, y, yaw, half, self.between(1.1, 2.4))
+        elif kind < 0.88:
             self.hedge(x, y, yaw, half, self.between(0.8, 1.8))
         room = 12.0 if park else setback - 0.8
         for _ in range(int(self.rng.integers(1, 3)) + 2 * park):
@@ -906,10 +906,10 @@ class _Builder:
                 yaw = heading(p[2], p[1] if not p[2] else -(p[0] - plan.cross_x), wild)
                 self.car(p[0], p[1], yaw + (np.pi if zone == "parked" and self.chance(0.3) else 0))
         for motor, ridden, mean, far in (
-            (False, True, (1.1, 3.0), 13),
-            (True, True, (0.7, 2.0), 14),
-            (True, False, (1.1, 3.2), 12),
-            (False, False, (1.2, 3.5), 11),
+            (False, True, (1.1, 3.0), 11),
+            (True, True, (0.8, 2.2), 11),
+            (True, False, (1.1, 3.2), 10),
+            (False, False, (1.2, 3.5), 9),
         ):
             for _ in range(count(*mean)):
                 zone = (
@@ -920,10 +920,10 @@ class _Builder:
                 if (p := self.spot(zone, 4.0, far, 0.75, 0.6)) is not None:
                     self.two_wheeler(p[0], p[1], motor, ridden)
         for _ in range(count(1.3, 3.5)):
-            if (p := self.spot("kerb", 4.5, 13, 0.3, 0.3)) is not None:
+            if (p := self.spot("kerb", 4.2, 10, 0.3, 0.3)) is not None:
                 self.light(p[0], p[1])
         for _ in range(count(1.7, 4.5)):
-            if (p := self.spot("kerb", 4.5, 14, 0.4, 0.3)) is not None:
+            if (p := self.spot("kerb", 4.2, 11, 0.4, 0.3)) is not None:
                 self.sign(p[0], p[1])
         for _ in range(count(1.1, 3.5)):
             if (p := self.spot("kerb", 4.0, 24, 0.4, 0.3)) is not None:
@@ -934,13 +934,13 @@ class _Builder:
             ) is not None:
                 tall = self.between(3.5, 8) if self.chance(0.7) else self.between(0.9, 1.3)
                 self.post(p[0], p[1], tall, self.pole_half(p[0], p[1]) * 1.3)
-        for _ in range(count(0.55, 1.5)):  # railings along the kerb
+        for _ in range(count(0.8, 2.2)):  # railings along the kerb
             half = self.between(2.0, 5.0)
-            if (p := self.spot("kerb", 4.5, 14, half, 0.15)) is not None:
-                self.fence(p[0], p[1], np.pi / 2 if p[2] else 0.0, half, self.between(0.8, 1.1))
+            if (p := self.spot("kerb", 4.0, 11, half, 0.15)) is not None:
+                self.fence(p[0], p[1], np.pi / 2 if p[2] else 0.0, half, self.between(0.95, 1.2))
         for _ in range(count(4.4, 11.0)):
             zone = "walk" if self.chance(0.8) else "zebra"
-            if (p := self.spot(zone, 3.4, 14, 0.3, 0.3)) is not None:
+            if (p := self.spot(zone, 3.4, 11, 0.3, 0.3)) is not None:
                 self.person(p[0], p[1])
         for _ in range(count(1.2, 4.0)):
             if (p := self.spot("kerb", 5.0, 32, 0.5, 0.4)) is not None:

@@ -396,7 +396,7 @@ def _leaf(albedo, colours, params, part, lx, ly, z, t, own, look):
 
 
 def _masonry(albedo, colours, params, part, lx, ly, z, t, own, look):
-    """Courses of stones (params 0, 1: length, height; 2: joint depth) under a coping."""
+    """Courses of stones (params 0, 1: length, height; 2: joint depth), piers, and a coping."""
     length, high, depth, top = params[:4]
     s = lx + ly
     row = np.floor(z / high)
@@ -406,7 +406,8 @@ def _masonry(albedo, colours, params, part, lx, ly, z, t, own, look):
     stone = speckle(np.floor(cell) * 7 + own, row * 11) * 0.1 * near
     grain = speckle(s * 40, z * 40 + own * 37) * 0.07 + billow(s * 12 + own * 17, z * 12) * 0.06
     shade = 1 + (stone + grain - depth * near * joint) * look.texture
-    shade += np.where(z > top - 0.12, 0.16, 0)
+    shade += np.where((s / 3.2) % 1 < 0.13, np.float32(0.14), np.float32(0))
+    shade += np.where(z > top - 0.2, np.float32(0.3), np.float32(0))
     return albedo * shade[:, None]
 
 

@@ -1,6 +1,9 @@
 """The street world on disk, in the layouts of Cityscapes, WildPASS2K and DensePASS."""
 
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ from data.street.seeds import split_seed
 CITIES = ("Lindenau", "Marovia", "Portsel", "Quessant", "Tarnholm")  # made up
 _MARK = {"Source": "goodsam street world"}  # a text chunk in every image
 VAL_SHARE = 10  # one in so many source pictures is for validation
+_WORTH_A_PROCESS = 16  # pictures: what rendering side by side must save to pay for its start
 
 
 def write_world(
@@ -25,6 +29,7 @@ def write_world(
     seed: int,
     height: int = 200,
     gap: float = DEFAULT_GAP,
+    processes: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write `source` labelled pinhole images, `unlabelled` and `test` panoramas under `out`.
@@ -37,7 +42,8 @@ def write_world(
 
     Panoramas are `height` x 5.12 `height`, pinhole images `height` x 1.28 `height`. Files that are
     there are kept, each is written aside and renamed, and a picture's image comes last: an
-    interrupted run goes on where it stopped. `progress(done, total)` is called after each picture.
+    interrupted run goes on where it stopped. `processes` render side by side (None: one a core).
+    `progress(done, total)` is called after each picture.
     """
     if min(source, unlabelled, test) < 0:
         raise InputError(f"counts {source}, {unlabelled}, {test}: negative; take 0 or more")
@@ -46,16 +52,34 @@ def write_world(
         *_unlabelled_jobs(out / "unlabelled", unlabelled, seed, height, gap),
         *_test_jobs(out / "test", test, seed, height, gap),
     ]
-    for done, (files, render) in enumerate(jobs, 1):
-        if not all(path.exists() for path in files.values()):
-            picture = render()
-            for what, path in files.items():
-                _save(path, getattr(picture, what))
-        if progress is not None:
-            progress(done, len(jobs))
+    missing = [job for job in jobs if not all(path.exists() for path in job[0].values())]
+    kept = len(jobs) - len(missing)
+    processes = min(processes or os.cpu_count() or 1, len(missing) // _WORTH_A_PROCESS)
+    if processes > 1:
+        with ProcessPoolExecutor(processes) as pool:
+            written: Iterator[None] = pool.map(_write, missing, chunksize=4)
+            _count(written, kept, len(jobs), progress)
+    else:
+        _count(map(_write, missing), kept, len(jobs), progress)
 
 
 Job = tuple[dict[str, Path], Callable[[], Picture]]  # where labels, instances, image go
+
+
+def _write(job: Job) -> None:
+    files, render = job
+    picture = render()
+    for what, path in files.items():
+        _save(path, getattr(picture, what))
+
+
+def _count(
+    written: Iterator[None], done: int, total: int, progress: Callable[[int, int], None] | None
+) -> None:
+    for _ in written:
+        done += 1
+        if progress is not None:
+            progress(done, total)
 
 
 def _source_jobs(out: Path, count: int, seed: int, height: int) -> Iterator[Job]:
@@ -70,7 +94,7 @@ def _source_jobs(out: Path, count: int, seed: int, height: int) -> Iterator[Job]
             "image": out / "leftImg8bit" / part / "street" / f"{name}_leftImg8bit.png",
         }
         scene = split_seed("source", index, seed)
-        yield files, lambda scene=scene: pinhole(scene, height, height * 256 // 200)  # type: ignore[misc]
+        yield files, partial(pinhole, scene, height, height * 256 // 200)
 
 
 def _unlabelled_jobs(out: Path, count: int, seed: int, height: int, gap: float) -> Iterator[Job]:
@@ -78,7 +102,7 @@ def _unlabelled_jobs(out: Path, count: int, seed: int, height: int, gap: float) 
         city, number = CITIES[index % len(CITIES)], index // len(CITIES)
         files = {"image": out / "leftImg8bit" / city / f"{number}.png"}
         scene = split_seed("unlabelled", index, seed)
-        yield files, lambda scene=scene: panorama(scene, height, height * 1024 // 200, gap)  # type: ignore[misc]
+        yield files, partial(panorama, scene, height, height * 1024 // 200, gap)
 
 
 def _test_jobs(out: Path, count: int, seed: int, height: int, gap: float) -> Iterator[Job]:
@@ -88,7 +112,7 @@ def _test_jobs(out: Path, count: int, seed: int, height: int, gap: float) -> Ite
             "image": out / "leftImg8bit" / "val" / f"{index}_.png",
         }
         scene = split_seed("test", index, seed)
-        yield files, lambda scene=scene: panorama(scene, height, height * 1024 // 200, gap)  # type: ignore[misc]
+        yield files, partial(panorama, scene, height, height * 1024 // 200, gap)
 
 
 def is_street_world(path: Path) -> bool:

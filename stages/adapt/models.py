@@ -38,7 +38,7 @@ class Architecture:
 # b0 to b5: Table 6 of the SegFormer paper (Xie et al., NeurIPS 2021). w16 and w32 are ours, for
 # the street world: B0's shape with a narrower decoder, and all of that at half the width.
 ARCHITECTURES = {
-    "w16": Architecture((16, 32, 80, 128), (2, 2, 2, 2), 48),
+    "w16": Architecture((16, 32, 80, 128), (2, 2, 2, 2), 32),
     "w32": Architecture((32, 64, 160, 256), (2, 2, 2, 2), 128),
     "b0": Architecture((32, 64, 160, 256), (2, 2, 2, 2), 256),
     "b1": Architecture((64, 128, 320, 512), (2, 2, 2, 2), 256),

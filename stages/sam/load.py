@@ -1,7 +1,7 @@
 """Load a SAM: an official checkpoint, by path or by name, or the demo's small one.
 
-The demo SAM ("street") is built from segment-anything's own modules and differs from the official
-ones in size alone, so segment-anything's predictor and generator take it as it is.
+The demo SAM ("street") is a `Sam` of segment-anything, its prompt encoder and mask decoder small,
+with an image encoder of ours, so their predictor and generator take it as it is.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import pickle
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from urllib.error import URLError
 
@@ -19,16 +18,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from segment_anything import sam_model_registry
-from segment_anything.modeling import (
-    ImageEncoderViT,
-    MaskDecoder,
-    PromptEncoder,
-    Sam,
-    TwoWayTransformer,
-)
-from torch import Tensor, nn
+from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from torch import Tensor
 
 from data.errors import InputError
+from stages.sam.encoder import StreetEncoder
 
 STREET_WEIGHTS = Path(__file__).resolve().parents[2] / "data" / "weights" / "sam.safetensors"
 DOWNLOADS = Path.home() / ".cache" / "goodsam"
@@ -61,6 +55,7 @@ FOREIGN = {
 }
 WIDTHS = {1280: "vit_h", 1024: "vit_l", 768: "vit_b"}
 PATCHES = "image_encoder.patch_embed.proj.weight"
+STREET = "image_encoder.place"
 
 
 @dataclass(frozen=True)
@@ -108,24 +103,14 @@ def load_sam(name: str, checkpoint: Path | None = None) -> LoadedSam:
 
 
 def street_sam() -> Sam:
-    """The demo SAM with fresh weights: input 512 px, patches of 16 px, masks of 128 x 128.
+    """The demo SAM with fresh weights: input 512 px, tokens of 16 px, masks of 128 x 128.
 
     A window of 200 x 256 is enlarged twice on entry; its masks come out at half its size.
     """
-    size, patch, width = 512, 16, 96
-    tokens = size // patch
+    size, width = 512, 96
+    tokens = size // 16
     return Sam(
-        ImageEncoderViT(
-            img_size=size,
-            patch_size=patch,
-            embed_dim=192,
-            depth=6,
-            num_heads=6,
-            out_chans=width,
-            norm_layer=partial(nn.LayerNorm, eps=1e-6),
-            window_size=8,
-            global_attn_indexes=(2, 5),
-        ),
+        StreetEncoder(size, width),
         PromptEncoder(
             embed_dim=width,
             image_embedding_size=(tokens, tokens),
@@ -145,12 +130,13 @@ def architecture(state: Mapping[str, Tensor]) -> str:
     for part, words in FOREIGN.items():
         if any(part in key for key in state):
             return words
-    if PATCHES not in state or not any(key.startswith("mask_decoder.") for key in state):
+    if not any(key.startswith("mask_decoder.") for key in state):
+        return "no SAM that is known here"
+    if STREET in state:
+        return "street"
+    if PATCHES not in state:
         return "no SAM that is known here"
     width = len(state[PATCHES])
-    street = street_sam().state_dict()
-    if width == len(street[PATCHES]):
-        return "street"
     return WIDTHS.get(width, f"a SAM with an encoder {width} wide")
 
 

@@ -1,12 +1,13 @@
-"""Train the demo SAM from nothing, on pinhole pictures of the street world in random looks.
+"""Train the demo SAM from nothing, on pictures of the street world in looks other than the target.
 
-    python -m stages.sam.pretrain --out runs/weights/sam --minutes 75
+    python -m stages.sam.pretrain --out runs/weights/sam
 
 Every step is drawn from (seed, step) alone, so a run that was stopped goes on as if it had not
 been. A second process renders the pictures while the first one trains.
 
-The encoder sees each picture once for many prompts. The first part of the training works on crops
-of 16 x 16 tokens, four times as cheap; the rest on whole frames, padded as at inference.
+Three parts, by share of the steps. The encoder alone learns which pixels belong together
+(`Kinship`): thousands of pairs a picture, no decoder to pay for. Then the whole SAM learns from
+points, first with a loss that cannot settle on empty masks, then with SAM's own.
 """
 
 from __future__ import annotations
@@ -27,63 +28,63 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import save_file
+from scipy.ndimage import gaussian_filter
 from segment_anything.modeling import Sam
 from torch import Tensor
 
-from data.street import pinhole, split_seed
+from data.street import panorama, pinhole, split_seed
+from stages.device import autocast
 from stages.sam.decode import decode_masks, decode_tokens
-from stages.sam.load import street_sam
+from stages.sam.load import load_sam, street_sam
 
-PATCH = 16  # SAM input px per token
+SIDE = 512  # SAM input px
 MASK = 4  # SAM input px per pixel of a low-resolution mask
-CROP = 16  # tokens, side of a crop
 MINIMUM = 24  # px of half the SAM input: instances with fewer are no targets
 FAR_PIXELS = 512  # of a picture whose pairs the kinship head sees
 SHARPNESS = 2.0  # of the points' positional encoding: tells apart things about a token wide
 NEARNESS = 3.6  # scale of the tied projections: a logit of about 6 for a token on its own place
 HEIGHT, WIDTH = 200, 256  # of the pictures, the demo's windows
+GROUP = 8  # pictures that are rendered together
 
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """The recipe. steps: optimiser steps; minutes: if given, it ends by the clock instead.
+    """The recipe. steps, batch: optimiser steps, and pictures in each; pictures: size of the pool.
 
-    pictures: size of the pool. balanced_share, crop_share: parts of the training, from its
-    beginning, with the balanced loss and on crops. crops, frames: pictures a step, of either kind.
-    prompts: points a picture. calibration: frames that the scores are calibrated on.
+    kinship_share: part of the training, from its beginning, for the encoder alone; balanced_share:
+    where the balanced loss ends. prompts: points a picture. calibration: pictures that the scores
+    are calibrated on. start: weights of a street SAM to go on from, in place of fresh ones.
     """
 
     seed: int = 0
-    steps: int = 6000
-    minutes: float | None = None
-    pictures: int = 2000
-    balanced_share: float = 0.85
-    crop_share: float = 0.5
-    crops: int = 4
-    frames: int = 1
-    prompts: int = 16
-    lr: float = 8e-4
+    steps: int = 8000
+    batch: int = 4
+    pictures: int = 8000
+    kinship_share: float = 0.25
+    balanced_share: float = 0.5
+    prompts: int = 10
+    lr: float = 1e-3
     weight_decay: float = 0.01
     warmup: int = 100
-    ema: float = 0.998
-    calibration: int = 48
+    ema: float = 0.999
+    calibration: int = 64
     checkpoint_every: int = 100
+    precision: str = "bfloat16"
     device: str = "cpu"
+    start: str | None = None
 
 
 @dataclass(frozen=True)
 class Example:
     """One picture as SAM gets it, and its prompts.
 
-    image: float32 (3, h, w) normalised, h and w multiples of 16. origin: (row, column) of its first
-    token in the frame of 32 x 32. valid: (h, w) of the low-resolution masks that holds picture.
-    instances: int64 (2 h, 2 w) of valid, ids at half of SAM's input.
-    points: float32 (P, 2) x, y in px of the frame. targets: float32 (P, *valid), the share of each
-    low-resolution pixel that belongs to the instance at the point.
+    image: float32 (3, 512, 512) normalised, zeros right of and below the picture. valid: (h, w) of
+    the low-resolution masks that holds picture. instances: int64 (2 h, 2 w) of valid, ids at half
+    of SAM's input. points: float32 (P, 2) x, y in px of SAM's input. targets: float32 (P, *valid),
+    the share of each low-resolution pixel that belongs to the instance at the point.
     """
 
     image: Tensor
-    origin: tuple[int, int]
     valid: tuple[int, int]
     instances: Tensor
     points: Tensor
@@ -101,54 +102,53 @@ def pretrain_sam(
     device = torch.device(config.device)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        sam = _initialised(street_sam()).to(device).train()
+        sam = _initialised(street_sam())
         kinship = Kinship(sam.mask_decoder.transformer_dim).to(device)
+    if config.start is not None:
+        sam.load_state_dict(load_sam("street", Path(config.start)).model.state_dict())
+    sam = sam.to(device).train()
     average = {key: value.clone() for key, value in sam.state_dict().items()}
     optimizer = torch.optim.AdamW(
         [*sam.parameters(), *kinship.parameters()], lr=config.lr, weight_decay=config.weight_decay
     )
-    checkpoint, step, before = out / "checkpoint.pt", 0, 0.0
+    checkpoint, step = out / "checkpoint.pt", 0
     if checkpoint.exists():
         saved = torch.load(checkpoint, map_location=device, weights_only=True)
         sam.load_state_dict(saved["sam"])
         kinship.load_state_dict(saved["kinship"])
         optimizer.load_state_dict(saved["optimizer"])
-        average, step, before = saved["average"], saved["step"], saved["seconds"]
+        average, step = saved["average"], saved["step"]
     pool = Pool(out / "pictures", config.pictures)
-    start, figures = time.monotonic(), _Running()
-
-    def done() -> float:
-        if config.minutes is None:
-            return step / config.steps
-        return (before + time.monotonic() - start) / (60 * config.minutes)
+    figures = _Running()
 
     def keep() -> None:
-        seconds = before + time.monotonic() - start
         state = {
             "sam": sam.state_dict(),
             "kinship": kinship.state_dict(),
             "optimizer": optimizer.state_dict(),
             "average": average,
             "step": step,
-            "seconds": seconds,
         }
         torch.save(state, checkpoint.with_suffix(".new"))
         os.replace(checkpoint.with_suffix(".new"), checkpoint)
         export(average, out / "sam.safetensors", {"step": step, **asdict(config)})
 
     with pool:
-        while (share := done()) < 1:
+        while step < config.steps:
+            share = step / config.steps
             rng = np.random.default_rng([config.seed, step])
             rate = config.lr * min(1.0, (step + 1) / config.warmup)
             rate *= 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share))
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            whole = share >= config.crop_share
             examples = [
-                example(rng, *pool.draw(rng, step), config.prompts, whole)
-                for _ in range(config.frames if whole else config.crops)
+                example(rng, *pool.draw(rng, step), config.prompts) for _ in range(config.batch)
             ]
-            loss, parts = losses(sam, kinship, examples, balanced=share < config.balanced_share)
+            if share < config.kinship_share and config.start is None:
+                loss, parts = kinship_loss(sam, kinship, examples, config.precision)
+            else:
+                balanced = share < config.balanced_share and config.start is None
+                loss, parts = losses(sam, kinship, examples, balanced, config.precision)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(sam.parameters(), 1.0)
@@ -168,14 +168,15 @@ def pretrain_sam(
     return out / "sam.safetensors"
 
 
-def held_out(config: PretrainConfig, frames: int) -> list[Example]:
-    """Whole frames with prompts, from scenes that come after those of the pool."""
+def held_out(config: PretrainConfig, count: int) -> list[Example]:
+    """Pictures with prompts, from scenes that come after those of the pool, colours unshaken."""
     rng = np.random.default_rng([config.seed, config.pictures])
+    first = -(-config.pictures // GROUP)
     found = []
-    for index in range(config.pictures, config.pictures + frames):
-        picture = pinhole(split_seed("sam", index), HEIGHT, WIDTH, look="random")
-        found.append(example(rng, picture.image, picture.instances, config.prompts, whole=True))
-    return found
+    for group in range(first, first + -(-count // GROUP)):
+        for image, instances in pictures(group):
+            found.append(example(rng, image, instances, config.prompts, shake=False))
+    return found[:count]
 
 
 def export(state: dict[str, Tensor], path: Path, made: dict[str, Any]) -> None:
@@ -196,7 +197,7 @@ class Pool:
     what it gets does not depend on how fast they came.
     """
 
-    FIRST, PER_STEP = 200, 3
+    FIRST, PER_STEP = 400, 6
 
     def __init__(self, folder: Path, size: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -243,50 +244,64 @@ class Pool:
         return self.images[index], self.instances[index]
 
 
+def pictures(group: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The eight pictures of a group, image uint8 (200, 256, 3) and instances uint16 (200, 256).
+
+    Four are pinhole pictures, four the windows of a panorama, all of scenes of the split "sam", in
+    the source's look or a random one: never in the target's.
+    """
+    scene = 5 * group
+    made = [
+        pinhole(split_seed("sam", scene + i), HEIGHT, WIDTH, look=("random", "source")[i > 0])
+        for i in range(4)
+    ]
+    found = [(picture.image, picture.instances) for picture in made]
+    around = panorama(
+        split_seed("sam", scene + 4), HEIGHT, 4 * WIDTH, look=("random", "source")[group % 3 > 0]
+    )
+    for i in range(4):
+        columns = slice(i * WIDTH, (i + 1) * WIDTH)
+        found.append((around.image[:, columns], around.instances[:, columns]))
+    return found
+
+
 def render(folder: Path, size: int) -> None:
-    """Fill a pool: picture i is scene i of the split "sam", in a random look."""
+    """Fill a pool, group by group."""
     pool = Pool(folder, size)
-    for index in range(pool.ready, size):
-        picture = pinhole(split_seed("sam", index), HEIGHT, WIDTH, look="random")
-        pool.images[index], pool.instances[index] = picture.image, picture.instances
-        if (index + 1) % 20 == 0 or index + 1 == size:
-            pool.images.flush(), pool.instances.flush()
-            new = folder / "ready.new"
-            new.write_text(str(index + 1))
-            os.replace(new, folder / "ready")
+    for group in range(pool.ready // GROUP, -(-size // GROUP)):
+        for index, (image, instances) in enumerate(pictures(group), group * GROUP):
+            if index < size:
+                pool.images[index], pool.instances[index] = image, instances
+        pool.images.flush(), pool.instances.flush()
+        new = folder / "ready.new"
+        new.write_text(str(min((group + 1) * GROUP, size)))
+        os.replace(new, folder / "ready")
 
 
 def example(
-    rng: np.random.Generator, image: np.ndarray, instances: np.ndarray, prompts: int, whole: bool
+    rng: np.random.Generator,
+    image: np.ndarray,
+    instances: np.ndarray,
+    prompts: int,
+    shake: bool = True,
 ) -> Example:
-    """A training example from a picture: flipped, zoomed, its colours shaken.
+    """A training example from a picture, as SAM gets a window (or an overlap crop, half as wide).
 
-    whole: a frame as SAM gets a window (or, less often, an overlap crop, half as wide), padded to
-    32 x 32 tokens; otherwise a crop of 16 x 16 tokens somewhere in such a frame.
+    shake: flipped, zoomed, its colours and sharpness changed.
     """
-    if rng.random() < 0.5:
-        image, instances = image[:, ::-1], instances[:, ::-1]
     height, width = instances.shape
-    if whole:
-        part = rng.uniform(0.7, 1) if rng.random() < 0.6 else 1.0
-        h, w = height * part, (width if rng.random() < 0.7 else width / 2) * part
-        zoom = 32 * PATCH / max(h, w)
-        size = (round(h * zoom), round(w * zoom))
-        origin = (0, 0)
+    h, w, top, left = float(height), float(width), 0.0, 0.0
+    if shake:
+        if rng.random() < 0.5:
+            image, instances = image[:, ::-1], instances[:, ::-1]
+        part = rng.uniform(0.6, 1) if rng.random() < 0.6 else 1.0
+        h, w = height * part, (width if rng.random() < 0.8 else width / 2) * part
         top, left = rng.uniform(0, height - h), rng.uniform(0, width - w)
-    else:
-        zoom = 2 * 2 ** rng.uniform(-0.3, 0.7)
-        h = w = CROP * PATCH / zoom
-        size = (CROP * PATCH, CROP * PATCH)
-        # Windows of attention are 8 tokens: a crop begins where one begins.
-        row, column = (int(8 * rng.integers(3)) for _ in range(2))
-        origin = (row, column)
-        shake = rng.uniform(-16, 16, 2)
-        top = float(np.clip(row * PATCH / zoom + shake[0], 0, height - h))
-        left = float(np.clip(column * PATCH / zoom + shake[1], 0, width - w))
-    box = (left, top, left + w, top + h)
-    pixels = Image.fromarray(np.ascontiguousarray(image)).resize(
-        (size[1], size[0]), Image.Resampling.BILINEAR, box=box
+    zoom = SIDE / max(h, w)
+    size = (round(h * zoom), round(w * zoom))
+    pixels = shaken(rng, image) if shake else image
+    resized = Image.fromarray(np.ascontiguousarray(pixels)).resize(
+        (size[1], size[0]), Image.Resampling.BILINEAR, box=(left, top, left + w, top + h)
     )
     valid = (-(-size[0] // MASK), -(-size[1] // MASK))
     rows = np.clip(top + (np.arange(2 * valid[0]) + 0.5) * 2 / zoom, 0, height - 1).astype(int)
@@ -294,15 +309,35 @@ def example(
     grid = instances[rows[:, None], columns]  # at half of SAM's input
     ids, points = _points(rng, grid, prompts)
     targets = F.avg_pool2d(torch.from_numpy(grid[None] == ids[:, None, None]).float(), 2)
-    points = points * 2 - 0.5 + np.array(origin[::-1]) * PATCH
+    mean, std = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
+    normalised = torch.from_numpy((np.asarray(resized, np.float32) - mean) / std)
+    padding = (0, SIDE - size[1], 0, SIDE - size[0])
     return Example(
-        _normalised(rng, np.asarray(pixels, np.float32), 32 * PATCH if whole else CROP * PATCH),
-        origin,
+        F.pad(normalised.float().permute(2, 0, 1), padding),
         valid,
         torch.from_numpy(grid.astype(np.int64)),
-        torch.from_numpy(points.astype(np.float32)),
+        torch.from_numpy((points * 2 - 0.5).astype(np.float32)),
         targets,
     )
+
+
+def shaken(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, 3) in other colours and light: channels mixed, gamma, contrast, blur, noise."""
+    x = image.astype(np.float32) / 255
+    if rng.random() < 0.6:
+        mix = rng.dirichlet((1, 1, 1), 3).astype(np.float32)
+        x = x @ ((1 - (amount := rng.uniform(0, 0.9))) * np.eye(3, dtype=np.float32) + amount * mix)
+    if rng.random() < 0.05:
+        x = 1 - x
+    x = np.clip(x, 0, 1) ** rng.uniform(0.6, 1.6)
+    x = (x - 0.5) * rng.uniform(0.6, 1.3) + 0.5 + rng.uniform(-0.1, 0.1)
+    x *= rng.uniform(0.9, 1.1, 3).astype(np.float32)
+    if rng.random() < 0.4:
+        x = gaussian_filter(x, (sigma := rng.uniform(0.2, 0.8), sigma, 0))
+    if rng.random() < 0.7:
+        noise = rng.uniform(0, 0.08)
+        x += noise * rng.standard_normal(x.shape, np.float32)
+    return (np.clip(x, 0, 1) * 255).astype(np.uint8)
 
 
 def _points(
@@ -325,42 +360,18 @@ def _points(
     return ids[chosen], np.stack([x, y], axis=1) + rng.random((prompts, 2))
 
 
-def _normalised(rng: np.random.Generator, pixels: np.ndarray, side: int) -> Tensor:
-    """float32 (h, w, 3) 0..255 -> (3, side, side): colours shaken, normalised, zeros as padding."""
-    gain = rng.uniform(0.85, 1.15) * rng.uniform(0.93, 1.07, 3)
-    pixels = np.clip((pixels - 128) * rng.uniform(0.8, 1.2) + 128, 0, 255) * gain
-    mean, std = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
-    image = torch.from_numpy(((np.clip(pixels, 0, 255) - mean) / std).astype(np.float32))
-    return F.pad(image.permute(2, 0, 1), (0, side - image.shape[1], 0, side - image.shape[0]))
-
-
 # The model and its losses
 
 
 def _initialised(sam: Sam) -> Sam:
-    """Edges and places are there from the first step on, which spares most of the first plateau.
+    """Places are there from the first step on, which spares most of the first plateau.
 
-    A patch begins as the 8 x 8 lowest of its 16 x 16 cosines, in each colour, brought to like
-    variance: a picture's spectrum falls, and random filters would see little but the mean. The
-    encoder's positions begin as sines instead of zeros. In the decoder's attention between
-    tokens and image, queries and keys begin with the same projection, so that what lies close
-    together attends to each other; random ones would hide the point's place until they are learnt.
+    In the decoder's attention between tokens and image, queries and keys begin with the same
+    projection, so that what lies close together attends to each other; random ones would hide the
+    point's place until they are learnt.
     """
-    encoder, decoder = sam.image_encoder, sam.mask_decoder
-    _, rows, columns, width = encoder.pos_embed.shape
-    frequency = 10000 ** (-torch.arange(0, width // 4) / (width // 4))
-    angle = torch.arange(max(rows, columns))[:, None] * frequency  # (L, width / 4)
-    wave = torch.cat([angle.sin(), angle.cos()], dim=1)
-    places = (wave[:rows, None].expand(-1, columns, -1), wave[None, :columns].expand(rows, -1, -1))
-    x = (torch.arange(PATCH) + 0.5) * math.pi / PATCH
-    cosines = torch.cos(torch.arange(8)[:, None] * x) * (2 / PATCH) ** 0.5  # (8, 16)
-    cosines[0] /= 2**0.5
-    order = torch.hypot(*torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing="ij"))
-    filters = torch.einsum("uy,vx,uv->uvyx", cosines, cosines, (1 + order) ** 1.5 / 4)
-    kernel = encoder.patch_embed.proj.weight.data
-    kernel.zero_().view(3, 64, 3, PATCH, PATCH)[range(3), :, range(3)] = filters.flatten(0, 1)
-    encoder.patch_embed.proj.bias.data.zero_()
-    encoder.pos_embed.data.copy_(0.3 * torch.cat(places, dim=-1)[None])
+    decoder = sam.mask_decoder
+    torch.nn.init.normal_(sam.image_encoder.place, std=0.1)
     sam.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix.mul_(SHARPNESS)
     attentions = [decoder.transformer.final_attn_token_to_image]
     for layer in decoder.transformer.layers:
@@ -414,41 +425,49 @@ def _blocks(x: Tensor, side: int = 8) -> Tensor:
     return x.transpose(2, 3).reshape(c, rows * columns, side * side)
 
 
+def kinship_loss(
+    sam: Sam, kinship: Kinship, examples: list[Example], precision: str
+) -> tuple[Tensor, dict[str, float]]:
+    """The loss of the encoder alone: the mean of `Kinship` over the examples."""
+    with autocast(sam.device, precision):
+        embeddings = sam.image_encoder(torch.stack([e.image for e in examples]).to(sam.device))
+    kin = [
+        kinship(tokens, e.instances.to(sam.device))
+        for tokens, e in zip(embeddings.float(), examples, strict=True)
+    ]
+    loss = torch.stack(kin).mean()
+    return loss, {"kin": loss.item()}
+
+
 def predict(
-    sam: Sam, images: Tensor, examples: list[Example]
+    sam: Sam, images: Tensor, examples: list[Example], precision: str = "float32"
 ) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Per example: tokens (C, h, w), logits (P, 3, *valid) and predicted IoU (P, 3), not mask 0."""
-    encoder, prompt = sam.image_encoder, sam.prompt_encoder
+    prompt = sam.prompt_encoder
     pe = prompt.get_dense_pe()[0]
-    h, w = (side // PATCH for side in images.shape[-2:])
-    x = encoder.patch_embed(images)
-    places = [
-        encoder.pos_embed[0, e.origin[0] : e.origin[0] + h, e.origin[1] : e.origin[1] + w]
-        for e in examples
-    ]
-    x = x + torch.stack(places)
-    for block in encoder.blocks:
-        x = block(x)
-    embeddings = encoder.neck(x.permute(0, 3, 1, 2))
     out = []
-    for embedding, e in zip(embeddings, examples, strict=True):
-        points = e.points[:, None].to(images.device)
-        labels = torch.ones(points.shape[:2], device=images.device)
-        sparse, dense = prompt((points, labels), None, None)
-        row, column = e.origin
-        tokens, image, iou = decode_tokens(
-            sam.mask_decoder,
-            embedding + dense[0, :, :1, :1],
-            pe[:, row : row + h, column : column + w],
-            sparse,
-        )
-        logits = decode_masks(sam.mask_decoder, tokens[:, 1:], image, (h, w), first=1)
-        out.append((embedding, logits[..., : e.valid[0], : e.valid[1]], iou[:, 1:]))
+    with autocast(images.device, precision):
+        embeddings = sam.image_encoder(images)
+        for embedding, e in zip(embeddings, examples, strict=True):
+            points = e.points[:, None].to(images.device)
+            labels = torch.ones(points.shape[:2], device=images.device)
+            sparse, dense = prompt((points, labels), None, None)
+            tokens, image, iou = decode_tokens(
+                sam.mask_decoder, embedding + dense[0, :, :1, :1], pe, sparse
+            )
+            size = (embedding.shape[1], embedding.shape[2])
+            logits = decode_masks(sam.mask_decoder, tokens[:, 1:], image, size, first=1)
+            logits = logits[..., : e.valid[0], : e.valid[1]]
+            out.append((embedding.float(), logits.float(), iou[:, 1:].float()))
     return out
 
 
 def losses(
-    sam: Sam, kinship: Kinship, examples: list[Example], balanced: bool = False
+    sam: Sam,
+    kinship: Kinship,
+    examples: list[Example],
+    balanced: bool = False,
+    precision: str = "float32",
 ) -> tuple[Tensor, dict[str, float]]:
     """The mean loss over the prompts of all examples, and its parts.
 
@@ -461,7 +480,7 @@ def losses(
     device = sam.device
     images = torch.stack([e.image for e in examples]).to(device)
     total, parts = torch.zeros((), device=device), _Running()
-    outputs = predict(sam, images, examples)
+    outputs = predict(sam, images, examples, precision)
     for (tokens, logits, predicted), e in zip(outputs, examples, strict=True):
         kin = kinship(tokens, e.instances.to(device))
         logits, target = logits.flatten(2), e.targets.to(device).flatten(1)[:, None]
@@ -502,7 +521,7 @@ def calibrate(sam: Sam, examples: list[Example]) -> dict[str, float]:
     """Bring a trained SAM's scores, in place, to where the ordinary thresholds mean something.
 
     The predicted IoU gets the straight line that fits the true one best over all masks of the
-    examples (whole frames, never trained on), folded into the last layer of its head. The logits
+    examples (pictures never trained on), folded into the last layer of its head. The logits
     are scaled, which moves no mask, until the median stability of the best quarter of the masks,
     by true IoU, is 0.95. Returns slope, offset and scale, and the mean error before and after.
     """
@@ -574,7 +593,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the demo SAM.")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=PretrainConfig.steps)
-    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--pictures", type=int, default=PretrainConfig.pictures)
+    parser.add_argument("--start", help="weights of a street SAM to go on from")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = vars(parser.parse_args())

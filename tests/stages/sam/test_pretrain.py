@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,33 +9,37 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from data.street import pinhole, split_seed
-from stages.sam.load import load_sam, street_sam
+from stages.sam import pretrain
+from stages.sam.load import STREET_WEIGHTS, load_sam, street_sam
 from stages.sam.pretrain import (
+    GROUP,
     Kinship,
     Pool,
     PretrainConfig,
     calibrate,
     example,
     held_out,
+    pictures,
     predict,
     pretrain_sam,
     render,
+    shaken,
 )
 
 SHORT = PretrainConfig(
     steps=4,
-    pictures=3,
-    crop_share=0.5,
-    crops=1,
+    batch=1,
+    pictures=GROUP,
     prompts=3,
     warmup=2,
     checkpoint_every=2,
     calibration=2,
+    precision="float32",
 )
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "pictures"
     Pool(folder, SHORT.pictures)
     render(folder, SHORT.pictures)
@@ -42,8 +47,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def out(tmp_path: Path, pictures: Path) -> Path:
-    (tmp_path / "pictures").symlink_to(pictures)
+def out(tmp_path: Path, pool: Path) -> Path:
+    (tmp_path / "pictures").symlink_to(pool)
     return tmp_path
 
 
@@ -56,6 +61,15 @@ def test_weights_load_as_the_street_sam(out: Path) -> None:
     assert all(torch.isfinite(v).all() for v in sam.state_dict().values())
     with safe_open(path, "pt") as file:
         assert '"step": 4' in file.metadata()["made"]
+
+
+def test_training_goes_on_from_given_weights(out: Path) -> None:
+    config = replace(SHORT, start=str(STREET_WEIGHTS), lr=0.0, weight_decay=0.0)
+    made, begun = load_file(pretrain_sam(out, config)), load_file(STREET_WEIGHTS)
+    calibrated = ("mask_decoder.iou_prediction_head.", "mask_decoder.output_hypernetworks_mlps.")
+    for key, value in begun.items():
+        if not key.startswith(calibrated):
+            torch.testing.assert_close(made[key], value)
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(out: Path, tmp_path: Path) -> None:
@@ -91,18 +105,17 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(out: Path, tmp_path: Path) 
     assert all(torch.equal(whole[key], again[key]) for key in whole)
 
 
-@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("shake", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_points_lie_in_their_instances(seed: int, whole: bool) -> None:
+def test_points_lie_in_their_instances(seed: int, shake: bool) -> None:
     picture = pinhole(split_seed("sam", seed), look="random")
-    made = example(np.random.default_rng(seed), picture.image, picture.instances, 16, whole)
-    side = 512 if whole else 256
-    assert made.image.shape == (3, side, side)
+    rng = np.random.default_rng(seed)
+    made = example(rng, picture.image, picture.instances, 16, shake)
+    assert made.image.shape == (3, 512, 512)
     assert made.targets.shape == (16, *made.valid)
-    assert made.valid[0] <= side // 4 >= made.valid[1]
+    assert max(made.valid) == 128
     assert ((made.targets >= 0) & (made.targets <= 1)).all()
-    corner = torch.tensor([made.origin[1], made.origin[0]]) * 16
-    column, row = ((made.points - corner + 0.5) / 2).long().T
+    column, row = ((made.points + 0.5) / 2).long().T
     for y, x, target in zip(row, column, made.targets, strict=True):
         assert target[y // 2, x // 2] > 0
         mask = (made.instances == made.instances[y, x]).float()
@@ -110,9 +123,36 @@ def test_points_lie_in_their_instances(seed: int, whole: bool) -> None:
         torch.testing.assert_close(target, shares)
 
 
-def test_a_whole_frame_is_predicted_as_sam_does() -> None:
+def test_pictures_are_never_in_the_target_s_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+
+    def spy(make: Callable) -> Callable:
+        def made(*args: object, **options: object) -> object:
+            looks.append(options["look"])
+            return make(*args, **options)
+
+        return made
+
+    monkeypatch.setattr(pretrain, "pinhole", spy(pretrain.pinhole))
+    monkeypatch.setattr(pretrain, "panorama", spy(pretrain.panorama))
+    found = pictures(0) + pictures(1)
+    assert len(found) == 2 * GROUP
+    assert set(looks) == {"source", "random"}
+    assert all(image.shape == (200, 256, 3) for image, _ in found)
+    assert all(ids.shape == (200, 256) for _, ids in found)
+
+
+def test_shaking_changes_colours_and_nothing_is_lost() -> None:
+    image = pinhole(split_seed("sam", 0)).image
+    made = [shaken(np.random.default_rng(seed), image) for seed in range(8)]
+    assert all(other.dtype == np.uint8 and other.shape == image.shape for other in made)
+    assert len({other.tobytes() for other in made}) == len(made)
+    assert all(other.std() > 5 for other in made)
+
+
+def test_a_picture_is_predicted_as_sam_does() -> None:
     picture = pinhole(split_seed("sam", 1), look="random")
-    made = example(np.random.default_rng(1), picture.image, picture.instances, 5, whole=True)
+    made = example(np.random.default_rng(1), picture.image, picture.instances, 5)
     torch.manual_seed(0)
     sam = street_sam().eval()
     with torch.no_grad():
