@@ -17,6 +17,8 @@ import typer
 
 from data.errors import InputError
 from data.windows import Windows
+from pipeline import bench_commands, cache_commands
+from pipeline.options import Device, Fit, Images, Json
 
 app = typer.Typer(
     name="goodsam",
@@ -26,19 +28,10 @@ app = typer.Typer(
     help="Panoramic segmentation without labels: SAM's masks and a SegFormer's classes, fused and "
     "taught to a small student (GoodSAM, CVPR 2024).",
 )
-cache_app = typer.Typer(no_args_is_help=True, help="Look at a SAM cache.")
-bench_app = typer.Typer(no_args_is_help=True, help="Measure the parts.")
 data_app = typer.Typer(no_args_is_help=True, help="Look at a data set.")
-app.add_typer(cache_app, name="cache")
+app.add_typer(cache_commands.app, name="cache")
 app.add_typer(data_app, name="data")
-app.add_typer(bench_app, name="bench")
-
-Images = Annotated[Path, typer.Argument(help="Folder of panoramas, or a data set's root.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Json = Annotated[bool, typer.Option("--json", help="Print what a program would read.")]
-Fit = Annotated[
-    bool, typer.Option("--fit", help="Cut the 70.3° band from 2:1 panoramas and resize all images.")
-]
+app.add_typer(bench_commands.app, name="bench")
 
 
 def main() -> None:
@@ -409,37 +402,6 @@ def export(
     print(f"{out}: written")
 
 
-@cache_app.command("info")
-def cache_info(
-    cache: Annotated[Path, typer.Argument(help="A SAM cache.")], json: Json = False
-) -> None:
-    """What a cache holds, and what made it."""
-    from data.sam_cache import SamCache
-
-    info = SamCache.open(cache).info()
-    if json:
-        print(json_module.dumps(info, indent=1, default=str))
-        return
-    for key, value in info.items():
-        print(f"{key:>16}  {value}")
-
-
-@cache_app.command("verify")
-def cache_verify(
-    cache: Annotated[Path, typer.Argument(help="A SAM cache.")],
-    images: Annotated[Path | None, typer.Option(help="Also compare with these images.")] = None,
-) -> None:
-    """Check every record against its checksum, and the images against their hashes."""
-    from data.sam_cache import SamCache
-
-    problems = SamCache.open(cache).verify(images)
-    for problem in problems:
-        print(problem)
-    if problems:
-        raise typer.Exit(1)
-    print(f"{cache}: sound")
-
-
 @data_app.command("check")
 def data_check(folder: Annotated[Path, typer.Argument(help="Folder or data set.")]) -> None:
     """Find the images of a data set, pair them with labels, and read every file once."""
@@ -474,19 +436,3 @@ def data_check(folder: Annotated[Path, typer.Argument(help="Folder or data set."
         print(f"problem: {problem}")
     if problems:
         raise typer.Exit(1)
-
-
-@bench_app.command("weights")
-def bench_weights_(
-    seed: Annotated[int, typer.Option(help="Of the tuning world.", min=0)] = 1,
-    panoramas: Annotated[int, typer.Option(min=1)] = 8,
-    images: Annotated[int, typer.Option(help="Held-out source images.", min=1)] = 64,
-    json: Json = False,
-) -> None:
-    """The demo weights on a street world of any seed: TA, student, SAM, and labels fused."""
-    from pipeline.bench import bench_weights, weights_table
-    from pipeline.progress import progress_bar
-
-    with progress_bar("bench") as update:
-        record = bench_weights(seed, panoramas, images, progress=update)
-    print(json_module.dumps(record, indent=1) if json else weights_table(record))
