@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-import pipeline.bench
+import pipeline.bench.weights
 import pipeline.stage1
 from data.panoramas import find_panoramas, read_image, read_labels
 from data.sam_cache import SamCache
@@ -74,15 +74,15 @@ def test_ensemble_follows_the_teacher_outside_all_masks(demo):
 
 
 def test_bench_weights_has_every_key(monkeypatch):
-    monkeypatch.setattr(pipeline.bench, "STREET_GENERATOR", FEW_POINTS)
-    record = pipeline.bench.bench_weights(seed=5, panoramas=1, images=1)
+    monkeypatch.setattr(pipeline.bench.weights, "STREET_GENERATOR", FEW_POINTS)
+    record = pipeline.bench.weights.bench_weights(seed=5, panoramas=1, images=1)
     keys = {f"ta_{name}" for name in ("source_miou", "source_worst", "target_miou")}
     keys |= {"ta_target_worst", "ta_target_direct_miou", "student_target_miou", "bytes"}
     keys |= {"sam_best_iou", "masks_per_window"}
     keys |= {"fused_ssa_miou", "fused_ctcf_miou", "fused_true_miou"}
     assert keys <= set(record)
     assert record["bytes"] == sum(p.stat().st_size for p in FOLDER.rglob("*.safetensors"))
-    assert pipeline.bench.weights_table(record)
+    assert pipeline.bench.weights.weights_table(record)
 
 
 def test_the_weights_are_small_enough_to_be_shipped():
