@@ -11,7 +11,7 @@ import json as json_module
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -19,6 +19,7 @@ from data.errors import InputError
 from data.windows import Windows
 from pipeline import bench_commands, cache_commands
 from pipeline.options import Device, Fit, Images, Json
+from stages.memory import keep_freed_memory
 
 app = typer.Typer(
     name="goodsam",
@@ -36,6 +37,7 @@ app.add_typer(bench_commands.app, name="bench")
 
 def main() -> None:
     """Run the command; turn errors into one line and an exit status."""
+    keep_freed_memory()
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     try:
@@ -100,13 +102,6 @@ def world(
     from pipeline.progress import progress_bar
 
     with progress_bar("street world", source + unlabelled + test) as update:
-        count = 0
-
-        def written(*_: Any) -> None:
-            nonlocal count
-            count += 1
-            update(count)
-
         write_world(
             out,
             source=source,
@@ -115,7 +110,7 @@ def world(
             seed=seed,
             height=height,
             gap=DEFAULT_GAP if gap is None else gap,
-            progress=written,
+            progress=lambda done, _: update(done),
         )
     print(f"{out}: {source} source images, {unlabelled} unlabelled and {test} test panoramas")
 

@@ -1,32 +1,40 @@
 """Windows to masks: SAM's automatic mask generation.
 
 Gives the masks of `segment_anything.SamAutomaticMaskGenerator` (no crops, no minimal region), and
-does less for them: masks are built only for prompts whose predicted IoU passes, and none is ever
-encoded to run lengths. Order: falling predicted IoU; equal ones by place in the grid of points (row
-by row), then by output.
+does less for them: attention in another order (`decode`, `encode`), masks only for prompts whose
+predicted IoU passes, brought to the image's size in one step where SAM's two come to the same, kept
+as bits until the overlapping ones are sorted out, and never encoded to run lengths. Order: falling
+predicted IoU; equal ones by place in the grid of points (row by row), then by output.
+
+`exact` does all this in float32: only the order of sums differs. `fast` takes bfloat16 for the
+encoder and the decoder's image side where the hardware has it.
 """
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from segment_anything.modeling import Sam
-from segment_anything.utils.amg import (
-    batched_mask_to_box,
-    build_point_grid,
-    calculate_stability_score,
-)
+from segment_anything.utils.amg import build_point_grid
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 from torchvision.ops import nms
 
 from data.errors import InputError
 from data.window_masks import WindowMasks
-from stages.sam.decode import decode_masks, decode_tokens
+from stages.sam.decode import ProjectedImage, decode_masks, decode_tokens, project_image
+from stages.sam.encode import encode
 
+Mode = Literal["fast", "exact"]
+IMAGES_TOGETHER = {"cpu": 1, "cuda": 8}  # in the encoder at once
+PROMPTS_TOGETHER = {"cpu": 8, "cuda": 256}  # in the decoder: on a CPU few, for the caches' sake
 MULTIMASK = 3  # outputs per point: whole, part, subpart; the decoder's mask tokens 1 to 3
 
 
@@ -34,23 +42,25 @@ MULTIMASK = 3  # outputs per point: whole, part, subpart; the decoder's mask tok
 class GeneratorConfig:
     """SAM's own settings and defaults.
 
-    points_per_side: prompts are a grid of this many squared. points_per_batch: prompts decoded at
-    once, a matter of memory. pred_iou_thresh, stability_score_thresh: masks below are dropped;
-    stability is the IoU of the masks cut `stability_score_offset` above and below the threshold.
+    mode: fast or exact, as the module says. points_per_side: prompts are a grid of this many
+    squared. points_per_batch: prompts decoded at once, a matter of memory and speed; None: 8 on a
+    CPU, 256 on a GPU. pred_iou_thresh, stability_score_thresh: masks below are dropped; stability
+    is the IoU of the masks cut `stability_score_offset` above and below the threshold.
     box_nms_thresh: of masks whose boxes overlap more, the one with the highest predicted IoU stays.
 
     Raises InputError for numbers below one where one is the least.
     """
 
+    mode: Mode = "fast"
     points_per_side: int = 32
-    points_per_batch: int = 64
+    points_per_batch: int | None = None
     pred_iou_thresh: float = 0.88
     stability_score_thresh: float = 0.95
     stability_score_offset: float = 1.0
     box_nms_thresh: float = 0.7
 
     def __post_init__(self) -> None:
-        if min(self.points_per_side, self.points_per_batch) < 1:
+        if min(self.points_per_side, self.points_per_batch or 1) < 1:
             raise InputError(f"mask generation needs at least one point, got {self}")
 
 
@@ -63,73 +73,161 @@ STREET_GENERATOR = GeneratorConfig(
 
 
 class MaskGenerator(Protocol):
-    """An image, uint8 (H, W, 3) RGB, to its masks."""
+    """The images of one panorama, uint8 (H, W, 3) RGB each, to the masks of each."""
 
-    def __call__(self, image: np.ndarray) -> WindowMasks: ...
+    def __call__(self, images: Sequence[np.ndarray]) -> list[WindowMasks]: ...
 
 
 class SamGenerator:
-    """Masks of one image from a SAM, on whatever device the model is."""
+    """Masks of images from a SAM, on whatever device the model is."""
 
     def __init__(self, sam: Sam, config: GeneratorConfig | None = None) -> None:
         self.sam, self.config = sam.eval(), config or GeneratorConfig()
+        self.dtype = precision(sam.device) if self.config.mode == "fast" else torch.float32
+        self.encoder = sam.image_encoder
+        if self.dtype != torch.float32:
+            self.encoder = copy.deepcopy(self.encoder).to(self.dtype)
         self.resize = ResizeLongestSide(sam.image_encoder.img_size)
         self.grid = build_point_grid(self.config.points_per_side)  # (P, 2) x, y in 0..1
 
     @torch.inference_mode()
-    def __call__(self, image: np.ndarray) -> WindowMasks:
-        """uint8 (H, W, 3) RGB -> its masks, in the order that the module states."""
-        embedding, input_size = self._encode(image)
-        original_size = (image.shape[0], image.shape[1])
+    def __call__(self, images: Sequence[np.ndarray]) -> list[WindowMasks]:
+        """uint8 (H, W, 3) RGB each -> the masks of each, in the order that the module states."""
+        found: list[Future[WindowMasks]] = []
+        # What the CPU does with an image's masks runs beside the next image.
+        with ThreadPoolExecutor(1) as beside:
+            for embedding, size, original in self._encoded(images):
+                masks = self._image_masks(embedding, size, original)
+                found.append(beside.submit(_window_masks, *masks, original))
+        return [future.result() for future in found]
+
+    def _encoded(
+        self, images: Sequence[np.ndarray]
+    ) -> Iterator[tuple[Tensor, tuple[int, int], tuple[int, int]]]:
+        """Per image its tokens (C, h, w), the size of SAM's input and its own."""
+        together = IMAGES_TOGETHER[self.sam.device.type]
+        empty = self.sam.prompt_encoder.no_mask_embed.weight.reshape(-1, 1, 1)
+        for start in range(0, len(images), together):
+            resized = [self.resize.apply_image(i) for i in images[start : start + together]]
+            pixels = [
+                self.sam.preprocess(torch.as_tensor(r, device=self.sam.device).permute(2, 0, 1))
+                for r in resized
+            ]
+            tokens = encode(self.encoder, torch.stack(pixels).to(self.dtype)).float() + empty
+            for one, r, image in zip(tokens, resized, images[start:], strict=False):
+                yield one, (r.shape[0], r.shape[1]), (image.shape[0], image.shape[1])
+
+    def _image_masks(
+        self, embedding: Tensor, input_size: tuple[int, int], original_size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Bits (M, bytes) of the masks that stay, on the CPU, their IoU and stability (M,)."""
+        pe = self.sam.prompt_encoder.get_dense_pe()[0]
+        image = project_image(self.sam.mask_decoder, embedding, pe, self.dtype)
+        size = (embedding.shape[1], embedding.shape[2])
         points = self.resize.apply_coords(self.grid * np.array(original_size[::-1]), original_size)
         batches = [
-            self._masks(embedding, batch, input_size, original_size)
+            self._masks(image, size, batch, input_size, original_size)
             for batch in torch.as_tensor(points, device=self.sam.device).split(
-                self.config.points_per_batch
+                self.config.points_per_batch or PROMPTS_TOGETHER[self.sam.device.type]
             )
         ]
-        masks, iou, stability = (torch.cat(column) for column in zip(*batches, strict=True))
-        if len(masks):
-            kept = nms(batched_mask_to_box(masks).float(), iou, self.config.box_nms_thresh)
-            masks, iou, stability = masks[kept], iou[kept], stability[kept]
-        return WindowMasks.of(masks.cpu().numpy(), iou.cpu().numpy(), stability.cpu().numpy())
-
-    def _encode(self, image: np.ndarray) -> tuple[Tensor, tuple[int, int]]:
-        """Image tokens (C, h, w) with the empty dense prompt added, and the size of SAM's input."""
-        resized = self.resize.apply_image(image)
-        pixels = torch.as_tensor(resized, device=self.sam.device).permute(2, 0, 1).contiguous()
-        tokens = self.sam.image_encoder(self.sam.preprocess(pixels)[None])[0]
-        empty = self.sam.prompt_encoder.no_mask_embed.weight.reshape(-1, 1, 1)
-        return tokens + empty, (resized.shape[0], resized.shape[1])
+        bits, boxes, iou, stability = (torch.cat(column) for column in zip(*batches, strict=True))
+        kept = nms(boxes.float(), iou, self.config.box_nms_thresh)
+        return bits[kept].cpu(), iou[kept].cpu(), stability[kept].cpu()
 
     def _masks(
         self,
-        embedding: Tensor,
+        image: ProjectedImage,
+        size: tuple[int, int],
         points: Tensor,
         input_size: tuple[int, int],
         original_size: tuple[int, int],
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Points (P, 2) x, y in px of SAM's input -> masks (M, H, W), IoU, stability (M,)."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Points (P, 2) x, y in px of SAM's input -> bits (M, bytes), boxes (M, 4), IoU, stability.
+
+        size: (h, w) of the image's tokens.
+        """
         decoder, config = self.sam.mask_decoder, self.config
         labels = torch.ones(len(points), 1, dtype=torch.int, device=points.device)
         prompts, _ = self.sam.prompt_encoder((points[:, None], labels), None, None)
-        pe = self.sam.prompt_encoder.get_dense_pe()[0]
-        tokens, image, iou = decode_tokens(decoder, embedding, pe, prompts)
+        tokens, prompted, iou = decode_tokens(decoder, image, prompts)
         tokens, iou = tokens[:, 1 : 1 + MULTIMASK], iou[:, 1 : 1 + MULTIMASK]
         # As the reference: a threshold of zero or below filters nothing.
         good = iou > config.pred_iou_thresh if config.pred_iou_thresh > 0 else iou > -torch.inf
         asked = good.any(dim=1)
-        size = (embedding.shape[1], embedding.shape[2])
-        low = decode_masks(decoder, tokens[asked], image[asked], size, first=1)
-        logits = self.sam.postprocess_masks(low[good[asked]][:, None], input_size, original_size)[
-            :, 0
-        ]
+        low = decode_masks(decoder, tokens[asked], prompted[asked], size, first=1)
+        logits = self._enlarged(low[good[asked]].float(), input_size, original_size)
         iou = iou[good]
-        stability = calculate_stability_score(
-            logits, self.sam.mask_threshold, config.stability_score_offset
-        )
         masks = logits > self.sam.mask_threshold
+        stability = _stability(logits, self.sam.mask_threshold, config.stability_score_offset)
         if config.stability_score_thresh > 0:
             stable = stability >= config.stability_score_thresh
             masks, iou, stability = masks[stable], iou[stable], stability[stable]
-        return masks, iou, stability
+        return pack(masks), boxes_of(masks), iou, stability
+
+    def _enlarged(
+        self, low_MHW: Tensor, input_size: tuple[int, int], original_size: tuple[int, int]
+    ) -> Tensor:
+        """SAM's `postprocess_masks`: low-resolution logits to (M, H, W) of the image.
+
+        SAM resizes to its input, cuts the padding off and resizes to the image. Where the image is
+        half SAM's input, both steps together are one doubling: each output pixel is the mean of two
+        neighbours in each direction that lie on one straight line of the first interpolation.
+        """
+        height, width = original_size
+        doubled = (2 * height, 2 * width) == input_size
+        if not doubled or 4 * low_MHW.shape[-1] != self.sam.image_encoder.img_size:
+            return self.sam.postprocess_masks(low_MHW[:, None], input_size, original_size)[:, 0]
+        needed = low_MHW[:, : height // 2 + 1, : width // 2 + 1]
+        size = (2 * needed.shape[1], 2 * needed.shape[2])
+        large = F.interpolate(needed[:, None], size, mode="bilinear", align_corners=False)
+        return large[:, 0, :height, :width]
+
+
+def precision(device: torch.device) -> torch.dtype:
+    """bfloat16 where the hardware multiplies it faster than float32, else float32."""
+    if device.type == "cuda":
+        has = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if has else torch.float32
+
+
+def _stability(logits_MHW: Tensor, threshold: float, offset: float) -> Tensor:
+    """SAM's stability score (M,): IoU of the masks cut `offset` above and below the threshold."""
+    inner = (logits_MHW > threshold + offset).flatten(1).sum(-1, dtype=torch.int32)
+    outer = (logits_MHW > threshold - offset).flatten(1).sum(-1, dtype=torch.int32)
+    return inner / outer
+
+
+def boxes_of(masks_MHW: Tensor) -> Tensor:
+    """int64 (M, 4): x0, y0, x1, y1 of bool masks, the last pixel included; zeros for an empty one.
+
+    As the reference's boxes, which leave a pixel out where they say they do not.
+    """
+    sides = []
+    for seen in (masks_MHW.any(1), masks_MHW.any(2)):  # columns, rows
+        flags = seen.to(torch.uint8)
+        last = flags.shape[1] - 1
+        sides.append((flags.argmax(1), last - flags.flip(1).argmax(1)))
+    (x0, x1), (y0, y1) = sides
+    boxes = torch.stack([x0, y0, x1, y1], dim=1)
+    return boxes * masks_MHW.flatten(1).any(1)[:, None]
+
+
+def pack(masks_MHW: Tensor) -> Tensor:
+    """bool (M, H, W) -> uint8 (M, ceil(H W / 8)), the first pixel in the highest bit."""
+    flat = masks_MHW.flatten(1)
+    if flat.device.type == "cpu":
+        return torch.from_numpy(np.packbits(flat.numpy(), axis=1))
+    flat = F.pad(flat, (0, -flat.shape[1] % 8)).view(len(flat), -1, 8)
+    weights = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8, device=flat.device)
+    return (flat * weights).sum(-1, dtype=torch.uint8)
+
+
+def _window_masks(
+    bits: Tensor, iou: Tensor, stability: Tensor, size: tuple[int, int]
+) -> WindowMasks:
+    count = size[0] * size[1]
+    masks = np.unpackbits(bits.numpy(), axis=1, count=count).view(bool).reshape(-1, *size)
+    return WindowMasks.of(masks, iou.numpy(), stability.numpy())

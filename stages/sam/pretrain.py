@@ -34,7 +34,7 @@ from torch import Tensor
 
 from data.street import panorama, pinhole, split_seed
 from stages.device import autocast
-from stages.sam.decode import decode_masks, decode_tokens
+from stages.sam.decode import decode_masks, decode_tokens, project_image
 from stages.sam.load import load_sam, street_sam
 
 SIDE = 512  # SAM input px
@@ -57,7 +57,7 @@ class PretrainConfig:
     """
 
     seed: int = 0
-    steps: int = 8000
+    steps: int = 5500
     batch: int = 4
     pictures: int = 8000
     kinship_share: float = 0.25
@@ -452,9 +452,8 @@ def predict(
             points = e.points[:, None].to(images.device)
             labels = torch.ones(points.shape[:2], device=images.device)
             sparse, dense = prompt((points, labels), None, None)
-            tokens, image, iou = decode_tokens(
-                sam.mask_decoder, embedding + dense[0, :, :1, :1], pe, sparse
-            )
+            projected = project_image(sam.mask_decoder, embedding + dense[0, :, :1, :1], pe)
+            tokens, image, iou = decode_tokens(sam.mask_decoder, projected, sparse)
             size = (embedding.shape[1], embedding.shape[2])
             logits = decode_masks(sam.mask_decoder, tokens[:, 1:], image, size, first=1)
             logits = logits[..., : e.valid[0], : e.valid[1]]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 
 from data.errors import InputError
 from data.panoramas import (
@@ -32,7 +33,7 @@ from data.sam_cache import BoundaryMode, Identity, PanoramaMasks, SamCache
 from data.window_masks import mask_boundaries, overlap_boundaries
 from data.windows import Windows
 from stages.device import pick_device
-from stages.sam.generate import GeneratorConfig, MaskGenerator, SamGenerator
+from stages.sam.generate import GeneratorConfig, MaskGenerator, SamGenerator, precision
 from stages.sam.load import LoadedSam, load_sam
 
 ASPECT = 360 / 70.3  # of a panorama of the paper, width to height
@@ -114,8 +115,12 @@ class SamFactory:
             "sam": self.name,
             "points_per_batch": self.generator.points_per_batch,
             "device": pick_device().type,
-            "precision": "float32",
+            "precision": str(self._dtype).removeprefix("torch."),
         }
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return precision(pick_device()) if self.generator.mode == "fast" else torch.float32
 
     def build(self) -> SamGenerator:
         model = _load_once(self.name, self.checkpoint).model
@@ -247,11 +252,11 @@ def panorama_masks(
     would drop all that touches their edges.
     """
     image_CHW = np.moveaxis(image, -1, 0)
-    windows = tuple(generator(_as_image(window)) for window in geometry.cut(image_CHW))
+    windows = tuple(generator([_as_image(window) for window in geometry.cut(image_CHW)]))
     if boundaries == "windows":
         return PanoramaMasks(windows, tuple(overlap_boundaries(windows, geometry)))
-    crops = geometry.cut_overlaps(image_CHW)
-    return PanoramaMasks(windows, tuple(mask_boundaries(generator(_as_image(c))) for c in crops))
+    crops = generator([_as_image(crop) for crop in geometry.cut_overlaps(image_CHW)])
+    return PanoramaMasks(windows, tuple(mask_boundaries(masks) for masks in crops))
 
 
 def _as_image(crop_CHW: np.ndarray) -> np.ndarray:

@@ -1,5 +1,7 @@
 """The generator against segment-anything's own, mask for mask."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,7 @@ from segment_anything.modeling import (
 from data.errors import InputError
 from data.street import panorama, split_seed
 from data.windows import Windows
-from stages.sam.decode import decode_masks, decode_tokens
+from stages.sam.decode import decode_masks, decode_tokens, project_image
 from stages.sam.generate import STREET_GENERATOR, GeneratorConfig, SamGenerator
 from stages.sam.load import load_sam
 
@@ -53,7 +55,7 @@ def reference(sam: Sam, image: np.ndarray, config: GeneratorConfig) -> list[dict
     found = SamAutomaticMaskGenerator(
         sam,
         points_per_side=config.points_per_side,
-        points_per_batch=config.points_per_batch,
+        points_per_batch=config.points_per_batch or 64,
         pred_iou_thresh=config.pred_iou_thresh,
         stability_score_thresh=config.stability_score_thresh,
         stability_score_offset=config.stability_score_offset,
@@ -63,7 +65,8 @@ def reference(sam: Sam, image: np.ndarray, config: GeneratorConfig) -> list[dict
 
 
 def assert_same(sam: Sam, image: np.ndarray, config: GeneratorConfig) -> int:
-    found, expected = SamGenerator(sam, config)(image), reference(sam, image, config)
+    config = replace(config, mode="exact")
+    (found,), expected = SamGenerator(sam, config)([image]), reference(sam, image, config)
     assert len(found) == len(expected)
     for mask, iou, stability, box, other in zip(
         found.masks(), found.predicted_iou, found.stability, found.box, expected, strict=True
@@ -99,7 +102,7 @@ def test_filters_are_the_reference_s() -> None:
     opened = GeneratorConfig(
         points_per_side=6, pred_iou_thresh=0.0, stability_score_thresh=0.0, box_nms_thresh=1.0
     )
-    every = SamGenerator(sam, opened)(image)
+    (every,) = SamGenerator(sam, opened)([image])
     iou = _gap(every.predicted_iou, 0.5)
     stability = _gap(every.stability, 0.3)
     config = GeneratorConfig(
@@ -122,14 +125,13 @@ def _gap(values: np.ndarray, quantile: float) -> float:
 
 def test_masks_fall_in_predicted_iou() -> None:
     config = GeneratorConfig(points_per_side=5, pred_iou_thresh=0, stability_score_thresh=0)
-    masks = SamGenerator(tiny_sam(3), config)(picture(3, 40, 64))
+    (masks,) = SamGenerator(tiny_sam(3), config)([picture(3, 40, 64)])
     assert (np.diff(masks.predicted_iou) <= 0).all()
 
 
 def test_no_mask_passes() -> None:
-    masks = SamGenerator(tiny_sam(), GeneratorConfig(points_per_side=3, pred_iou_thresh=1e9))(
-        picture(4, 20, 64)
-    )
+    config = GeneratorConfig(points_per_side=3, pred_iou_thresh=1e9)
+    (masks,) = SamGenerator(tiny_sam(), config)([picture(4, 20, 64)])
     assert len(masks) == 0
     assert masks.cells.shape == (20, 64)
     assert masks.masks().shape == (0, 20, 64)
@@ -152,7 +154,9 @@ def test_decoder_is_the_reference_s(seed: int, prompts: int) -> None:
     pe = sam.prompt_encoder.get_dense_pe()
     logits, iou = sam.mask_decoder.predict_masks(image, pe, sparse, dense)
     tokens, prompted, fast_iou = decode_tokens(
-        sam.mask_decoder, image[0] + dense[0, :, :1, :1], pe[0], sparse
+        sam.mask_decoder,
+        project_image(sam.mask_decoder, image[0] + dense[0, :, :1, :1], pe[0]),
+        sparse,
     )
     fast = decode_masks(sam.mask_decoder, tokens, prompted, (8, 8), first=0)
     torch.testing.assert_close(fast, logits, rtol=1e-4, atol=1e-5)

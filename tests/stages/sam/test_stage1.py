@@ -41,7 +41,10 @@ class Thresholds:
     def build(self):
         return self.masks
 
-    def masks(self, image):
+    def masks(self, images):
+        return [self.of(image) for image in images]
+
+    def of(self, image):
         assert image.dtype == np.uint8
         assert image.flags.c_contiguous
         masks = np.moveaxis(image, -1, 0) >= self.level
@@ -80,7 +83,7 @@ def assert_same(a, b):
 def naive_masks(image, geometry, boundaries):
     """Each window and each overlap crop by hand, from the columns around the circle."""
     around = np.concatenate([image, image], axis=1)
-    generate = Thresholds().masks
+    generate = Thresholds().of
 
     def crop(start, width):
         return np.ascontiguousarray(around[:, start : start + width])
@@ -110,9 +113,9 @@ def test_every_panorama_is_cached(images, tmp_path, boundaries, wrap):
 def test_windows_are_given_as_images():
     seen = []
 
-    def generator(image):
-        seen.append(image)
-        return Thresholds().masks(image)
+    def generator(images):
+        seen.extend(images)
+        return Thresholds().masks(images)
 
     image, geometry = picture(0), Windows(HEIGHT, WIDTH, 14, 12)  # the last overlap is wider
     panorama_masks(image, geometry, "overlap", generator)
@@ -157,10 +160,10 @@ class Killed(Thresholds):
     def build(self):
         left = iter(range(self.after))
 
-        def generator(image):
-            if next(left, None) is None:
+        def generator(images):
+            if any(next(left, None) is None for _ in images):
                 raise KeyboardInterrupt
-            return self.masks(image)
+            return self.masks(images)
 
         return generator
 
