@@ -78,6 +78,24 @@ class MaskGenerator(Protocol):
     def __call__(self, images: Sequence[np.ndarray]) -> list[WindowMasks]: ...
 
 
+@dataclass(frozen=True)
+class PackedMasks:
+    """Masks of one image. bits: uint8 (M, ceil(H W / 8)), the first pixel in the highest bit.
+
+    predicted_iou, stability: float32 (M,). size: (H, W).
+    """
+
+    bits: np.ndarray
+    predicted_iou: np.ndarray
+    stability: np.ndarray
+    size: tuple[int, int]
+
+    def masks(self) -> np.ndarray:
+        """bool (M, H, W)."""
+        flat = np.unpackbits(self.bits, axis=1, count=self.size[0] * self.size[1])
+        return flat.view(bool).reshape(-1, *self.size)
+
+
 class SamGenerator:
     """Masks of images from a SAM, on whatever device the model is."""
 
@@ -96,10 +114,16 @@ class SamGenerator:
         found: list[Future[WindowMasks]] = []
         # What the CPU does with an image's masks runs beside the next image.
         with ThreadPoolExecutor(1) as beside:
-            for embedding, size, original in self._encoded(images):
-                masks = self._image_masks(embedding, size, original)
-                found.append(beside.submit(_window_masks, *masks, original))
+            for masks in self.packed(images):
+                found.append(beside.submit(_window_masks, masks))
         return [future.result() for future in found]
+
+    @torch.inference_mode()
+    def packed(self, images: Sequence[np.ndarray]) -> Iterator[PackedMasks]:
+        """The masks of each image as bits, one image after the other."""
+        for embedding, size, original in self._encoded(images):
+            bits, iou, stability = self._image_masks(embedding, size, original)
+            yield PackedMasks(bits.numpy(), iou.numpy(), stability.numpy(), original)
 
     def _encoded(
         self, images: Sequence[np.ndarray]
@@ -225,9 +249,5 @@ def pack(masks_MHW: Tensor) -> Tensor:
     return (flat * weights).sum(-1, dtype=torch.uint8)
 
 
-def _window_masks(
-    bits: Tensor, iou: Tensor, stability: Tensor, size: tuple[int, int]
-) -> WindowMasks:
-    count = size[0] * size[1]
-    masks = np.unpackbits(bits.numpy(), axis=1, count=count).view(bool).reshape(-1, *size)
-    return WindowMasks.of(masks, iou.numpy(), stability.numpy())
+def _window_masks(packed: PackedMasks) -> WindowMasks:
+    return WindowMasks.of(packed.masks(), packed.predicted_iou, packed.stability)
