@@ -6,6 +6,10 @@ predicted IoU passes, brought to the image's size in one step where SAM's two co
 as bits until the overlapping ones are sorted out, and never encoded to run lengths. Order: falling
 predicted IoU; equal ones by place in the grid of points (row by row), then by output.
 
+`points` adaptive prompts a quarter of the grid first, and of the rest only the points that no two
+of those prompts' masks have settled between them: fewer prompts, and some parts of large things are
+lost.
+
 `exact` does all this in float32: only the order of sums differs. `fast` takes bfloat16 for the
 encoder and the decoder's image side where the hardware has it.
 """
@@ -16,7 +20,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 import torch
@@ -33,6 +37,8 @@ from stages.sam.decode import ProjectedImage, decode_masks, decode_tokens, proje
 from stages.sam.encode import encode
 
 Mode = Literal["fast", "exact"]
+Points = Literal["grid", "adaptive"]
+AGREEMENT = 0.9  # IoU from which the masks of two prompts are one
 IMAGES_TOGETHER = {"cpu": 1, "cuda": 8}  # in the encoder at once
 PROMPTS_TOGETHER = {"cpu": 8, "cuda": 256}  # in the decoder: on a CPU few, for the caches' sake
 MULTIMASK = 3  # outputs per point: whole, part, subpart; the decoder's mask tokens 1 to 3
@@ -42,16 +48,18 @@ MULTIMASK = 3  # outputs per point: whole, part, subpart; the decoder's mask tok
 class GeneratorConfig:
     """SAM's own settings and defaults.
 
-    mode: fast or exact, as the module says. points_per_side: prompts are a grid of this many
-    squared. points_per_batch: prompts decoded at once, a matter of memory and speed; None: 8 on a
-    CPU, 256 on a GPU. pred_iou_thresh, stability_score_thresh: masks below are dropped; stability
-    is the IoU of the masks cut `stability_score_offset` above and below the threshold.
+    mode: fast or exact, points: grid or adaptive, as the module says. points_per_side: prompts are
+    a grid of this many squared. points_per_batch: prompts decoded at once, a matter of memory and
+    speed; None: 8 on a CPU, 256 on a GPU. pred_iou_thresh, stability_score_thresh: masks below are
+    dropped; stability is the IoU of the masks cut `stability_score_offset` above and below the
+    threshold.
     box_nms_thresh: of masks whose boxes overlap more, the one with the highest predicted IoU stays.
 
     Raises InputError for numbers below one where one is the least.
     """
 
     mode: Mode = "fast"
+    points: Points = "grid"
     points_per_side: int = 32
     points_per_batch: int | None = None
     pred_iou_thresh: float = 0.88
@@ -62,6 +70,9 @@ class GeneratorConfig:
     def __post_init__(self) -> None:
         if min(self.points_per_side, self.points_per_batch or 1) < 1:
             raise InputError(f"mask generation needs at least one point, got {self}")
+        for name, kind in (("mode", Mode), ("points", Points)):
+            if (value := getattr(self, name)) not in get_args(kind):
+                raise InputError(f"{name} {value!r}: use {' or '.join(get_args(kind))}")
 
 
 # For the demo SAM, chosen on tuning panoramas by what its masks do to the ensemble. Its predicted
@@ -95,6 +106,34 @@ class PackedMasks:
         flat = np.unpackbits(self.bits, axis=1, count=self.size[0] * self.size[1])
         return flat.view(bool).reshape(-1, *self.size)
 
+    def window_masks(self) -> WindowMasks:
+        """The same as cells."""
+        return WindowMasks.of(self.masks(), self.predicted_iou, self.stability)
+
+
+@dataclass(frozen=True)
+class _Image:
+    """What the decoder needs of one image.
+
+    tokens: projected, of (h, w) = `size`. input_size: the image in SAM's input, padding left out;
+    original_size: the image itself. Rows before columns.
+    """
+
+    tokens: ProjectedImage
+    size: tuple[int, int]
+    input_size: tuple[int, int]
+    original_size: tuple[int, int]
+
+
+class _Found(NamedTuple):
+    """Masks as bits (M, bytes), their boxes (M, 4), scores (M,), and the prompt (M,) of each."""
+
+    bits: Tensor
+    boxes: Tensor
+    iou: Tensor
+    stability: Tensor
+    prompt: Tensor
+
 
 class SamGenerator:
     """Masks of images from a SAM, on whatever device the model is."""
@@ -108,29 +147,30 @@ class SamGenerator:
         self.resize = ResizeLongestSide(sam.image_encoder.img_size)
         self.grid = build_point_grid(self.config.points_per_side)  # (P, 2) x, y in 0..1
 
-    @torch.inference_mode()
     def __call__(self, images: Sequence[np.ndarray]) -> list[WindowMasks]:
         """uint8 (H, W, 3) RGB each -> the masks of each, in the order that the module states."""
         found: list[Future[WindowMasks]] = []
         # What the CPU does with an image's masks runs beside the next image.
         with ThreadPoolExecutor(1) as beside:
             for masks in self.packed(images):
-                found.append(beside.submit(_window_masks, masks))
+                found.append(beside.submit(masks.window_masks))
         return [future.result() for future in found]
 
     @torch.inference_mode()
     def packed(self, images: Sequence[np.ndarray]) -> Iterator[PackedMasks]:
         """The masks of each image as bits, one image after the other."""
-        for embedding, size, original in self._encoded(images):
-            bits, iou, stability = self._image_masks(embedding, size, original)
-            yield PackedMasks(bits.numpy(), iou.numpy(), stability.numpy(), original)
+        for image in self._encoded(images):
+            found = self._found(image)
+            kept = nms(found.boxes.float(), found.iou, self.config.box_nms_thresh)
+            bits, iou, stability = (
+                column[kept].cpu().numpy() for column in (found.bits, found.iou, found.stability)
+            )
+            yield PackedMasks(bits, iou, stability, image.original_size)
 
-    def _encoded(
-        self, images: Sequence[np.ndarray]
-    ) -> Iterator[tuple[Tensor, tuple[int, int], tuple[int, int]]]:
-        """Per image its tokens (C, h, w), the size of SAM's input and its own."""
+    def _encoded(self, images: Sequence[np.ndarray]) -> Iterator[_Image]:
         together = IMAGES_TOGETHER[self.sam.device.type]
         empty = self.sam.prompt_encoder.no_mask_embed.weight.reshape(-1, 1, 1)
+        pe = self.sam.prompt_encoder.get_dense_pe()[0]
         for start in range(0, len(images), together):
             resized = [self.resize.apply_image(i) for i in images[start : start + together]]
             pixels = [
@@ -139,55 +179,60 @@ class SamGenerator:
             ]
             tokens = encode(self.encoder, torch.stack(pixels).to(self.dtype)).float() + empty
             for one, r, image in zip(tokens, resized, images[start:], strict=False):
-                yield one, (r.shape[0], r.shape[1]), (image.shape[0], image.shape[1])
+                projected = project_image(self.sam.mask_decoder, one, pe, self.dtype)
+                yield _Image(projected, one.shape[1:], r.shape[:2], image.shape[:2])
 
-    def _image_masks(
-        self, embedding: Tensor, input_size: tuple[int, int], original_size: tuple[int, int]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Bits (M, bytes) of the masks that stay, on the CPU, their IoU and stability (M,)."""
-        pe = self.sam.prompt_encoder.get_dense_pe()[0]
-        image = project_image(self.sam.mask_decoder, embedding, pe, self.dtype)
-        size = (embedding.shape[1], embedding.shape[2])
-        points = self.resize.apply_coords(self.grid * np.array(original_size[::-1]), original_size)
-        batches = [
-            self._masks(image, size, batch, input_size, original_size)
-            for batch in torch.as_tensor(points, device=self.sam.device).split(
-                self.config.points_per_batch or PROMPTS_TOGETHER[self.sam.device.type]
-            )
+    def _found(self, image: _Image) -> _Found:
+        """The masks of all prompts that are needed, those that overlap others included."""
+        every = np.arange(len(self.grid))
+        if self.config.points == "grid":
+            return self._prompted(image, every)
+        row, column = np.divmod(every, self.config.points_per_side)
+        first = (row % 2 == 0) & (column % 2 == 0)
+        found = self._prompted(image, every[first])
+        x, y = (self.grid * image.original_size[::-1]).astype(int).T
+        place = torch.from_numpy(y * image.original_size[1] + x).to(found.bits.device)
+        inside = (found.bits[:, place // 8] >> (7 - place % 8)) & 1
+        rest = ~first & ~settled(inside.bool(), found.prompt).cpu().numpy()
+        if not rest.any():
+            return found
+        more = self._prompted(image, every[rest])
+        return _Found(*map(torch.cat, zip(found, more, strict=True)))
+
+    def _prompted(self, image: _Image, which: np.ndarray) -> _Found:
+        """The masks of the points `which` of the grid."""
+        pixels = self.resize.apply_coords(
+            self.grid[which] * image.original_size[::-1], image.original_size
+        )
+        points = torch.as_tensor(pixels, device=self.sam.device)
+        numbers = torch.as_tensor(which, device=self.sam.device)
+        together = self.config.points_per_batch or PROMPTS_TOGETHER[self.sam.device.type]
+        parts = [
+            self._decoded(image, few, own)
+            for few, own in zip(points.split(together), numbers.split(together), strict=True)
         ]
-        bits, boxes, iou, stability = (torch.cat(column) for column in zip(*batches, strict=True))
-        kept = nms(boxes.float(), iou, self.config.box_nms_thresh)
-        return bits[kept].cpu(), iou[kept].cpu(), stability[kept].cpu()
+        return _Found(*map(torch.cat, zip(*parts, strict=True)))
 
-    def _masks(
-        self,
-        image: ProjectedImage,
-        size: tuple[int, int],
-        points: Tensor,
-        input_size: tuple[int, int],
-        original_size: tuple[int, int],
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Points (P, 2) x, y in px of SAM's input -> bits (M, bytes), boxes (M, 4), IoU, stability.
-
-        size: (h, w) of the image's tokens.
-        """
+    def _decoded(self, image: _Image, points: Tensor, numbers: Tensor) -> _Found:
+        """Points (P, 2) x, y in px of SAM's input, `numbers` (P,) in the grid -> their masks."""
         decoder, config = self.sam.mask_decoder, self.config
         labels = torch.ones(len(points), 1, dtype=torch.int, device=points.device)
         prompts, _ = self.sam.prompt_encoder((points[:, None], labels), None, None)
-        tokens, prompted, iou = decode_tokens(decoder, image, prompts)
+        tokens, prompted, iou = decode_tokens(decoder, image.tokens, prompts)
         tokens, iou = tokens[:, 1 : 1 + MULTIMASK], iou[:, 1 : 1 + MULTIMASK]
         # As the reference: a threshold of zero or below filters nothing.
         good = iou > config.pred_iou_thresh if config.pred_iou_thresh > 0 else iou > -torch.inf
         asked = good.any(dim=1)
-        low = decode_masks(decoder, tokens[asked], prompted[asked], size, first=1)
-        logits = self._enlarged(low[good[asked]].float(), input_size, original_size)
-        iou = iou[good]
+        low = decode_masks(decoder, tokens[asked], prompted[asked], image.size, first=1)
+        logits = self._enlarged(low[good[asked]].float(), image.input_size, image.original_size)
+        iou, numbers = iou[good], numbers[:, None].expand_as(good)[good]
         masks = logits > self.sam.mask_threshold
         stability = _stability(logits, self.sam.mask_threshold, config.stability_score_offset)
         if config.stability_score_thresh > 0:
             stable = stability >= config.stability_score_thresh
             masks, iou, stability = masks[stable], iou[stable], stability[stable]
-        return pack(masks), boxes_of(masks), iou, stability
+            numbers = numbers[stable]
+        return _Found(pack(masks), boxes_of(masks), iou, stability, numbers)
 
     def _enlarged(
         self, low_MHW: Tensor, input_size: tuple[int, int], original_size: tuple[int, int]
@@ -215,6 +260,19 @@ def precision(device: torch.device) -> torch.dtype:
     else:
         has = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.bfloat16 if has else torch.float32
+
+
+def settled(inside_MP: Tensor, prompt: Tensor) -> Tensor:
+    """Which points need no prompt: bool (P,), those inside a mask that two prompts agree on.
+
+    inside_MP: bool (M, P), the points that lie in each mask. prompt: (M,), whose mask it is. Two
+    masks agree if their IoU, counted on the points, is at least AGREEMENT.
+    """
+    inside = inside_MP.float()
+    size, both = inside.sum(1), inside @ inside.T
+    union = (size[:, None] + size[None] - both).clamp(min=1)
+    agree = (both / union >= AGREEMENT) & (prompt[:, None] != prompt[None])
+    return inside_MP[agree.any(1)].any(0)
 
 
 def _stability(logits_MHW: Tensor, threshold: float, offset: float) -> Tensor:
@@ -247,7 +305,3 @@ def pack(masks_MHW: Tensor) -> Tensor:
     flat = F.pad(flat, (0, -flat.shape[1] % 8)).view(len(flat), -1, 8)
     weights = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8, device=flat.device)
     return (flat * weights).sum(-1, dtype=torch.uint8)
-
-
-def _window_masks(packed: PackedMasks) -> WindowMasks:
-    return WindowMasks.of(packed.masks(), packed.predicted_iou, packed.stability)
