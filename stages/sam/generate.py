@@ -52,8 +52,8 @@ class GeneratorConfig:
     a grid of this many squared. points_per_batch: prompts decoded at once, a matter of memory and
     speed; None: 8 on a CPU, 256 on a GPU. pred_iou_thresh, stability_score_thresh: masks below are
     dropped; stability is the IoU of the masks cut `stability_score_offset` above and below the
-    threshold.
-    box_nms_thresh: of masks whose boxes overlap more, the one with the highest predicted IoU stays.
+    threshold. box_nms_thresh: of masks whose boxes overlap more, the one with the highest predicted
+    IoU stays.
 
     Raises InputError for numbers below one where one is the least.
     """
@@ -258,7 +258,8 @@ def precision(device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         has = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        has = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        has = any(getattr(torch.cpu, test, bool)() for test in tests)
     return torch.bfloat16 if has else torch.float32
 
 
@@ -283,10 +284,7 @@ def _stability(logits_MHW: Tensor, threshold: float, offset: float) -> Tensor:
 
 
 def boxes_of(masks_MHW: Tensor) -> Tensor:
-    """int64 (M, 4): x0, y0, x1, y1 of bool masks, the last pixel included; zeros for an empty one.
-
-    As the reference's boxes, which leave a pixel out where they say they do not.
-    """
+    """int64 (M, 4): x0, y0, x1, y1 of bool masks, last pixels included; zeros for an empty one."""
     sides = []
     for seen in (masks_MHW.any(1), masks_MHW.any(2)):  # columns, rows
         flags = seen.to(torch.uint8)

@@ -414,3 +414,23 @@ def test_killed_twenty_times_the_cache_is_the_same(tmp_path):
     assert cut.missing() == cut.verify(images) == []
     for name in whole.names:
         assert_same(cut.read(name), whole.read(name))
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_panoramas(tmp_path):
+    for number in range(1000):
+        path = tmp_path / "images" / f"{number:04d}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(picture(number)).save(path)
+    used = []
+
+    def note(progress):
+        if progress.done in (100, 1000):
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            used.append(pages * os.sysconf("SC_PAGE_SIZE"))
+
+    summary = cache_sam(
+        tmp_path / "images", tmp_path / "c.zarr", Stage1Config(), Thresholds(), note
+    )
+    assert summary.done == 1000
+    assert used[1] - used[0] < 16e6
