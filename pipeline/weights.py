@@ -39,7 +39,7 @@ _TEACHER = SourceConfig(
 )
 NETWORKS = {
     "street-ta": _TEACHER,
-    "street-student": replace(_TEACHER, model="w16", steps=6000, learning_rate=1e-3),
+    "street-student": replace(_TEACHER, model="w16", steps=4000, learning_rate=1e-3),
 }
 SAM = PretrainConfig()
 
