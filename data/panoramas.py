@@ -24,7 +24,7 @@ from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from data.classes import IGNORE, LABEL_IDS
+from data.classes import IGNORE, LABEL_IDS, LEFT_OUT, Protocol
 from data.errors import InputError
 from data.windows import Windows
 
@@ -176,17 +176,7 @@ def read_labels(path: Path, n_classes: int = 19) -> np.ndarray:
     Files named `*labelIds*` hold Cityscapes label ids and are mapped to train ids. Raises
     InputError for a file that is no map of ids or holds one outside the classes.
     """
-    with _opened(path) as image:
-        if image.mode not in {"L", "P", "1"}:
-            raise InputError(
-                f"{path}: a label map holds one 8-bit id a pixel, this is {image.mode}; "
-                "give train ids, not colours"
-            )
-        ids = np.array(image, dtype=np.uint8)
-        if image.mode == "1":
-            ids = ids.astype(bool).astype(np.uint8)
-        elif image.mode == "L" and (bits := _bits(image)) < 8:
-            ids //= 255 // (2**bits - 1)  # pillow stretches shallow greys to 0..255
+    ids = read_ids(path)
     if "labelIds" in path.name:
         limit, ids_known = 34, (ids < 34) | (ids == IGNORE)
         labels = LABEL_IDS[ids]
@@ -199,6 +189,47 @@ def read_labels(path: Path, n_classes: int = 19) -> np.ndarray:
             "(255: ignored); give train ids of these classes"
         )
     return labels
+
+
+def read_truth(path: Path, protocol: Protocol) -> np.ndarray:
+    """uint8 (H, W): the classes of `protocol` in a label map, 255 where it has none.
+
+    Raises InputError for ids that do not belong to the protocol.
+    """
+    if protocol.label_lookup is None:
+        return protocol.lookup[read_labels(path, protocol.ids)]
+    ids = read_ids(path)
+    classes = protocol.label_lookup[ids]
+    if (classes == IGNORE).any():
+        raise InputError(
+            f"{path}: label id {ids[classes == IGNORE].min()} is none of the {protocol.key} "
+            "protocol's; label maps of train ids are scored with --protocol 19"
+        )
+    return np.where(classes == LEFT_OUT, IGNORE, classes).astype(np.uint8)
+
+
+def read_ids(path: Path) -> np.ndarray:
+    """uint8 (H, W): what a map of ids holds, whatever it means. InputError for colours."""
+    with _opened(path) as image:
+        if image.mode not in {"L", "P", "1"}:
+            raise InputError(
+                f"{path}: a label map holds one 8-bit id a pixel, this is {image.mode}; "
+                "give train ids, not colours"
+            )
+        ids = np.array(image, dtype=np.uint8)
+        if image.mode == "1":
+            ids = ids.astype(bool).astype(np.uint8)
+        elif image.mode == "L" and (bits := _bits(image)) < 8:
+            ids //= 255 // (2**bits - 1)  # pillow stretches shallow greys to 0..255
+    return ids
+
+
+def read_ignore_mask(path: Path) -> np.ndarray:
+    """bool (H, W): true where a mask image is not black: pixels to leave out, such as the rig.
+
+    Raises InputError for an unreadable image.
+    """
+    return read_image(path).max(axis=2) > 0
 
 
 def fit(image: np.ndarray, height: int, width: int) -> np.ndarray:

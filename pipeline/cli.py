@@ -16,9 +16,20 @@ from typing import Annotated, Any
 import typer
 
 from data.errors import InputError
-from data.windows import Windows
 from pipeline import bench_commands, cache_commands
-from pipeline.options import Device, Fit, Images, Json
+from pipeline.options import (
+    ByWindows,
+    Device,
+    Fit,
+    FitHeight,
+    Images,
+    Json,
+    Model,
+    WhichNetwork,
+    Wrap,
+    fitted,
+    panorama_width,
+)
 
 app = typer.Typer(
     name="goodsam",
@@ -247,34 +258,55 @@ def eval_(
     predictions: Annotated[
         Path | None, typer.Option(help="Score these label maps instead of a model.")
     ] = None,
-    network: Annotated[
-        str, typer.Option(help="Of a run: student or teacher_assistant.")
-    ] = "student",
-    windows: Annotated[bool, typer.Option("--windows", help="Predict by windows, joined.")] = False,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="19, 13 or wildpass; by default 19, or the model's own classes."),
+    ] = None,
+    ignore_mask: Annotated[
+        Path | None,
+        typer.Option(help="Picture of the images' size; what is not black in it is left out."),
+    ] = None,
+    boundary_radius: Annotated[
+        int, typer.Option(help="Of the boundary F-score, px; 0 for none.", min=0, max=32)
+    ] = 3,
+    network: WhichNetwork = "student",
+    windows: ByWindows = False,
+    wrap: Wrap = False,
     fit: Fit = False,
-    height: Annotated[int, typer.Option(help="With --fit: height to resize to, px.")] = 400,
+    height: FitHeight = 400,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Score a model, or another program's label maps; without labels, say what can be said."""
-    from pipeline.score import score
+    from pipeline.score import Use, score_model, score_predictions
 
-    if predictions is None and images is None:
+    if predictions is not None:
+        record = score_predictions(
+            predictions,
+            images if images is not None else Path(model),
+            out,
+            labels=labels,
+            protocol=protocol,
+            ignore_mask=ignore_mask,
+            boundary_radius=boundary_radius,
+        )
+    elif images is None:
         raise InputError(
             "eval takes a model and a folder: goodsam eval RUN_OR_MODEL IMAGES --out DIR"
         )
-    record = score(
-        None if predictions else model,
-        images if images is not None else Path(model),
-        out,
-        labels=labels,
-        predictions=predictions,
-        network=network,
-        windows=windows,
-        device=device,
-        fit=fitted(height) if fit else None,
-        say=_say,
-    )
+    else:
+        record = score_model(
+            model,
+            Use(network, windows, wrap, device),
+            images,
+            out,
+            labels=labels,
+            fit=fitted(fit, height),
+            protocol=protocol,
+            ignore_mask=ignore_mask,
+            boundary_radius=boundary_radius,
+            say=_say,
+        )
     if json:
         print(json_module.dumps(record, indent=1))
     else:
@@ -284,26 +316,29 @@ def eval_(
 
 @app.command()
 def predict(
-    model: Annotated[str, typer.Argument(help="Run directory, SegFormer directory or hub name.")],
+    model: Model,
     images: Images,
     out: Annotated[Path, typer.Argument(help="labels/ and overlays/ are written here.")],
-    network: Annotated[
-        str, typer.Option(help="Of a run: student or teacher_assistant.")
-    ] = "student",
-    windows: Annotated[bool, typer.Option("--windows", help="Predict by windows, joined.")] = False,
+    network: WhichNetwork = "student",
+    windows: ByWindows = False,
+    wrap: Wrap = False,
+    batch: Annotated[int, typer.Option(help="Images of one size seen together.", min=1)] = 1,
+    probabilities: Annotated[
+        bool,
+        typer.Option("--probabilities", help="Also probabilities/: float16 .npy, class x H x W."),
+    ] = False,
     fit: Fit = False,
-    height: Annotated[int, typer.Option(help="With --fit: height to resize to, px.")] = 400,
+    height: FitHeight = 400,
     device: Device = "auto",
 ) -> None:
     """Label maps and colour overlays of all images in a folder."""
     from data.panoramas import find_panoramas
     from pipeline.progress import progress_bar
-    from pipeline.score import load_segmenter
+    from pipeline.score import Use
     from stages.predict import predict as predict_all
 
     samples = find_panoramas(images)
-    segmenter = load_segmenter(model, network, windows, device)
-    geometry = fitted(height) if fit else None
+    segmenter = Use(network, windows, wrap, device).load(model)
     with progress_bar("predict", len(samples)) as update:
         done = 0
 
@@ -312,7 +347,15 @@ def predict(
             done += 1
             update(done, note=name)
 
-        summary = predict_all(segmenter, samples, out, geometry, finished)
+        summary = predict_all(
+            segmenter,
+            samples,
+            out,
+            fitted(fit, height),
+            finished,
+            batch=batch,
+            probabilities=probabilities,
+        )
     _say(str(summary.conversions))
     for name, why in summary.failed.items():
         _say(f"failed: {name}: {why}")
@@ -322,16 +365,6 @@ def predict(
     )
     if summary.failed:
         raise typer.Exit(1)
-
-
-def fitted(height: int) -> Windows:
-    """The geometry that `--fit --height` asks for."""
-    return Windows.of(height, panorama_width(height))
-
-
-def panorama_width(height: int) -> int:
-    """Width of a 360° x 70.3° panorama of this height, as in DensePASS (2048 at 400), px."""
-    return 8 * round(height * 2048 / 400 / 8)
 
 
 @app.command()
