@@ -436,36 +436,36 @@ def export(
 
 
 @data_app.command("check")
-def data_check(folder: Annotated[Path, typer.Argument(help="Folder or data set.")]) -> None:
-    """Find the images of a data set, pair them with labels, and read every file once."""
-    from collections import Counter
+def data_check(
+    folder: Annotated[Path, typer.Argument(help="Folder or data set.")],
+    labels: Annotated[
+        Path | None, typer.Option(help="Folder of label maps, if not beside.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Recognise a data set, pair its images with labels, and read every file once."""
+    from data.check import check
+    from pipeline.progress import progress_bar
 
-    from data.panoramas import Conversions, find_panoramas, read_image, read_labels
-
-    samples = find_panoramas(folder)
-    sizes: Counter[tuple[int, int]] = Counter()
-    classes: Counter[int] = Counter()
-    conversions, problems = Conversions(), []
-    for sample in samples:
-        try:
-            height, width = read_image(sample.image, conversions).shape[:2]
-            sizes[width, height] += 1
-            if sample.labels is not None:
-                truth = read_labels(sample.labels)
-                if truth.shape != (height, width):
-                    raise InputError(f"{sample.labels}: not the size of {sample.image.name}")
-                classes.update({int(c) for c in set(truth.ravel().tolist()) if c != 255})
-        except InputError as error:
-            problems.append(str(error))
-    labelled = sum(sample.labels is not None for sample in samples)
-    print(f"{len(samples)} images, {labelled} with labels")
-    print("sizes: " + ", ".join(f"{w} x {h} ({n})" for (w, h), n in sizes.most_common(8)))
-    if classes:
-        from data.classes import CITYSCAPES
-
-        print("classes: " + ", ".join(CITYSCAPES[c] for c in sorted(classes)))
-    _say(str(conversions))
-    for problem in problems:
-        print(f"problem: {problem}")
-    if problems:
+    with progress_bar("check") as update:
+        found = check(folder, labels, update)
+    if json:
+        print(json_module.dumps(found.to_json(), indent=1))
+    else:
+        print(f"layout:   {found.layout}")
+        print(f"images:   {found.images}, {found.pairs} with labels")
+        sizes = (f"{w} x {h} ({n})" for (w, h), n in found.sizes.most_common(8))
+        print(f"sizes:    {', '.join(sizes)}")
+        if found.classes:
+            classes = (f"{name} ({count})" for name, count in found.classes.most_common())
+            print(f"classes:  {', '.join(classes)}")
+        if found.protocol:
+            print(f"protocol: goodsam eval --protocol {found.protocol}")
+        for note in found.notes:
+            print(f"note:     {note}")
+        for problem in found.problems:
+            print(f"problem:  {problem}")
+        if not found.problems:
+            print("no problems")
+    if found.problems:
         raise typer.Exit(1)
