@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from data.errors import InputError
-from pipeline import bench_commands, cache_commands
+from pipeline import bench_commands, cache_commands, reproduce_commands
 from pipeline.options import (
     ByWindows,
     Device,
@@ -43,6 +43,7 @@ data_app = typer.Typer(no_args_is_help=True, help="Look at a data set.")
 app.add_typer(cache_commands.app, name="cache")
 app.add_typer(data_app, name="data")
 app.add_typer(bench_commands.app, name="bench")
+app.add_typer(reproduce_commands.app, name="reproduce")
 
 
 def main() -> None:
