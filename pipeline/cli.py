@@ -422,18 +422,26 @@ def source(
 @app.command()
 def export(
     run: Annotated[str, typer.Argument(help="Run directory or SegFormer directory.")],
-    out: Annotated[Path, typer.Option(help="Folder to write.")],
-    format: Annotated[str, typer.Option(help="huggingface.")] = "huggingface",
-    network: Annotated[str, typer.Option(help="student or teacher_assistant.")] = "student",
+    out: Annotated[Path, typer.Option(help="Folder to write; with onnx the file.")],
+    format: Annotated[str, typer.Option(help="huggingface or onnx.")] = "huggingface",
+    network: WhichNetwork = "student",
+    scores: Annotated[
+        Path | None, typer.Option(help="An eval.json, for the model card's numbers.")
+    ] = None,
 ) -> None:
-    """A directory that transformers loads, with a preprocessor that does not squash the image."""
-    from pipeline.score import network_name
-    from stages.export import export_huggingface
+    """A directory that transformers loads, or one ONNX file, checked against torch."""
+    from pipeline.score import network_name, read_record
+    from stages.export import export_huggingface, export_onnx
 
-    if format != "huggingface":
-        raise InputError(f"format {format!r}: use huggingface")
-    export_huggingface(run, out, network=network_name(network))
-    print(f"{out}: written")
+    if format == "onnx":
+        agreement = export_onnx(run, out, network_name(network))
+        print(f"{out}: written; ONNX Runtime labels {agreement:.3f} % of the pixels as torch does")
+    elif format == "huggingface":
+        record = None if scores is None else read_record(scores)
+        export_huggingface(run, out, network_name(network), record)
+        print(f"{out}: written")
+    else:
+        raise InputError(f"format {format!r}: use huggingface or onnx")
 
 
 @data_app.command("check")

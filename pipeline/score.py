@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -251,6 +252,19 @@ def find_peers(model: str, use: Use, say: Callable[[str], None] = lambda line: N
         say(f"not compared with the student that the run began with: {error}")
     teacher = Segmenter.load(run, "teacher_assistant", "windows", device=use.device)
     return Peers(before, teacher)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The content of an eval.json with scores. InputError for any other file."""
+    try:
+        record = json.loads(path.read_text())
+        if not {"miou", "pixel_accuracy", "per_class", "files", "protocol_note"} <= record.keys():
+            raise ValueError("it holds no scores")
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path}: not the eval.json of `goodsam eval` with labels ({error})"
+        ) from error
+    return record
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from data.errors import InputError
 from data.panoramas import Sample, find_panoramas, image_size
 from data.windows import Windows
 from stages.adapt.models import build_segformer, normalise, save_segformer, segment
-from stages.export import export_huggingface
 from stages.predict import Segmenter, label_path, overlay, predict, probability_path
 from stages.unlabelled import rolled
 
@@ -206,21 +205,3 @@ def test_wrapping_closes_the_seam(run):
 def test_sample_without_file_fails_alone(run, tmp_path):
     summary = predict(Segmenter.load(run), [Sample("gone.png", tmp_path / "gone.png")], tmp_path)
     assert "gone.png" in summary.failed["gone.png"]
-
-
-def test_export_labels_as_the_run_does(run, tmp_path):
-    export_huggingface(run, tmp_path / "hf")
-    image = panorama()
-    assert (Segmenter.load(tmp_path / "hf")(image) == Segmenter.load(run)(image)).all()
-    from transformers import SegformerForSemanticSegmentation, SegformerImageProcessor
-
-    processor = SegformerImageProcessor.from_pretrained(tmp_path / "hf")
-    model = SegformerForSemanticSegmentation.from_pretrained(tmp_path / "hf").eval()
-    inputs = processor(Image.fromarray(image), return_tensors="pt")
-    with torch.no_grad():
-        outputs = model(**inputs)
-    labels = processor.post_process_semantic_segmentation(outputs, target_sizes=[(32, 128)])[0]
-    assert (labels.numpy() == Segmenter.load(run)(image)).mean() > 0.999
-    assert "No evaluation was recorded" in (tmp_path / "hf/README.md").read_text()
-    with pytest.raises(InputError, match="is there already"):
-        export_huggingface(run, tmp_path / "hf")
