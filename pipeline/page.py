@@ -106,7 +106,8 @@ figcaption b { color: var(--ink); }
 }
 .pano {
   position: relative; overflow: hidden; border-radius: 8px; background: #000; width: 100%;
-  cursor: grab; touch-action: pan-y; min-height: 110px;
+  cursor: grab; touch-action: pan-y; min-height: 110px; user-select: none;
+  -webkit-user-select: none;
 }
 .pano:active { cursor: grabbing; }
 .pano:focus-visible, input:focus-visible + span {
