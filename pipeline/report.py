@@ -165,8 +165,9 @@ def table(
 ) -> str:
     """A table; the first column names the row. A cell (text, note) has a note below its text.
 
-    chosen: the rows to set off.
+    chosen: the rows to set off. Tables of many columns are set closer.
     """
+    wide = " wide" if len(header) > 12 else ""
 
     def cell(content: str | tuple[str, str]) -> str:
         text, note = content if isinstance(content, tuple) else (content, "")
@@ -179,8 +180,8 @@ def table(
         for i, row in enumerate(rows)
     )
     return (
-        f"<div class='scroll'><table class='numbers'><thead><tr>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table></div>"
+        f"<div class='scroll'{' tabindex=0' if wide else ''}><table class='numbers{wide}'>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
@@ -189,8 +190,12 @@ def class_bars(
     palette: np.ndarray,
     values: Sequence[float | None],
     before: Sequence[float | None] | None = None,
+    more_is_better: bool = True,
 ) -> str:
-    """A bar per class, `values` in percent; with `before`, both and the difference between them."""
+    """A bar per class, `values` in percent; with `before`, both and the difference between them.
+
+    more_is_better: a rise is shown as good; otherwise no difference is judged.
+    """
     parts = []
     for i, name in enumerate(names):
         now, then = values[i], None if before is None else before[i]
@@ -198,7 +203,7 @@ def class_bars(
         bars += _bar(now, "")
         number = percent(now)
         if before is not None:
-            number = f"{percent(then)} → {percent(now)} {_difference(then, now)}"
+            number = f"{percent(then)} → {percent(now)} {_difference(then, now, more_is_better)}"
         else:
             number = escape(number)
         parts.append(
@@ -455,7 +460,7 @@ def unlabelled_report(
     keys = dict(zip(("windows", "roll", "teacher", "unchanged"), AGREEMENTS.values(), strict=True))
     known = {what: seen.mean(what) for what in keys}
     before = list(seen.shares_before.values()) or None
-    changes = seen.largest_changes()
+    changes = [change for change in seen.largest_changes() if percent(change[2]) != "0.00"]
     moved = (
         section(
             "Where the student changed its mind",
@@ -489,7 +494,7 @@ def unlabelled_report(
                 ],
             ),
             heading(f"Share of all pixels by class, percent{', before and after' * bool(before)}"),
-            class_bars(names, palette, list(seen.shares.values()), before),
+            class_bars(names, palette, list(seen.shares.values()), before, more_is_better=False),
         ),
         _looked_at(shown, palette, names),
         moved,
@@ -722,14 +727,16 @@ def _short(value: float) -> str:
 
 def _bar(value: float | None, kind: str) -> str:
     width = 0.0 if value is None or math.isnan(value) else min(max(value, 0.0), 100.0)
+    kind = kind if width else f"{kind} none"
     return f"<div class='track'><div class='bar {kind}' style='width:{width:.2f}%'></div></div>"
 
 
-def _difference(then: float | None, now: float | None) -> str:
+def _difference(then: float | None, now: float | None, judged: bool) -> str:
     if then is None or now is None or math.isnan(then) or math.isnan(now):
         return ""
-    tone = "good" if now > then else "bad" if now < then else "soft"
-    return f"<span class='{tone}'>{now - then:+.1f}</span>"
+    change = round(now - then, 1) + 0.0  # never -0.0
+    tone = "soft" if change == 0 or not judged else "good" if change > 0 else "bad"
+    return f"<span class='{tone}'>{change:+.1f}</span>"
 
 
 def _swatch(colour: np.ndarray) -> str:

@@ -219,12 +219,10 @@ def unlabelled_markdown(record: dict[str, Any]) -> str:
             for name, share in record["class_shares"].items()
         ),
     ]
-    if record["largest_changes"]:
+    changes = [one for one in record["largest_changes"] if one["percent"] >= 0.005]
+    if changes:
         lines += ["", "| the student said | and says now | pixels, % |", "|---|---|---:|"]
-        lines += [
-            f"| {one['before']} | {one['after']} | {one['percent']:.2f} |"
-            for one in record["largest_changes"]
-        ]
+        lines += [f"| {one['before']} | {one['after']} | {one['percent']:.2f} |" for one in changes]
     return "\n".join(lines) + "\n"
 
 

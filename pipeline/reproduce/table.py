@@ -8,8 +8,10 @@ from typing import Any
 
 from data.classes import CITYSCAPES
 from data.files import write_whole
-from pipeline.report import percent, section, settings_list, table, write_report
+from pipeline.report import percent, section, settings_list, table, warning, write_report
 from pipeline.reproduce.plan import BENCHMARKS
+
+_LOUD = "NOT THE PAPER'S SETTING"
 
 
 def markdown(record: dict[str, Any]) -> str:
@@ -69,7 +71,7 @@ def remarks(record: dict[str, Any]) -> list[str]:
             f"{record['protocol_note']}: our number and the printed ones may not mean the same."
         )
     if record["not_as_in_the_paper"]:
-        lines.append(f"NOT THE PAPER'S SETTING: {'; '.join(record['not_as_in_the_paper'])}.")
+        lines.append(f"{_LOUD}: {'; '.join(record['not_as_in_the_paper'])}.")
     return lines
 
 
@@ -79,11 +81,14 @@ def write_table(out: Path, record: dict[str, Any]) -> None:
     header, rows = comparison(record)
     title = BENCHMARKS[record["benchmark"]].title
     first, *others = remarks(record)
+    loud = [line for line in others if line.startswith(_LOUD)]
     write_report(
         out / "reproduce.html",
         f"{title}: {record['preset']} beside the published rows",
-        " ".join(others),
-        section("The table", first, table(header, rows, chosen=[len(rows) - 1])),
+        " ".join(line for line in others if line not in loud),
+        section(
+            "The table", first, *map(warning, loud), table(header, rows, chosen=[len(rows) - 1])
+        ),
         section(
             "This run",
             "Before and after the adaptation, in percent.",
