@@ -157,7 +157,7 @@ WILDPASS = Protocol(
     ),
     label_lookup=_wildpass_labels(),
     note="WildPASS by a mapping of our own, since the papers' is unpublished: six classes; curb "
-    "counts as sidewalk and crosswalk as road, as in Cityscapes; all else is left out",
+    "counts as sidewalk and crosswalk as road; all else is left out",
 )
 
 PROTOCOLS = {protocol.key: protocol for protocol in (NINETEEN, THIRTEEN, WILDPASS)}

@@ -91,6 +91,13 @@ def test_everything_that_is_wrong_is_said(tmp_path):
     assert found.to_json()["labels_without_images"] == ["val/4"]
 
 
+def test_ordinary_photographs_are_pointed_out(tmp_path):
+    write(tmp_path / "a.png", picture(40, 80))
+    write(tmp_path / "b.png", picture(25, 128))
+    write(tmp_path / "c.png", picture(60, 90))
+    assert [note for note in check(tmp_path).notes if note.startswith("1 of neither")]
+
+
 def test_nothing_to_check(tmp_path):
     with pytest.raises(InputError, match="no images here"):
         check(tmp_path)
