@@ -1,4 +1,4 @@
-"""Class names, palettes and the 19- and 13-class protocols.
+"""Class names, palettes and the protocols: 19 classes, 13 classes, WildPASS.
 
 Label maps hold train ids as uint8, 255 (`IGNORE`) where nothing is known. The 19 classes are
 those of Cityscapes; what counts in training is the teacher assistant's `id2label`, so a model
@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from data.errors import InputError
 
 IGNORE = 255
 
@@ -82,16 +84,26 @@ LABEL_IDS = _lookup(
 """uint8 (256,): the train id of each id in a Cityscapes `labelIds` file, 255 if it has none."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Protocol:
-    """A set of classes to score by, and how the 19 train ids map onto it.
+    """A set of classes to score by, and how ids map onto it. Numbers of two protocols never mix.
 
-    lookup: uint8 (256,), the protocol's class of each train id, 255 where the class is left out.
+    key: its name for `--protocol`. names: its classes. lookup: uint8 (256,), its class of each
+    train id, 255 where the id has none: such a pixel is left out in the truth, and wrong in a
+    prediction. ids: how many train ids there are. label_lookup: the same of the ids in its label
+    maps where those are no train ids; LEFT_OUT marks the ids that may stand there without meaning
+    anything, 255 those that may not. note: what has to be said beside its numbers.
     """
 
+    key: str
     names: tuple[str, ...]
     lookup: np.ndarray
+    ids: int = len(CITYSCAPES)
+    label_lookup: np.ndarray | None = None
+    note: str = ""
 
+
+LEFT_OUT = 254
 
 _MERGED = {
     "rider": "person",
@@ -102,8 +114,9 @@ _MERGED = {
 }
 _THIRTEEN_NAMES = tuple(name for name in CITYSCAPES if name not in {*_MERGED, "train"})
 
-NINETEEN = Protocol(CITYSCAPES, _lookup({i: i for i in range(len(CITYSCAPES))}))
+NINETEEN = Protocol("19", CITYSCAPES, _lookup({i: i for i in range(len(CITYSCAPES))}))
 THIRTEEN = Protocol(
+    "13",
     _THIRTEEN_NAMES,
     _lookup(
         {
@@ -112,8 +125,65 @@ THIRTEEN = Protocol(
             if name != "train"
         }
     ),
+    note="13 classes: rider counts as person; truck, bus, motorcycle and bicycle as car; train is "
+    "left out. Another benchmark than that of 19 classes",
 )
-"""The 13-class protocol, another benchmark: its numbers never stand beside those of the 19."""
+
+_WILDPASS_NAMES = ("road", "sidewalk", "person", "car", "truck", "bus")
+MAPILLARY = {
+    4: "car",
+    5: "truck",
+    8: "bus",
+    11: "road",
+    12: "sidewalk",
+    13: "sidewalk",  # curb
+    17: "person",
+    24: "road",  # crosswalk
+}
+"""The ids annotated in WildPASS, and the class that we score each by."""
+
+
+def _wildpass_labels() -> np.ndarray:
+    table = _lookup({mapped: _WILDPASS_NAMES.index(name) for mapped, name in MAPILLARY.items()})
+    table[[0, *range(25, 256)]] = LEFT_OUT  # below 25 are the train ids: not to be taken for these
+    return table
+
+
+WILDPASS = Protocol(
+    "wildpass",
+    _WILDPASS_NAMES,
+    _lookup(
+        {CITYSCAPES.index(name): position for position, name in enumerate(_WILDPASS_NAMES)},
+    ),
+    label_lookup=_wildpass_labels(),
+    note="WildPASS by a mapping of our own, since the papers' is unpublished: six classes; curb "
+    "counts as sidewalk and crosswalk as road; all else is left out",
+)
+
+PROTOCOLS = {protocol.key: protocol for protocol in (NINETEEN, THIRTEEN, WILDPASS)}
+
+
+def own_classes(names: Sequence[str]) -> Protocol:
+    """The protocol of a model with classes of its own: as they are, in its ids."""
+    lookup = _lookup({index: index for index in range(len(names))})
+    return Protocol("own", tuple(names), lookup, len(names), note="The model's own classes")
+
+
+def protocol_for(key: str | None, names: Sequence[str]) -> Protocol:
+    """The protocol called `key` for a model with the classes `names`; None: the one that fits.
+
+    Raises InputError for an unknown key, and for a model whose classes are not the 19.
+    """
+    if key is None:
+        return NINETEEN if tuple(names) == CITYSCAPES else own_classes(names)
+    if key not in PROTOCOLS:
+        raise InputError(f"protocol {key!r}: use one of {', '.join(PROTOCOLS)}")
+    if tuple(names) != CITYSCAPES:
+        raise InputError(
+            f"protocol {key}: is made of the 19 Cityscapes classes, and the model has {len(names)} "
+            "others; leave --protocol out to score it by its own"
+        )
+    return PROTOCOLS[key]
 
 
 def palette_for(names: Sequence[str]) -> np.ndarray:

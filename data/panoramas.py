@@ -24,7 +24,7 @@ from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from data.classes import IGNORE, LABEL_IDS
+from data.classes import IGNORE, LABEL_IDS, LEFT_OUT, Protocol
 from data.errors import InputError
 from data.windows import Windows
 
@@ -75,6 +75,47 @@ def find_panoramas(images: Path, labels: Path | None = None) -> list[Sample]:
     Raises InputError for a folder without images, for images without labels or labels without
     images when there are labels at all, and for names that cannot be told apart.
     """
+    found = survey(images, labels)
+    hint = ""
+    if labels is None and found.label_root is not None:
+        hint = f"; give {images / IMAGE_FOLDER} to use the images alone"
+    for alone, total, root, what, other in (
+        (found.images_alone, found.images, found.label_root, "image", "label map"),
+        (found.labels_alone, found.labels, images, "label map", "image"),
+    ):
+        if alone:
+            raise InputError(
+                f"{root}: no {other} for the {what} {alone[0]} ({len(alone)} of {total} have "
+                f"none); pairs are made by name{hint}"
+            )
+    return found.samples
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a folder holds, paired or not.
+
+    samples: all images, sorted by name. label_root: where labels were looked for, None if nowhere.
+    images_alone, labels_alone: the keys (paths without what only one of the two has) of those
+    without a partner, where there are labels at all.
+    """
+
+    samples: list[Sample]
+    label_root: Path | None = None
+    labels: int = 0
+    images_alone: tuple[str, ...] = ()
+    labels_alone: tuple[str, ...] = ()
+
+    @property
+    def images(self) -> int:
+        return len(self.samples)
+
+
+def survey(images: Path, labels: Path | None = None) -> Survey:
+    """The images and label maps of a folder or data set, and what of them has no partner.
+
+    As `find_panoramas`, but a file without a partner is reported and no error.
+    """
     images = _folder(images)
     image_root = _below(images, IMAGE_FOLDER)
     by_key = _unique(
@@ -84,19 +125,20 @@ def find_panoramas(images: Path, labels: Path | None = None) -> list[Sample]:
         raise InputError(
             f"{images}: no images here; give a folder with {', '.join(sorted(IMAGE_SUFFIXES))}"
         )
-    own_labels = labels is None and image_root != images and (images / LABEL_FOLDER).is_dir()
-    if own_labels:
+    if labels is None and image_root != images and (images / LABEL_FOLDER).is_dir():
         labels = images / LABEL_FOLDER
-    if labels is None:
-        label_of: dict[str, Path] = {}
-    else:
-        hint = f"; give {image_root} to use the images alone" if own_labels else ""
-        label_of = _pair(by_key, find_labels(labels), images, labels, hint)
+    label_of: dict[str, Path] = {}
+    found: dict[str, Path] = {}
+    alone: list[tuple[str, ...]] = []
+    if labels is not None:
+        found = find_labels(labels)
+        label_of, *alone = _pair(by_key, found, images, labels)
     samples = [
         Sample(path.relative_to(images).as_posix(), path, label_of.get(key))
         for key, path in by_key.items()
     ]
-    return sorted(samples, key=lambda sample: sample.name)
+    samples.sort(key=lambda sample: sample.name)
+    return Survey(samples, labels, len(found), *alone)
 
 
 def find_labels(folder: Path) -> dict[str, Path]:
@@ -176,17 +218,7 @@ def read_labels(path: Path, n_classes: int = 19) -> np.ndarray:
     Files named `*labelIds*` hold Cityscapes label ids and are mapped to train ids. Raises
     InputError for a file that is no map of ids or holds one outside the classes.
     """
-    with _opened(path) as image:
-        if image.mode not in {"L", "P", "1"}:
-            raise InputError(
-                f"{path}: a label map holds one 8-bit id a pixel, this is {image.mode}; "
-                "give train ids, not colours"
-            )
-        ids = np.array(image, dtype=np.uint8)
-        if image.mode == "1":
-            ids = ids.astype(bool).astype(np.uint8)
-        elif image.mode == "L" and (bits := _bits(image)) < 8:
-            ids //= 255 // (2**bits - 1)  # pillow stretches shallow greys to 0..255
+    ids = read_ids(path)
     if "labelIds" in path.name:
         limit, ids_known = 34, (ids < 34) | (ids == IGNORE)
         labels = LABEL_IDS[ids]
@@ -199,6 +231,47 @@ def read_labels(path: Path, n_classes: int = 19) -> np.ndarray:
             "(255: ignored); give train ids of these classes"
         )
     return labels
+
+
+def read_truth(path: Path, protocol: Protocol) -> np.ndarray:
+    """uint8 (H, W): the classes of `protocol` in a label map, 255 where it has none.
+
+    Raises InputError for ids that do not belong to the protocol.
+    """
+    if protocol.label_lookup is None:
+        return protocol.lookup[read_labels(path, protocol.ids)]
+    ids = read_ids(path)
+    classes = protocol.label_lookup[ids]
+    if (classes == IGNORE).any():
+        raise InputError(
+            f"{path}: label id {ids[classes == IGNORE].min()} is none of the {protocol.key} "
+            "protocol's; label maps of train ids are scored with --protocol 19"
+        )
+    return np.where(classes == LEFT_OUT, IGNORE, classes).astype(np.uint8)
+
+
+def read_ids(path: Path) -> np.ndarray:
+    """uint8 (H, W): what a map of ids holds, whatever it means. InputError for colours."""
+    with _opened(path) as image:
+        if image.mode not in {"L", "P", "1"}:
+            raise InputError(
+                f"{path}: a label map holds one 8-bit id a pixel, this is {image.mode}; "
+                "give train ids, not colours"
+            )
+        ids = np.array(image, dtype=np.uint8)
+        if image.mode == "1":
+            ids = ids.astype(bool).astype(np.uint8)
+        elif image.mode == "L" and (bits := _bits(image)) < 8:
+            ids //= 255 // (2**bits - 1)  # pillow stretches shallow greys to 0..255
+    return ids
+
+
+def read_ignore_mask(path: Path) -> np.ndarray:
+    """bool (H, W): true where a mask image is not black: pixels to leave out, such as the rig.
+
+    Raises InputError for an unreadable image.
+    """
+    return read_image(path).max(axis=2) > 0
 
 
 def fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -316,9 +389,12 @@ def _by_name_alone(found: dict) -> dict:
 
 
 def _pair(
-    images: dict[str, Path], labels: dict[str, Path], image_root: Path, label_root: Path, hint: str
-) -> dict[str, Path]:
-    """The label map of each image's key; InputError unless they match one to one."""
+    images: dict[str, Path], labels: dict[str, Path], image_root: Path, label_root: Path
+) -> tuple[dict[str, Path], tuple[str, ...], tuple[str, ...]]:
+    """The label map of each image's key, and the keys of images and of labels without a partner.
+
+    Raises InputError where paths do not agree and names repeat.
+    """
     key_of = {key: key for key in images}
     if not images.keys() & labels.keys():
         key_of = {name: key for key in images for name in [key.rpartition("/")[2]]}
@@ -326,20 +402,13 @@ def _pair(
         if len(key_of) < len(images) or not labels:
             raise InputError(
                 f"{label_root}: no label map has the path of an image in {image_root}, and names "
-                f"repeat; arrange both folders alike{hint}"
+                "repeat; arrange both folders alike"
             )
-    for have, lack, root, what in (
-        (key_of, labels, label_root, "image"),
-        (labels, key_of, image_root, "label map"),
-    ):
-        alone = sorted(key for key in have if key not in lack)
-        if alone:
-            other = "label map" if what == "image" else "image"
-            raise InputError(
-                f"{root}: no {other} for the {what} {alone[0]} ({len(alone)} of {len(have)} have "
-                f"none); pairs are made by name{hint}"
-            )
-    return {key: labels[name] for name, key in key_of.items()}
+    return (
+        {key: labels[name] for name, key in key_of.items() if name in labels},
+        tuple(sorted(key_of.keys() - labels.keys())),
+        tuple(sorted(labels.keys() - key_of.keys())),
+    )
 
 
 @contextmanager

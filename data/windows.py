@@ -149,6 +149,19 @@ class Windows:
         return _concatenate(parts)
 
 
+def widen(panorama: Array, margin: int) -> Array:
+    """(..., W) -> (..., margin + W + margin): the circle goes on past both ends of the panorama."""
+    width = panorama.shape[-1]
+    columns = np.arange(-margin, width + margin) % width
+    return panorama[..., columns]
+
+
+def turn(panorama: Array, columns: int) -> Array:
+    """(..., W): the panorama turned on its circle; what was at column 0 is then at `columns`."""
+    width = panorama.shape[-1]
+    return panorama[..., (np.arange(width) - columns) % width]
+
+
 def _move_axis(array: Any, source: int, target: int) -> Any:
     if isinstance(array, np.ndarray):
         return np.moveaxis(array, source, target)

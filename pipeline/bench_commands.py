@@ -55,3 +55,28 @@ def stage1(
         say=lambda line: print(line, file=sys.stderr),
     )
     print(json_module.dumps(record, indent=1) if json else stage1_table(record))
+
+
+@app.command("predict")
+def bench_predict_(
+    model: Annotated[
+        str, typer.Option(help="A run or SegFormer; or b0 to b5, w16, w32 with random weights.")
+    ] = "street-student",
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of panoramas; rendered ones by default.")
+    ] = None,
+    count: Annotated[int, typer.Option(help="Images to use.", min=1)] = 4,
+    height: Annotated[int, typer.Option(help="Of rendered panoramas, px.", min=32)] = 400,
+    batch: Annotated[int, typer.Option(help="Images seen together by ours.", min=1)] = 1,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """goodsam predict against plain transformers inference on the same images."""
+    from pipeline.bench.predict import bench_predict, predict_table
+    from pipeline.progress import progress_bar
+
+    with progress_bar("bench") as update:
+        record = bench_predict(
+            model, images, count=count, height=height, batch=batch, device=device, progress=update
+        )
+    print(json_module.dumps(record, indent=1) if json else predict_table(record))

@@ -16,9 +16,20 @@ from typing import Annotated, Any
 import typer
 
 from data.errors import InputError
-from data.windows import Windows
-from pipeline import bench_commands, cache_commands
-from pipeline.options import Device, Fit, Images, Json
+from pipeline import bench_commands, cache_commands, reproduce_commands
+from pipeline.options import (
+    ByWindows,
+    Device,
+    Fit,
+    FitHeight,
+    Images,
+    Json,
+    Model,
+    WhichNetwork,
+    Wrap,
+    fitted,
+    panorama_width,
+)
 from stages.memory import keep_freed_memory
 
 app = typer.Typer(
@@ -33,6 +44,7 @@ data_app = typer.Typer(no_args_is_help=True, help="Look at a data set.")
 app.add_typer(cache_commands.app, name="cache")
 app.add_typer(data_app, name="data")
 app.add_typer(bench_commands.app, name="bench")
+app.add_typer(reproduce_commands.app, name="reproduce")
 
 
 def main() -> None:
@@ -261,34 +273,55 @@ def eval_(
     predictions: Annotated[
         Path | None, typer.Option(help="Score these label maps instead of a model.")
     ] = None,
-    network: Annotated[
-        str, typer.Option(help="Of a run: student or teacher_assistant.")
-    ] = "student",
-    windows: Annotated[bool, typer.Option("--windows", help="Predict by windows, joined.")] = False,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="19, 13 or wildpass; by default 19, or the model's own classes."),
+    ] = None,
+    ignore_mask: Annotated[
+        Path | None,
+        typer.Option(help="Picture of the images' size; what is not black in it is left out."),
+    ] = None,
+    boundary_radius: Annotated[
+        int, typer.Option(help="Of the boundary F-score, px; 0 for none.", min=0, max=32)
+    ] = 3,
+    network: WhichNetwork = "student",
+    windows: ByWindows = False,
+    wrap: Wrap = False,
     fit: Fit = False,
-    height: Annotated[int, typer.Option(help="With --fit: height to resize to, px.")] = 400,
+    height: FitHeight = 400,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Score a model, or another program's label maps; without labels, say what can be said."""
-    from pipeline.score import score
+    from pipeline.score import Use, score_model, score_predictions
 
-    if predictions is None and images is None:
+    if predictions is not None:
+        record = score_predictions(
+            predictions,
+            images if images is not None else Path(model),
+            out,
+            labels=labels,
+            protocol=protocol,
+            ignore_mask=ignore_mask,
+            boundary_radius=boundary_radius,
+        )
+    elif images is None:
         raise InputError(
             "eval takes a model and a folder: goodsam eval RUN_OR_MODEL IMAGES --out DIR"
         )
-    record = score(
-        None if predictions else model,
-        images if images is not None else Path(model),
-        out,
-        labels=labels,
-        predictions=predictions,
-        network=network,
-        windows=windows,
-        device=device,
-        fit=fitted(height) if fit else None,
-        say=_say,
-    )
+    else:
+        record = score_model(
+            model,
+            Use(network, windows, wrap, device),
+            images,
+            out,
+            labels=labels,
+            fit=fitted(fit, height),
+            protocol=protocol,
+            ignore_mask=ignore_mask,
+            boundary_radius=boundary_radius,
+            say=_say,
+        )
     if json:
         print(json_module.dumps(record, indent=1))
     else:
@@ -298,26 +331,29 @@ def eval_(
 
 @app.command()
 def predict(
-    model: Annotated[str, typer.Argument(help="Run directory, SegFormer directory or hub name.")],
+    model: Model,
     images: Images,
     out: Annotated[Path, typer.Argument(help="labels/ and overlays/ are written here.")],
-    network: Annotated[
-        str, typer.Option(help="Of a run: student or teacher_assistant.")
-    ] = "student",
-    windows: Annotated[bool, typer.Option("--windows", help="Predict by windows, joined.")] = False,
+    network: WhichNetwork = "student",
+    windows: ByWindows = False,
+    wrap: Wrap = False,
+    batch: Annotated[int, typer.Option(help="Images of one size seen together.", min=1)] = 1,
+    probabilities: Annotated[
+        bool,
+        typer.Option("--probabilities", help="Also probabilities/: float16 .npy, class x H x W."),
+    ] = False,
     fit: Fit = False,
-    height: Annotated[int, typer.Option(help="With --fit: height to resize to, px.")] = 400,
+    height: FitHeight = 400,
     device: Device = "auto",
 ) -> None:
     """Label maps and colour overlays of all images in a folder."""
     from data.panoramas import find_panoramas
     from pipeline.progress import progress_bar
-    from pipeline.score import load_segmenter
+    from pipeline.score import Use
     from stages.predict import predict as predict_all
 
     samples = find_panoramas(images)
-    segmenter = load_segmenter(model, network, windows, device)
-    geometry = fitted(height) if fit else None
+    segmenter = Use(network, windows, wrap, device).load(model)
     with progress_bar("predict", len(samples)) as update:
         done = 0
 
@@ -326,7 +362,15 @@ def predict(
             done += 1
             update(done, note=name)
 
-        summary = predict_all(segmenter, samples, out, geometry, finished)
+        summary = predict_all(
+            segmenter,
+            samples,
+            out,
+            fitted(fit, height),
+            finished,
+            batch=batch,
+            probabilities=probabilities,
+        )
     _say(str(summary.conversions))
     for name, why in summary.failed.items():
         _say(f"failed: {name}: {why}")
@@ -336,16 +380,6 @@ def predict(
     )
     if summary.failed:
         raise typer.Exit(1)
-
-
-def fitted(height: int) -> Windows:
-    """The geometry that `--fit --height` asks for."""
-    return Windows.of(height, panorama_width(height))
-
-
-def panorama_width(height: int) -> int:
-    """Width of a 360° x 70.3° panorama of this height, as in DensePASS (2048 at 400), px."""
-    return 8 * round(height * 2048 / 400 / 8)
 
 
 @app.command()
@@ -402,51 +436,59 @@ def source(
 @app.command()
 def export(
     run: Annotated[str, typer.Argument(help="Run directory or SegFormer directory.")],
-    out: Annotated[Path, typer.Option(help="Folder to write.")],
-    format: Annotated[str, typer.Option(help="huggingface.")] = "huggingface",
-    network: Annotated[str, typer.Option(help="student or teacher_assistant.")] = "student",
+    out: Annotated[Path, typer.Option(help="Folder to write; with onnx the file.")],
+    format: Annotated[str, typer.Option(help="huggingface or onnx.")] = "huggingface",
+    network: WhichNetwork = "student",
+    scores: Annotated[
+        Path | None, typer.Option(help="An eval.json, for the model card's numbers.")
+    ] = None,
 ) -> None:
-    """A directory that transformers loads, with a preprocessor that does not squash the image."""
-    from pipeline.score import network_name
-    from stages.export import export_huggingface
+    """A directory that transformers loads, or one ONNX file, checked against torch."""
+    from pipeline.score import network_name, read_record
+    from stages.export import export_huggingface, export_onnx
 
-    if format != "huggingface":
-        raise InputError(f"format {format!r}: use huggingface")
-    export_huggingface(run, out, network=network_name(network))
-    print(f"{out}: written")
+    if format == "onnx":
+        agreement = export_onnx(run, out, network_name(network))
+        print(f"{out}: written; ONNX Runtime labels {agreement:.3f} % of the pixels as torch does")
+    elif format == "huggingface":
+        record = None if scores is None else read_record(scores)
+        export_huggingface(run, out, network_name(network), record)
+        print(f"{out}: written")
+    else:
+        raise InputError(f"format {format!r}: use huggingface or onnx")
 
 
 @data_app.command("check")
-def data_check(folder: Annotated[Path, typer.Argument(help="Folder or data set.")]) -> None:
-    """Find the images of a data set, pair them with labels, and read every file once."""
-    from collections import Counter
+def data_check(
+    folder: Annotated[Path, typer.Argument(help="Folder or data set.")],
+    labels: Annotated[
+        Path | None, typer.Option(help="Folder of label maps, if not beside.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Recognise a data set, pair its images with labels, and read every file once."""
+    from data.check import check
+    from pipeline.progress import progress_bar
 
-    from data.panoramas import Conversions, find_panoramas, read_image, read_labels
-
-    samples = find_panoramas(folder)
-    sizes: Counter[tuple[int, int]] = Counter()
-    classes: Counter[int] = Counter()
-    conversions, problems = Conversions(), []
-    for sample in samples:
-        try:
-            height, width = read_image(sample.image, conversions).shape[:2]
-            sizes[width, height] += 1
-            if sample.labels is not None:
-                truth = read_labels(sample.labels)
-                if truth.shape != (height, width):
-                    raise InputError(f"{sample.labels}: not the size of {sample.image.name}")
-                classes.update({int(c) for c in set(truth.ravel().tolist()) if c != 255})
-        except InputError as error:
-            problems.append(str(error))
-    labelled = sum(sample.labels is not None for sample in samples)
-    print(f"{len(samples)} images, {labelled} with labels")
-    print("sizes: " + ", ".join(f"{w} x {h} ({n})" for (w, h), n in sizes.most_common(8)))
-    if classes:
-        from data.classes import CITYSCAPES
-
-        print("classes: " + ", ".join(CITYSCAPES[c] for c in sorted(classes)))
-    _say(str(conversions))
-    for problem in problems:
-        print(f"problem: {problem}")
-    if problems:
+    with progress_bar("check") as update:
+        found = check(folder, labels, update)
+    if json:
+        print(json_module.dumps(found.to_json(), indent=1))
+    else:
+        print(f"layout:   {found.layout}")
+        print(f"images:   {found.images}, {found.pairs} with labels")
+        sizes = (f"{w} x {h} ({n})" for (w, h), n in found.sizes.most_common(8))
+        print(f"sizes:    {', '.join(sizes)}")
+        if found.classes:
+            classes = (f"{name} ({count})" for name, count in found.classes.most_common())
+            print(f"classes:  {', '.join(classes)}")
+        if found.protocol:
+            print(f"protocol: goodsam eval --protocol {found.protocol}")
+        for note in found.notes:
+            print(f"note:     {note}")
+        for problem in found.problems:
+            print(f"problem:  {problem}")
+        if not found.problems:
+            print("no problems")
+    if found.problems:
         raise typer.Exit(1)

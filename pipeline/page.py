@@ -86,7 +86,11 @@ footer { color: var(--soft); font-size: 0.85rem; margin-top: 20px; overflow-wrap
 }
 
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 10px; }
-.tile { background: var(--shade); border-radius: 10px; padding: 10px 14px; }
+.tile {
+  background: var(--shade); border-radius: 10px; padding: 10px 14px; display: flex;
+  flex-direction: column;
+}
+.tile b { margin-top: auto; }
 .tile b {
   display: block; font-size: 1.5rem; line-height: 1.25; font-variant-numeric: tabular-nums;
 }
@@ -106,7 +110,8 @@ figcaption b { color: var(--ink); }
 }
 .pano {
   position: relative; overflow: hidden; border-radius: 8px; background: #000; width: 100%;
-  cursor: grab; touch-action: pan-y; min-height: 110px;
+  cursor: grab; touch-action: pan-y; min-height: 110px; user-select: none;
+  -webkit-user-select: none;
 }
 .pano:active { cursor: grabbing; }
 .pano:focus-visible, input:focus-visible + span {
@@ -142,6 +147,16 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size
 .numbers th:first-child, .numbers td:first-child { text-align: left; }
 .numbers thead th { color: var(--soft); font-weight: 600; font-size: 0.85rem; }
 .numbers tr.chosen { background: var(--shade); font-weight: 600; }
+.numbers.wide { font-size: 0.77rem; }
+.numbers.wide th, .numbers.wide td { padding: 5px 3px; }
+.numbers.wide thead th:not(:first-child) {
+  writing-mode: vertical-rl; transform: rotate(180deg); text-align: left; padding: 4px 0;
+  white-space: nowrap;
+}
+.numbers.wide td:first-child {
+  white-space: nowrap; position: sticky; left: 0; background: var(--card);
+}
+.numbers.wide tr.chosen td:first-child { background: var(--shade); }
 .numbers small { display: block; color: var(--soft); font-weight: 400; }
 .good { color: var(--good); } .bad { color: var(--bad); }
 
@@ -151,6 +166,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size
 }
 .bars .value { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .bar { height: 9px; border-radius: 5px; background: var(--after); min-width: 2px; }
+.bar.none { min-width: 0; }
 .bar + .bar { margin-top: 2px; }
 .bar.before { background: var(--before); }
 .track { background: var(--shade); border-radius: 5px; }

@@ -25,7 +25,8 @@ from data.classes import IGNORE, colourise
 from data.window_masks import WindowMasks
 from data.windows import Windows
 from pipeline.page import write_page
-from stages.evaluate import Evaluation, Scores, Unlabelled
+from stages.evaluate import Evaluation, Scores
+from stages.unlabelled import AGREEMENTS, Unlabelled
 
 MAX_WIDTH = 2048  # wider pictures are made smaller: a page must stay light enough to be sent
 
@@ -164,8 +165,9 @@ def table(
 ) -> str:
     """A table; the first column names the row. A cell (text, note) has a note below its text.
 
-    chosen: the rows to set off.
+    chosen: the rows to set off. Tables of many columns are set closer.
     """
+    wide = " wide" if len(header) > 12 else ""
 
     def cell(content: str | tuple[str, str]) -> str:
         text, note = content if isinstance(content, tuple) else (content, "")
@@ -178,8 +180,8 @@ def table(
         for i, row in enumerate(rows)
     )
     return (
-        f"<div class='scroll'><table class='numbers'><thead><tr>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table></div>"
+        f"<div class='scroll'{' tabindex=0' if wide else ''}><table class='numbers{wide}'>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
@@ -188,8 +190,12 @@ def class_bars(
     palette: np.ndarray,
     values: Sequence[float | None],
     before: Sequence[float | None] | None = None,
+    more_is_better: bool = True,
 ) -> str:
-    """A bar per class, `values` in percent; with `before`, both and the difference between them."""
+    """A bar per class, `values` in percent; with `before`, both and the difference between them.
+
+    more_is_better: a rise is shown as good; otherwise no difference is judged.
+    """
     parts = []
     for i, name in enumerate(names):
         now, then = values[i], None if before is None else before[i]
@@ -197,7 +203,7 @@ def class_bars(
         bars += _bar(now, "")
         number = percent(now)
         if before is not None:
-            number = f"{percent(then)} → {percent(now)} {_difference(then, now)}"
+            number = f"{percent(then)} → {percent(now)} {_difference(then, now, more_is_better)}"
         else:
             number = escape(number)
         parts.append(
@@ -216,20 +222,24 @@ def class_bars(
 def matrix(scores: Scores) -> str:
     """The confusion matrix: each row the percent of a class's pixels by predicted class.
 
-    Classes that occur neither in the truth nor in the prediction are left out.
+    Classes that occur neither in the truth nor in the prediction are left out; the last column is
+    for pixels that were given no class, if there are any.
     """
     counts = scores.confusion
     rows = np.flatnonzero(counts.sum(axis=1))
-    columns = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
+    occurs = counts.sum(axis=0) > 0
+    occurs[rows] = True
+    columns = np.flatnonzero(occurs)
+    titles = (*scores.names, "no class")
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    head = "".join(f"<th scope='col'>{escape(scores.names[c])}</th>" for c in columns)
+    head = "".join(f"<th scope='col'>{escape(titles[c])}</th>" for c in columns)
     body = []
     for r in rows:
         cells = []
         for c in columns:
             share = shares[r, c]
             colour = "--heat" if r == c else "--miss"
-            hint = f"{scores.names[r]} predicted as {scores.names[c]}: {share:.2f} %"
+            hint = f"{scores.names[r]} predicted as {titles[c]}: {share:.2f} %"
             cells.append(
                 f"<td title='{escape(hint)}' style='background:rgba(var({colour}),"
                 f"{min(share / 100, 1) ** 0.6:.3f})'>{f'{share:.0f}' if share >= 0.5 else ''}</td>"
@@ -342,13 +352,18 @@ def duration(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Shown:
-    """One evaluated image to be looked at. labels: uint8 (H, W) ids; truth None if unknown."""
+    """One evaluated image to be looked at, with label maps, uint8 (H, W): None if unknown.
+
+    before: by the student before the adaptation. teacher: by the teacher assistant.
+    """
 
     name: str
     image: np.ndarray
     prediction: np.ndarray
     truth: np.ndarray | None = None
     note: str = ""
+    before: np.ndarray | None = None
+    teacher: np.ndarray | None = None
 
 
 def best_median_worst(evaluation: Evaluation) -> list[tuple[str, str]]:
@@ -373,8 +388,14 @@ def evaluation_report(
     settings: Mapping[str, Any],
 ) -> None:
     """The report of `goodsam eval` with labels. what: the model or predictions that were scored."""
-    scores = evaluation.scores
+    scores, boundary = evaluation.scores, evaluation.boundary
     present = sum(value is not None for value in scores.per_class.values())
+    edges = []
+    if boundary is not None:
+        edges = [
+            heading(f"Boundary F-score by class, at {boundary.radius} px"),
+            class_bars(scores.names, palette, list(boundary.f)),
+        ]
     write_report(
         path,
         "Evaluation",
@@ -383,14 +404,22 @@ def evaluation_report(
             "Scores",
             "One confusion matrix over the whole set, at native size; unlabelled pixels are left "
             "out, and the mean goes over the classes that occur in the truth. In percent.",
+            *(f"<p class='soft'>{escape(evaluation.protocol.note)}.</p>",)
+            * bool(evaluation.protocol.note),
             tiles(
                 [
                     ("mIoU", percent(scores.miou), f"mean over {_count(present, 'class')}"),
                     ("pixel accuracy", percent(scores.pixel_accuracy), "of the labelled pixels"),
+                    *(
+                        [("boundary F", percent(boundary.mean), f"within {boundary.radius} px")]
+                        if boundary
+                        else []
+                    ),
                 ]
             ),
             heading("IoU by class"),
             class_bars(scores.names, palette, list(scores.per_class.values())),
+            *edges,
         ),
         _looked_at(shown, palette, scores.names),
         section(
@@ -427,12 +456,28 @@ def unlabelled_report(
     settings: Mapping[str, Any],
 ) -> None:
     """The report of `goodsam eval` without labels: what can be seen, and that it is no accuracy."""
-    agreement = [value for value in seen.window_agreement.values() if not math.isnan(value)]
     names = tuple(seen.shares)
+    keys = dict(zip(("windows", "roll", "teacher", "unchanged"), AGREEMENTS.values(), strict=True))
+    known = {what: seen.mean(what) for what in keys}
+    before = list(seen.shares_before.values()) or None
+    changes = [change for change in seen.largest_changes() if percent(change[2]) != "0.00"]
+    moved = (
+        section(
+            "Where the student changed its mind",
+            "What it said of a pixel before the adaptation, and what it says now. A change may be "
+            "for the better or for the worse.",
+            table(
+                ["before", "now", "of all pixels, percent"],
+                [[then, now, percent(share)] for then, now, share in changes],
+            ),
+        )
+        if changes
+        else ""
+    )
     write_report(
         path,
         "Predictions without labels",
-        f"{what}, on {_count(len(seen.window_agreement), 'image')}.",
+        f"{what}, on {_count(len(seen.images), 'image')}.",
         section(
             "What can be said",
             "",
@@ -440,19 +485,36 @@ def unlabelled_report(
                 "There are no labels here, so nothing on this page is an accuracy. Agreement says "
                 "how steady the prediction is, and a steady prediction can be wrong."
             ),
+            heading("Labelled alike by, percent of the pixels"),
             tiles(
                 [
-                    (
-                        "agreement of overlapping windows",
-                        percent(float(np.mean(agreement)) if agreement else None),
-                        "percent of the pixels that two windows share",
-                    )
-                ]
+                    (text, percent(known[key]), "")
+                    for key, text in keys.items()
+                    if known[key] is not None
+                ],
             ),
-            heading("Share of all pixels by class, percent"),
-            class_bars(names, palette, list(seen.shares.values())),
+            heading(f"Share of all pixels by class, percent{', before and after' * bool(before)}"),
+            class_bars(names, palette, list(seen.shares.values()), before, more_is_better=False),
         ),
         _looked_at(shown, palette, names),
+        moved,
+        section(
+            "Images",
+            "The agreements of each, in percent.",
+            folded(
+                f"All {len(seen.images)}",
+                table(
+                    ["image", *(key for key in keys if known[key] is not None)],
+                    [
+                        [
+                            name,
+                            *(percent(getattr(one, key)) for key in keys if known[key] is not None),
+                        ]
+                        for name, one in seen.images.items()
+                    ],
+                ),
+            ),
+        ),
         section("Settings", "", settings_list(settings)),
     )
 
@@ -470,7 +532,7 @@ def _looked_at(shown: Sequence[Shown], palette: np.ndarray, names: Sequence[str]
 
 
 def shown_layers(shown: Shown, palette: np.ndarray) -> list[Layer]:
-    """Panorama and prediction, and truth and errors where the truth is known."""
+    """Panorama and prediction, and of truth, errors, changes and teacher what is known."""
     layers = [
         Layer("Panorama", shown.image),
         Layer("Prediction", colourise(shown.prediction, palette)),
@@ -478,6 +540,14 @@ def shown_layers(shown: Shown, palette: np.ndarray) -> list[Layer]:
     if shown.truth is not None:
         layers.append(Layer("Truth", colourise(shown.truth, palette)))
         layers.append(Layer("Errors", error_picture(shown.prediction, shown.truth)))
+    if shown.before is not None:
+        changed = shown.prediction != shown.before
+        layers.append(Layer("Before", colourise(shown.before, palette)))
+        now = colourise(shown.prediction, palette)
+        layers.append(Layer("Changed its mind", np.where(changed[..., None], now, RIGHT)))
+    if shown.teacher is not None:
+        layers.append(Layer("Teacher assistant", colourise(shown.teacher, palette)))
+        layers.append(Layer("Not as the teacher", error_picture(shown.prediction, shown.teacher)))
     return layers
 
 
@@ -657,14 +727,16 @@ def _short(value: float) -> str:
 
 def _bar(value: float | None, kind: str) -> str:
     width = 0.0 if value is None or math.isnan(value) else min(max(value, 0.0), 100.0)
+    kind = kind if width else f"{kind} none"
     return f"<div class='track'><div class='bar {kind}' style='width:{width:.2f}%'></div></div>"
 
 
-def _difference(then: float | None, now: float | None) -> str:
+def _difference(then: float | None, now: float | None, judged: bool) -> str:
     if then is None or now is None or math.isnan(then) or math.isnan(now):
         return ""
-    tone = "good" if now > then else "bad" if now < then else "soft"
-    return f"<span class='{tone}'>{now - then:+.1f}</span>"
+    change = round(now - then, 1) + 0.0  # never -0.0
+    tone = "soft" if change == 0 or not judged else "good" if change > 0 else "bad"
+    return f"<span class='{tone}'>{change:+.1f}</span>"
 
 
 def _swatch(colour: np.ndarray) -> str:

@@ -2,37 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
 
 import numpy as np
+import yaml
 
-from data.classes import CITYSCAPES, palette_for
+from data.classes import CITYSCAPES, palette_for, protocol_for
 from data.errors import InputError
 from data.panoramas import (
     Conversions,
     Sample,
     find_panoramas,
     pair_predictions,
+    read_ignore_mask,
     read_image,
     read_labels,
-    read_panorama,
+    read_truth,
 )
 from data.windows import Windows
 from pipeline.progress import progress_bar
-from pipeline.report import Shown, best_median_worst, evaluation_report, unlabelled_report
+from pipeline.report import (
+    Shown,
+    best_median_worst,
+    evaluation_report,
+    unlabelled_report,
+)
+from stages.boundary_score import RADIUS
 from stages.evaluate import (
+    Evaluation,
     evaluate,
     evaluate_predictions,
     evaluation_record,
-    inspect,
-    unlabelled_record,
+    markdown,
+    masked,
     write_record,
 )
 from stages.predict import Network, Segmenter
+from stages.unlabelled import Peers, inspect, see, unlabelled_markdown, unlabelled_record
 
 SHOWN_UNLABELLED = 3  # pictures in a report without labels
+
+
+@dataclass(frozen=True)
+class Use:
+    """How the command line wants a model to be used."""
+
+    network: str = "student"
+    windows: bool = False
+    wrap: bool = False
+    device: str = "auto"
+
+    def load(self, model: str | Path) -> Segmenter:
+        return Segmenter.load(
+            model,
+            network_name(self.network),
+            "windows" if self.windows else "direct",
+            device=self.device,
+            wrap=self.wrap,
+        )
 
 
 def network_name(name: str) -> Network:
@@ -42,102 +74,208 @@ def network_name(name: str) -> Network:
     return cast(Network, name)
 
 
-def load_segmenter(model: str, network: str, windows: bool, device: str) -> Segmenter:
-    """The segmenter that the command line asks for."""
-    return Segmenter.load(
-        model, network_name(network), "windows" if windows else "direct", device=device
-    )
-
-
-def score(
-    model: str | None,
+def score_model(
+    model: str,
+    use: Use,
     images: Path,
     out: Path,
     *,
-    labels: Path | None,
-    predictions: Path | None,
-    network: str,
-    windows: bool,
-    device: str,
-    fit: Windows | None,
-    say: Callable[[str], None],
+    labels: Path | None = None,
+    fit: Windows | None = None,
+    protocol: str | None = None,
+    ignore_mask: Path | None = None,
+    boundary_radius: int = RADIUS,
+    say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Evaluate `model`, or the label maps in `predictions`; returns the content of eval.json.
+    """Evaluate `model` and write `out`; returns the content of eval.json.
 
-    Without labels nothing is scored: class shares and agreement of windows are written instead, on
-    images fitted to the geometry `fit` if that is given.
+    Without labels nothing is scored: what can be said is written instead, on images fitted to the
+    geometry `fit` if that is given.
     """
     samples = find_panoramas(images, labels)
-    labelled = [sample for sample in samples if sample.labels is not None]
-    if labelled and len(labelled) < len(samples):
-        raise InputError(f"{images}: {len(samples) - len(labelled)} images have no labels")
+    labelled = any(sample.labels is not None for sample in samples)
     if labelled and fit is not None:
         raise InputError(
             f"{images}: --fit would resize images away from their labels; leave it out"
         )
+    if not labelled and protocol is not None:
+        raise InputError(f"{images}: --protocol {protocol} needs labels; give them with --labels")
+    segmenter = use.load(model)
+    settings: dict[str, Any] = {
+        "images": str(images),
+        "model": model,
+        "network": use.network,
+        "mode": segmenter.mode,
+        "wrap": segmenter.wrap,
+        "weights": segmenter.fingerprint,
+    }
+    if ignore_mask is not None:
+        settings["ignore_mask"] = str(ignore_mask)
+    ignore = None if ignore_mask is None else read_ignore_mask(ignore_mask)
     conversions = Conversions()
+    if not labelled:
+        return _describe(
+            model, use, segmenter, samples, out, fit, ignore, settings, conversions, say
+        )
+    chosen = protocol_for(protocol, segmenter.names)
+    with _progress(len(samples)) as finished:
+        evaluation = evaluate(
+            segmenter,
+            samples,
+            chosen,
+            finished,
+            conversions,
+            ignore=ignore,
+            boundary_radius=boundary_radius,
+        )
+    say(str(conversions))
 
-    def see(sample: Sample) -> np.ndarray:
-        if fit is None:
-            return read_image(sample.image)
-        return read_panorama(sample.image, fit, fit=True)
+    def label(sample: Sample) -> np.ndarray:
+        return segmenter(read_image(sample.image))
 
-    done = 0
-    with progress_bar("evaluate", len(samples)) as update:
+    return _write(out, evaluation, samples, label, model, settings, ignore)
+
+
+def score_predictions(
+    predictions: Path,
+    images: Path,
+    out: Path,
+    *,
+    labels: Path | None = None,
+    protocol: str | None = None,
+    ignore_mask: Path | None = None,
+    boundary_radius: int = RADIUS,
+) -> dict[str, Any]:
+    """Evaluate label maps of train ids, whoever made them; returns the content of eval.json."""
+    samples = find_panoramas(images, labels)
+    if all(sample.labels is None for sample in samples):
+        raise InputError(f"{images}: no labels to hold {predictions} against; --labels DIR")
+    chosen = protocol_for(protocol, CITYSCAPES)
+    maps = {sample.name: path for sample, path in pair_predictions(samples, predictions)}
+    settings = {"images": str(images), "predictions": str(predictions)}
+    if ignore_mask is not None:
+        settings["ignore_mask"] = str(ignore_mask)
+    ignore = None if ignore_mask is None else read_ignore_mask(ignore_mask)
+    with _progress(len(samples)) as finished:
+        evaluation = evaluate_predictions(
+            predictions,
+            samples,
+            chosen,
+            finished,
+            ignore=ignore,
+            boundary_radius=boundary_radius,
+        )
+
+    def label(sample: Sample) -> np.ndarray:
+        return read_labels(maps[sample.name], chosen.ids)
+
+    return _write(out, evaluation, samples, label, str(predictions), settings, ignore)
+
+
+def _write(
+    out: Path,
+    evaluation: Evaluation,
+    samples: Sequence[Sample],
+    label: Callable[[Sample], np.ndarray],
+    what: str,
+    settings: dict[str, Any],
+    ignore: np.ndarray | None,
+) -> dict[str, Any]:
+    record = evaluation_record(evaluation, samples, **settings)
+    write_record(out, record, markdown(record))
+    by_name = {sample.name: sample for sample in samples}
+    shown = []
+    for rank, name in best_median_worst(evaluation):
+        sample = by_name[name]
+        assert sample.labels is not None
+        truth = read_truth(sample.labels, evaluation.protocol)
+        shown.append(
+            Shown(
+                name,
+                read_image(sample.image),
+                evaluation.protocol.lookup[label(sample)],
+                truth=truth if ignore is None else masked(truth, ignore),
+                note=f"{rank}: mIoU {evaluation.per_image[name].miou:.1f}",
+            )
+        )
+    palette = palette_for(evaluation.scores.names)
+    evaluation_report(out / "report.html", evaluation, shown, palette, what, settings)
+    return record
+
+
+def _describe(
+    model: str,
+    use: Use,
+    segmenter: Segmenter,
+    samples: Sequence[Sample],
+    out: Path,
+    fit: Windows | None,
+    ignore: np.ndarray | None,
+    settings: dict[str, Any],
+    conversions: Conversions,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    peers = find_peers(model, use, say)
+    with _progress(len(samples)) as finished:
+        seen = inspect(segmenter, samples, fit, finished, conversions, peers=peers, ignore=ignore)
+    say(str(conversions))
+    record = unlabelled_record(seen, **settings)
+    write_record(out, record, unlabelled_markdown(record))
+    step = max(1, len(samples) // SHOWN_UNLABELLED)
+    shown = []
+    for sample in samples[::step][:SHOWN_UNLABELLED]:
+        image = see(sample, fit)
+        shown.append(
+            Shown(
+                sample.name,
+                image,
+                segmenter(image),
+                before=None if peers.before is None else peers.before(image),
+                teacher=None if peers.teacher is None else peers.teacher(image),
+            )
+        )
+    unlabelled_report(out / "report.html", seen, shown, segmenter.palette, model, settings)
+    return record
+
+
+def find_peers(model: str, use: Use, say: Callable[[str], None] = lambda line: None) -> Peers:
+    """Of a run's student: the student that the run began with, and the run's teacher assistant."""
+    run = Path(model)
+    settings = run / "config.yaml"
+    if use.network != "student" or not settings.is_file():
+        return Peers()
+    student = (yaml.safe_load(settings.read_text()) or {}).get("student")
+    before = None
+    try:
+        before = Segmenter.load(str(student), device=use.device, wrap=use.wrap)
+    except InputError as error:
+        say(f"not compared with the student that the run began with: {error}")
+    teacher = Segmenter.load(run, "teacher_assistant", "windows", device=use.device)
+    return Peers(before, teacher)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The content of an eval.json with scores. InputError for any other file."""
+    try:
+        record = json.loads(path.read_text())
+        if not {"miou", "pixel_accuracy", "per_class", "files", "protocol_note"} <= record.keys():
+            raise ValueError("it holds no scores")
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path}: not the eval.json of `goodsam eval` with labels ({error})"
+        ) from error
+    return record
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[str], None]]:
+    """A bar, and what to call with each finished name."""
+    with progress_bar("evaluate", total) as update:
+        done = 0
 
         def finished(name: str) -> None:
             nonlocal done
             done += 1
             update(done, note=name)
 
-        if predictions is not None:
-            if not labelled:
-                raise InputError(f"{images}: no labels to hold {predictions} against; --labels DIR")
-            evaluation = evaluate_predictions(predictions, labelled, CITYSCAPES, finished)
-            maps = dict((s.name, p) for s, p in pair_predictions(labelled, predictions))
-
-            def label(sample: Sample) -> np.ndarray:
-                return read_labels(maps[sample.name], len(CITYSCAPES))
-
-            what, palette = str(predictions), palette_for(CITYSCAPES)
-            settings: dict[str, Any] = {"predictions": what}
-        else:
-            assert model is not None
-            segmenter = load_segmenter(model, network, windows, device)
-            palette = segmenter.palette
-            what = model
-            settings = {
-                "model": model,
-                "network": network,
-                "mode": segmenter.mode,
-                "weights": segmenter.fingerprint,
-            }
-
-            def label(sample: Sample) -> np.ndarray:
-                return segmenter(see(sample))
-
-            if not labelled:
-                seen = inspect(segmenter, samples, fit, finished, conversions)
-                say(str(conversions))
-                record = unlabelled_record(seen, images=str(images), **settings)
-                write_record(out, record)
-                step = max(1, len(samples) // SHOWN_UNLABELLED)
-                shown = [
-                    Shown(s.name, see(s), label(s)) for s in samples[::step][:SHOWN_UNLABELLED]
-                ]
-                unlabelled_report(out / "report.html", seen, shown, palette, what, settings)
-                return record
-            evaluation = evaluate(segmenter, labelled, segmenter.names, finished, conversions)
-    say(str(conversions))
-    record = evaluation_record(evaluation, labelled, images=str(images), **settings)
-    write_record(out, record)
-    by_name = {sample.name: sample for sample in labelled}
-    shown = []
-    for rank, name in best_median_worst(evaluation):
-        sample = by_name[name]
-        assert sample.labels is not None
-        truth = read_labels(sample.labels, len(evaluation.scores.names))
-        note = f"{rank}: mIoU {evaluation.per_image[name].miou:.1f}"
-        shown.append(Shown(name, read_image(sample.image), label(sample), truth, note))
-    evaluation_report(out / "report.html", evaluation, shown, palette, what, settings)
-    return record
+        yield finished

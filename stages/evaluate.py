@@ -1,7 +1,8 @@
 """Scoring as the field does it: one confusion matrix over the whole set (METHOD: "Scoring").
 
 Rows are the truth, pixels of truth 255 are left out, images keep their native size, and the mean
-is taken over the classes that occur in the truth of the set. All shares are in percent.
+is taken over the classes that occur in the truth of the set. A labelled pixel that was given no
+class is wrong. Which classes: the protocol says. All shares are in percent.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from data.classes import CITYSCAPES, IGNORE
+from data.classes import IGNORE, NINETEEN, THIRTEEN, Protocol
 from data.errors import InputError
 from data.files import write_whole
 from data.panoramas import (
@@ -25,34 +26,40 @@ from data.panoramas import (
     pair_predictions,
     read_image,
     read_labels,
-    read_panorama,
+    read_truth,
 )
-from data.windows import Windows
-from stages.predict import Segmenter
+from stages.boundary_score import RADIUS, BoundaryScores, boundary_counts
 
 Progress = Callable[[str], None]
 
 
 def confusion(prediction: np.ndarray, truth: np.ndarray, n_classes: int) -> np.ndarray:
-    """int64 (C, C): pixels by truth (row) and prediction (column); truth 255 is left out.
+    """int64 (C, C + 1): pixels by truth (row) and prediction (column); truth 255 is left out.
 
-    prediction, truth: uint8 (H, W). Raises InputError for other sizes or ids beyond the classes.
+    prediction, truth: uint8 (H, W). The last column counts the pixels whose prediction is 255: no
+    class was given where there is one, which is wrong, as in Cityscapes' own scoring. Raises
+    InputError for other sizes or ids beyond the classes.
     """
     if prediction.shape != truth.shape:
         (h, w), (th, tw) = prediction.shape, truth.shape
         raise InputError(f"the prediction is {w} x {h}, the truth {tw} x {th}: sizes must agree")
     counted = truth != IGNORE
     rows, columns = truth[counted].astype(np.int64), prediction[counted].astype(np.int64)
-    for ids, what in ((rows, "truth"), (columns, "prediction")):
-        if ids.size and ids.max() >= n_classes:
+    columns[columns == IGNORE] = n_classes
+    for ids, most, what in ((rows, n_classes - 1, "truth"), (columns, n_classes, "prediction")):
+        if ids.size and ids.max() > most:
             raise InputError(f"the {what} holds id {ids.max()}, beyond the {n_classes} classes")
-    pairs = np.bincount(rows * n_classes + columns, minlength=n_classes * n_classes)
-    return pairs.reshape(n_classes, n_classes)
+    pairs = np.bincount(rows * (n_classes + 1) + columns, minlength=n_classes * (n_classes + 1))
+    return pairs.reshape(n_classes, n_classes + 1)
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a confusion matrix says. confusion: int64 (C, C), rows truth; names: C class names."""
+    """What a confusion matrix says.
+
+    confusion: int64 (C, C + 1), rows truth, the last column for pixels that were given no class;
+    (C, C) where there are none. names: C class names.
+    """
 
     confusion: np.ndarray
     names: tuple[str, ...]
@@ -61,15 +68,14 @@ class Scores:
     def iou(self) -> np.ndarray:
         """float64 (C,), percent: hits over union; nan for a class that the truth lacks."""
         hits = np.diag(self.confusion).astype(float)
-        truth, predicted = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
+        truth, predicted = self.confusion.sum(axis=1), self.confusion.sum(axis=0)[: len(hits)]
         union = truth + predicted - hits
         return np.where(truth > 0, 100 * hits / np.maximum(union, 1), np.nan)
 
     @property
     def per_class(self) -> dict[str, float | None]:
         """IoU by class name in percent; None for a class that does not occur in the truth."""
-        values = zip(self.names, self.iou, strict=True)
-        return {name: None if math.isnan(value) else float(value) for name, value in values}
+        return by_name(self.names, self.iou)
 
     @property
     def miou(self) -> float:
@@ -83,13 +89,29 @@ class Scores:
         total = int(self.confusion.sum())
         return 100 * float(np.trace(self.confusion)) / total if total else math.nan
 
+    @property
+    def without_class(self) -> int:
+        """How many counted pixels were given no class."""
+        return int(self.confusion[:, len(self.names) :].sum())
+
+
+def by_name(names: Sequence[str], values: np.ndarray) -> dict[str, float | None]:
+    """Values by class name, None for nan: what JSON can hold."""
+    pairs = zip(names, values, strict=True)
+    return {name: None if math.isnan(value) else float(value) for name, value in pairs}
+
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of a set, and of each of its images on its own, by name."""
+    """Scores of a set, and of each of its images on its own, by name.
+
+    boundary: the boundary F-score of the set; None where it was not asked for.
+    """
 
     scores: Scores
     per_image: dict[str, Scores]
+    protocol: Protocol = NINETEEN
+    boundary: BoundaryScores | None = None
 
     def ranked(self) -> list[str]:
         """The names of the images from the best to the worst mIoU; those without truth last."""
@@ -104,12 +126,17 @@ class Evaluation:
 def evaluate(
     predict: Callable[[np.ndarray], np.ndarray],
     samples: Sequence[Sample],
-    names: Sequence[str] = CITYSCAPES,
+    protocol: Protocol = NINETEEN,
     progress: Progress = lambda name: None,
     conversions: Conversions | None = None,
+    *,
+    ignore: np.ndarray | None = None,
+    boundary_radius: int = RADIUS,
 ) -> Evaluation:
-    """Score `predict` (uint8 (H, W, 3) -> uint8 (H, W)) on labelled samples.
+    """Score `predict` (uint8 (H, W, 3) -> uint8 (H, W) train ids) on labelled samples.
 
+    ignore: bool (H, W), true where pixels of every image are left out. boundary_radius: px, of the
+    boundary F-score; 0 leaves it out.
     Raises InputError for a sample without labels, or labels that do not belong to its image.
     """
 
@@ -117,107 +144,106 @@ def evaluate(
         for sample in samples:
             yield sample, predict(read_image(sample.image, conversions))
 
-    _check_labels(samples, names)
-    return _score(predicted(), names, progress)
+    _check_labels(samples, protocol)
+    return _score(predicted(), protocol, progress, ignore, boundary_radius)
 
 
 def evaluate_predictions(
     predictions: Path,
     samples: Sequence[Sample],
-    names: Sequence[str] = CITYSCAPES,
+    protocol: Protocol = NINETEEN,
     progress: Progress = lambda name: None,
+    *,
+    ignore: np.ndarray | None = None,
+    boundary_radius: int = RADIUS,
 ) -> Evaluation:
     """Score the label maps in a folder, ours or another program's, paired with samples by name."""
-    _check_labels(samples, names)
+    _check_labels(samples, protocol)
     pairs = pair_predictions(samples, predictions)
-    read = ((sample, read_labels(path, len(names))) for sample, path in pairs)
-    return _score(read, names, progress)
+    read = ((sample, read_labels(path, protocol.ids)) for sample, path in pairs)
+    return _score(read, protocol, progress, ignore, boundary_radius)
 
 
-def _check_labels(samples: Sequence[Sample], names: Sequence[str]) -> None:
+def _check_labels(samples: Sequence[Sample], protocol: Protocol) -> None:
     if not samples:
         raise InputError("there are no images to evaluate")
     for sample in samples:
         if sample.labels is None:
             raise InputError(f"{sample.image}: has no labels; give their folder with --labels")
-        if "labelIds" in sample.labels.name and len(names) != len(CITYSCAPES):
+        if "labelIds" in sample.labels.name and protocol not in (NINETEEN, THIRTEEN):
             raise InputError(
-                f"{sample.labels}: Cityscapes ids, but the model has {len(names)} other classes"
+                f"{sample.labels}: Cityscapes ids, which the protocol {protocol.key!r} "
+                f"({len(protocol.names)} classes) is not made of"
             )
 
 
 def _score(
-    predicted: Iterable[tuple[Sample, np.ndarray]], names: Sequence[str], progress: Progress
+    predicted: Iterable[tuple[Sample, np.ndarray]],
+    protocol: Protocol,
+    progress: Progress,
+    ignore: np.ndarray | None,
+    boundary_radius: int,
 ) -> Evaluation:
     per_image: dict[str, Scores] = {}
+    count = len(protocol.names)
+    edges = np.zeros((count, 4), dtype=np.int64)
     for sample, prediction in predicted:
         assert sample.labels is not None  # `_check_labels`
-        truth = read_labels(sample.labels, len(names))
+        truth = read_truth(sample.labels, protocol)
         try:
-            matrix = confusion(prediction, truth, len(names))
+            if ignore is not None:
+                truth = masked(truth, ignore)
+            classes = protocol.lookup[prediction]
+            matrix = confusion(classes, truth, count)
         except InputError as error:
             raise InputError(f"{sample.name}: {error}") from error
-        per_image[sample.name] = Scores(matrix, tuple(names))
+        if boundary_radius:
+            edges += boundary_counts(classes, truth, count, boundary_radius)
+        per_image[sample.name] = Scores(matrix, protocol.names)
         progress(sample.name)
-    whole = sum(scores.confusion for scores in per_image.values())
-    return Evaluation(Scores(np.asarray(whole), tuple(names)), per_image)
+    whole = Scores(
+        np.asarray(sum(scores.confusion for scores in per_image.values())), protocol.names
+    )
+    boundary = BoundaryScores(edges, boundary_radius) if boundary_radius else None
+    return Evaluation(whole, per_image, protocol, boundary)
 
 
-@dataclass(frozen=True)
-class Unlabelled:
-    """What can be said without labels, none of it an accuracy.
-
-    shares: percent of all pixels that each class was given. window_agreement: by image, percent of
-    the overlaps' pixels to which both windows give the same label.
-    """
-
-    shares: dict[str, float]
-    window_agreement: dict[str, float]
-
-
-def inspect(
-    segmenter: Segmenter,
-    samples: Sequence[Sample],
-    fit: Windows | None = None,
-    progress: Progress = lambda name: None,
-    conversions: Conversions | None = None,
-) -> Unlabelled:
-    """Class shares, and how far overlapping windows agree, on images without labels.
-
-    fit: the size that all images are fitted to; None takes each as it is.
-    """
-    if not samples:
-        raise InputError("there are no images to evaluate")
-    counts = np.zeros(len(segmenter.names), dtype=np.int64)
-    agreement = {}
-    for sample in samples:
-        if fit is None:
-            image = read_image(sample.image, conversions)
-        else:
-            image = read_panorama(sample.image, fit, True, conversions)
-        counts += np.bincount(segmenter(image).ravel(), minlength=len(counts))
-        agreement[sample.name] = segmenter.window_agreement(image)
-        progress(sample.name)
-    shares = 100 * counts / counts.sum()
-    return Unlabelled(dict(zip(segmenter.names, map(float, shares), strict=True)), agreement)
+def masked(labels: np.ndarray, ignore: np.ndarray) -> np.ndarray:
+    """uint8 (H, W): `labels`, 255 where `ignore` (bool (H, W)) is true. InputError: other size."""
+    if labels.shape != ignore.shape:
+        (h, w), (mh, mw) = labels.shape, ignore.shape
+        raise InputError(f"the labels are {w} x {h}, the ignore mask {mw} x {mh}: sizes must agree")
+    return np.where(ignore, IGNORE, labels).astype(np.uint8)
 
 
 def evaluation_record(
     evaluation: Evaluation, samples: Sequence[Sample], **provenance: Any
 ) -> dict[str, Any]:
     """The content of `eval.json`. provenance: whatever else the caller knows, such as the model."""
-    scores = evaluation.scores
-    return {
+    scores, boundary, protocol = evaluation.scores, evaluation.boundary, evaluation.protocol
+    count = len(scores.names)
+    record = {
         "miou": _number(scores.miou),
         "pixel_accuracy": _number(scores.pixel_accuracy),
         "per_class": scores.per_class,
-        "confusion": scores.confusion.tolist(),
+        "confusion": scores.confusion[:, :count].tolist(),
+        "given_no_class": scores.confusion[:, count:].sum(axis=1).tolist(),
         "classes": list(scores.names),
-        "protocol": (
-            f"{len(scores.names)} classes; one confusion matrix over the set, rows truth; 255 left "
-            "out; native size, one scale, no flip; mean over the classes that occur in the truth; "
-            "percent"
+        "protocol": protocol.key,
+        "protocol_note": " ".join(
+            f"{count} classes; one confusion matrix over the set, rows truth; 255 left out, a "
+            "prediction of 255 counts as wrong; native size, one scale, no flip; mean over the "
+            f"classes that occur in the truth; percent. {protocol.note}".split()
         ),
+    }
+    if boundary is not None:
+        record["boundary_f"] = {
+            "radius_px": boundary.radius,
+            "mean": _number(boundary.mean),
+            "per_class": by_name(scores.names, boundary.f),
+        }
+    return {
+        **record,
         **provenance,
         "files": [
             {
@@ -231,57 +257,38 @@ def evaluation_record(
     }
 
 
-def unlabelled_record(unlabelled: Unlabelled, **provenance: Any) -> dict[str, Any]:
-    """The content of `eval.json` where there are no labels."""
-    agreement = [v for v in unlabelled.window_agreement.values() if not math.isnan(v)]
-    return {
-        "note": "No labels: agreement and shares say how the prediction behaves, not how right it "
-        "is; they are no accuracy",
-        "window_agreement": float(np.mean(agreement)) if agreement else None,
-        "class_shares": unlabelled.shares,
-        **provenance,
-        "files": [
-            {"name": name, "window_agreement": _number(value)}
-            for name, value in unlabelled.window_agreement.items()
-        ],
-    }
-
-
-def write_record(out: Path, record: dict[str, Any]) -> None:
+def write_record(out: Path, record: dict[str, Any], text: str) -> None:
     """Write `eval.json` and `eval.md` into `out`."""
     write_whole(out / "eval.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
-    write_whole(out / "eval.md", markdown(record))
+    write_whole(out / "eval.md", text)
 
 
 def markdown(record: dict[str, Any]) -> str:
-    """`eval.md`: the numbers of a record as tables."""
-    count = len(record["files"])
-    if "per_class" not in record:
-        lines = [
-            "# No labels, so no accuracy",
-            "",
-            f"{count} images. {record['note']}.",
-            "",
-            f"Windows agree on {_percent(record['window_agreement'])} % of their overlaps' pixels.",
-            "",
-            "| class | share of pixels, % |",
-            "|---|---:|",
-            *(f"| {name} | {_percent(v)} |" for name, v in record["class_shares"].items()),
-        ]
-    else:
-        lines = [
-            "# Evaluation",
-            "",
-            f"{count} images. {record['protocol']}.",
-            "",
-            "| class | IoU, % |",
-            "|---|---:|",
-            f"| **mean** | **{_percent(record['miou'])}** |",
-            *(f"| {name} | {_percent(value)} |" for name, value in record["per_class"].items()),
-            "",
-            f"Pixel accuracy: {_percent(record['pixel_accuracy'])} %. "
-            "A dash: the class does not occur in the truth.",
-        ]
+    """`eval.md`: the numbers of a record of `evaluation_record` as tables."""
+    names = record["per_class"]
+    edges = record.get("boundary_f")
+    head, rule, mean = "| class | IoU, % |", "|---|---:|", f" **{_percent(record['miou'])}** |"
+    rows = {name: f" {_percent(value)} |" for name, value in names.items()}
+    if edges:
+        head += f" boundary F at {edges['radius_px']} px, % |"
+        rule += "---:|"
+        mean += f" **{_percent(edges['mean'])}** |"
+        rows = {n: f"{cell} {_percent(edges['per_class'][n])} |" for n, cell in rows.items()}
+    lines = [
+        "# Evaluation",
+        "",
+        f"{len(record['files'])} images. {record['protocol_note']}.",
+        "",
+        head,
+        rule,
+        f"| **mean** |{mean}",
+        *(f"| {name} |{cells}" for name, cells in rows.items()),
+        "",
+        f"Pixel accuracy: {_percent(record['pixel_accuracy'])} %. "
+        "A dash: the class does not occur in the truth.",
+    ]
+    if unanswered := sum(record["given_no_class"]):
+        lines.append(f"Labelled pixels that were given no class, counted as wrong: {unanswered}.")
     return "\n".join(lines) + "\n"
 
 

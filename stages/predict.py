@@ -4,14 +4,16 @@
     predict(segmenter, find_panoramas(Path("images")), Path("out"))
 
 writes `out/labels/<path>.png` (uint8 ids) and `out/overlays/<path>.png`, `<path>` as below the
-folder of images.
+folder of images; on demand `out/probabilities/<path>.npy`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -19,6 +21,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from transformers import SegformerForSemanticSegmentation
@@ -27,9 +30,10 @@ from data.classes import IGNORE, colourise, palette_for
 from data.errors import InputError
 from data.files import write_whole
 from data.panoramas import Conversions, Sample, file_hash, read_image, read_panorama
-from data.windows import Windows
-from stages.adapt.models import class_names, load_segformer, normalise, segment
+from data.windows import Windows, widen
+from stages.adapt.models import class_names, load_segformer, normalise
 from stages.device import pick_device
+from stages.lean import LeanDecoder, lean_logits
 
 Mode = Literal["direct", "windows"]
 Network = Literal["student", "teacher_assistant"]
@@ -59,12 +63,15 @@ class Segmenter:
 
     mode: `direct` sees the image whole; `windows` sees the windows of METHOD and joins them.
     windows: the geometry of `windows`; None takes the default one of each image's size.
+    wrap: `direct` sees the panorama go on past both ends, so that the seam is a place like any
+    other.
     """
 
     model: SegformerForSemanticSegmentation
     device: torch.device
     mode: Mode = "direct"
     windows: Windows | None = None
+    wrap: bool = False
 
     @classmethod
     def load(
@@ -74,15 +81,19 @@ class Segmenter:
         mode: Mode = "direct",
         windows: Windows | None = None,
         device: str = "auto",
+        wrap: bool = False,
     ) -> Segmenter:
         """From a run directory, a SegFormer directory or a hub name. InputError if it is none."""
+        if wrap and mode == "windows":
+            raise InputError("--wrap: windows run over the seam by themselves; leave it out")
         model = load_segformer(model_folder(source, network))
         if len(class_names(model)) > IGNORE:
             raise InputError(
                 f"{source}: more than {IGNORE} classes do not fit into 8-bit label maps"
             )
         where = pick_device(device)
-        return cls(model.to(where).eval(), where, mode, windows)
+        model.config.reshape_last_stage = True  # the decoder wants maps, not rows of tokens
+        return cls(model.to(where).eval(), where, mode, windows, wrap)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -95,9 +106,14 @@ class Segmenter:
         return palette_for(self.names)
 
     @cached_property
+    def _decoder(self) -> LeanDecoder:
+        return LeanDecoder.of(self.model)
+
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the weights and of how they are used."""
-        digest = hashlib.sha256(f"{self.mode} {self.windows} {self.names}".encode())
+        how = f"{self.mode} {self.windows} {self.wrap} {self.names}"
+        digest = hashlib.sha256(how.encode())
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.cpu().contiguous().numpy().tobytes())
@@ -105,15 +121,22 @@ class Segmenter:
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """uint8 (H, W, 3) RGB -> uint8 (H, W) ids. InputError for sides below 32 px."""
-        if self.mode == "windows":
-            return self._geometry(image).join(self.window_labels(image))
-        return self._labels(image[None])[0]
+        return self.batch(image[None])[0]
+
+    def batch(self, images_NHWC: np.ndarray) -> np.ndarray:
+        """uint8 (N, H, W, 3) RGB -> uint8 (N, H, W) ids."""
+        return _labels(self._logits(images_NHWC))
+
+    def with_probabilities(self, images_NHWC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """uint8 (N, H, W) ids and float16 (N, C, H, W), the softmax that they are the argmax of."""
+        logits_NCHW = self._logits(images_NHWC)
+        probabilities = logits_NCHW.softmax(dim=1).half().contiguous().cpu().numpy()
+        return _labels(logits_NCHW), probabilities
 
     def window_labels(self, image: np.ndarray) -> np.ndarray:
         """uint8 (H, W, 3) RGB -> uint8 (n, H, window): the labels of each window on its own."""
-        cut = self._geometry(image).cut(image.transpose(2, 0, 1))  # (n, 3, H, window)
-        views = np.ascontiguousarray(cut.transpose(0, 2, 3, 1))
-        return np.concatenate([self._labels(view[None]) for view in views])
+        views = self._views(image)
+        return np.concatenate([_labels(self._see(view[None])) for view in views])
 
     def window_agreement(self, image: np.ndarray) -> float:
         """Percent of the pixels of all overlaps to which both windows give the same label."""
@@ -128,12 +151,52 @@ class Segmenter:
     def _geometry(self, image: np.ndarray) -> Windows:
         return self.windows or Windows.of(*image.shape[:2])
 
+    def _views(self, image: np.ndarray) -> np.ndarray:
+        cut = self._geometry(image).cut(image.transpose(2, 0, 1))  # (n, 3, H, window)
+        return np.ascontiguousarray(cut.transpose(0, 2, 3, 1))
+
     @torch.inference_mode()
-    def _labels(self, images_NHWC: np.ndarray) -> np.ndarray:
+    def _logits(self, images_NHWC: np.ndarray) -> torch.Tensor:
+        """float (N, C, H, W), channels last in memory."""
+        if self.mode == "windows":
+            joined = [
+                self._geometry(image).join(
+                    torch.cat([self._see(view[None]) for view in self._views(image)])
+                )
+                for image in images_NHWC
+            ]
+            return torch.stack(joined)
+        if not self.wrap:
+            return self._see(images_NHWC)
+        width = images_NHWC.shape[2]
+        margin = _margin(width)
+        wide = widen(np.moveaxis(images_NHWC, -1, 1), margin)  # (N, 3, H, margin + W + margin)
+        logits_NCHW = self._see(np.ascontiguousarray(np.moveaxis(wide, 1, -1)))
+        return logits_NCHW[..., margin : margin + width]
+
+    @torch.inference_mode()
+    def _see(self, images_NHWC: np.ndarray) -> torch.Tensor:
         if min(images_NHWC.shape[1:3]) < SMALLEST_SIDE:
             raise InputError(f"an image or window side is shorter than {SMALLEST_SIDE} px")
-        logits_NCHW = segment(self.model, normalise(images_NHWC, self.device))
-        return logits_NCHW.argmax(dim=1).to(torch.uint8).cpu().numpy()
+        size = images_NHWC.shape[1:3]
+        logits = lean_logits(self.model, self._decoder, normalise(images_NHWC, self.device))
+        last = logits.contiguous(memory_format=torch.channels_last)
+        return F.interpolate(last, size=size, mode="bilinear", align_corners=False)
+
+
+def _margin(width: int) -> int:
+    """Columns that `wrap` adds at either end: an eighth of the circle.
+
+    A multiple of 32 px, the stride of the encoder's last stage, so that its grid lies on the image
+    as without them.
+    """
+    return min(width, 32 * max(1, round(width / 8 / 32)))
+
+
+def _labels(logits_NCHW: torch.Tensor) -> np.ndarray:
+    # with a pixel's logits side by side in memory the argmax is six times as fast on a CPU
+    last = logits_NCHW.contiguous(memory_format=torch.channels_last)
+    return last.argmax(dim=1).to(torch.uint8).cpu().numpy()
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, palette: np.ndarray) -> np.ndarray:
@@ -158,35 +221,125 @@ def predict(
     out: Path,
     fit: Windows | None = None,
     progress: Callable[[str], None] = lambda name: None,
+    *,
+    batch: int = 1,
+    probabilities: bool = False,
 ) -> PredictSummary:
     """Write the label map and the overlay of each sample; `progress` is told each finished name.
 
-    fit: the size that all images are fitted to; None takes each as it is. Every label map carries
-    the fingerprints of its image, model and settings: one that is there and still right is skipped,
-    any other is written anew. An image that cannot be read is noted in `failed`, the others go on.
+    fit: the size that all images are fitted to; None takes each as it is. batch: how many images of
+    one size are seen together. probabilities: also write `probabilities/<path>.npy`, float16
+    (C, H, W). Every label map carries the fingerprints of its image, model and settings: one that
+    is there and still right is skipped, any other is written anew. An image that cannot be read is
+    noted in `failed`, the others go on. Files are read and written beside the computing.
     """
     summary = PredictSummary()
-    for sample in samples:
-        labels_path = label_path(out, sample.name)
-        overlay_path = _png(out / "overlays", sample.name)
-        try:
-            origin = _origin(segmenter, sample, fit)
-            if overlay_path.is_file() and _stamp(labels_path) == origin:
-                summary.skipped.append(sample.name)
-            else:
-                if fit is None:
-                    image = read_image(sample.image, summary.conversions)
-                else:
-                    image = read_panorama(sample.image, fit, True, summary.conversions)
-                labels = segmenter(image)
-                write_whole(overlay_path, png_bytes(overlay(image, labels, segmenter.palette)))
-                write_whole(labels_path, png_bytes(labels, origin))  # last: it says all is there
-                summary.done.append(sample.name)
-        except (InputError, OSError) as error:
-            where = "" if str(sample.image) in str(error) else f"{sample.image}: "
-            summary.failed[sample.name] = f"{where}{error}"
+    written: deque[tuple[str, Future[None]]] = deque()
+    group: list[_Read] = []
+
+    def read(sample: Sample) -> _Read:
+        origin, seen = _origin(segmenter, sample, fit), Conversions()
+        files = [_png(out / "overlays", sample.name)]
+        if probabilities:
+            files.append(probability_path(out, sample.name))
+        if all(f.is_file() for f in files) and _stamp(label_path(out, sample.name)) == origin:
+            return _Read(sample, origin, None, seen)
+        if fit is None:
+            image = read_image(sample.image, seen)
+        else:
+            image = read_panorama(sample.image, fit, True, seen)
+        return _Read(sample, origin, image, seen)
+
+    def write(item: _Read, labels: np.ndarray, shares: np.ndarray | None) -> None:
+        assert item.image is not None
+        name = item.sample.name
+        shown = overlay(item.image, labels, segmenter.palette)
+        write_whole(_png(out / "overlays", name), png_bytes(shown, compress_level=1))
+        if shares is not None:
+            buffer = io.BytesIO()
+            np.save(buffer, shares, allow_pickle=False)
+            write_whole(probability_path(out, name), buffer.getvalue())
+        write_whole(label_path(out, name), png_bytes(labels, item.origin))  # last: all is there
+
+    def fail(sample: Sample, error: Exception) -> None:
+        where = "" if str(sample.image) in str(error) else f"{sample.image}: "
+        summary.failed[sample.name] = f"{where}{error}"
         progress(sample.name)
+
+    def settle(leave: int) -> None:
+        while len(written) > leave:
+            name, future = written.popleft()
+            future.result()
+            summary.done.append(name)
+            progress(name)
+
+    def compute() -> None:
+        images = np.stack([item.image for item in group if item.image is not None])
+        try:
+            if probabilities:
+                labels, shares = segmenter.with_probabilities(images)
+            else:
+                labels, shares = segmenter.batch(images), None
+        except InputError as error:
+            for item in group:
+                fail(item.sample, error)
+        else:
+            for i, item in enumerate(group):
+                share = None if shares is None else shares[i]
+                written.append((item.sample.name, pool.submit(write, item, labels[i], share)))
+        group.clear()
+        settle(leave=max(batch, _THREADS))  # what is computed and not yet written costs memory
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for sample, reading in _ahead(pool, read, samples, batch + _THREADS):
+            try:
+                item = reading.result()
+            except (InputError, OSError) as error:
+                fail(sample, error)
+                continue
+            summary.conversions.kinds.update(item.conversions.kinds)
+            if item.image is None:
+                summary.skipped.append(sample.name)
+                progress(sample.name)
+                continue
+            if group and group[0].shape != item.shape:
+                compute()
+            group.append(item)
+            if len(group) == batch:
+                compute()
+        if group:
+            compute()
+        settle(leave=0)
     return summary
+
+
+_THREADS = 2
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A sample's image, None where its results are there already."""
+
+    sample: Sample
+    origin: str
+    image: np.ndarray | None
+    conversions: Conversions
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return () if self.image is None else self.image.shape
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, read: Callable[[Sample], _Read], samples: Sequence[Sample], depth: int
+) -> Iterator[tuple[Sample, Future[_Read]]]:
+    """The samples in order, each with its image being read, at most `depth` ahead."""
+    waiting: deque[tuple[Sample, Future[_Read]]] = deque()
+    for sample in samples:
+        waiting.append((sample, pool.submit(read, sample)))
+        if len(waiting) > depth:
+            yield waiting.popleft()
+    yield from waiting
 
 
 def label_path(out: Path, name: str) -> Path:
@@ -194,13 +347,18 @@ def label_path(out: Path, name: str) -> Path:
     return _png(out / "labels", name)
 
 
-def png_bytes(array: np.ndarray, origin: str | None = None) -> bytes:
+def probability_path(out: Path, name: str) -> Path:
+    """Where `predict` puts the probabilities of the image `name`."""
+    return (out / "probabilities" / PurePosixPath(name)).with_suffix(".npy")
+
+
+def png_bytes(array: np.ndarray, origin: str | None = None, compress_level: int = 6) -> bytes:
     """A PNG file of uint8 (H, W) or (H, W, 3), with an optional note of its origin inside."""
     info = PngInfo()
     if origin is not None:
         info.add_text("goodsam", origin)
     buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, "png", pnginfo=info)
+    Image.fromarray(array).save(buffer, "png", pnginfo=info, compress_level=compress_level)
     return buffer.getvalue()
 
 

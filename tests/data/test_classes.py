@@ -5,12 +5,16 @@ from data.classes import (
     CITYSCAPES,
     IGNORE,
     LABEL_IDS,
+    MAPILLARY,
     NINETEEN,
     PALETTE,
     THIRTEEN,
+    WILDPASS,
     colourise,
     palette_for,
+    protocol_for,
 )
+from data.errors import InputError
 
 
 def test_nineteen_distinct_classes_and_colours():
@@ -65,3 +69,24 @@ def test_colourise():
     assert (colours[0, 0] == PALETTE[0]).all()
     assert (colours[0, 1] == PALETTE[18]).all()
     assert not colours[1].any()
+
+
+def test_protocols_by_name():
+    assert protocol_for(None, CITYSCAPES) is NINETEEN
+    assert protocol_for("13", CITYSCAPES) is THIRTEEN
+    own = protocol_for(None, ("floor", "lamp"))
+    assert (own.key, own.names, own.ids) == ("own", ("floor", "lamp"), 2)
+    assert own.lookup[:3].tolist() == [0, 1, IGNORE]
+    with pytest.raises(InputError, match="use one of 19, 13, wildpass"):
+        protocol_for("20", CITYSCAPES)
+    with pytest.raises(InputError, match="the model has 2 others"):
+        protocol_for("13", ("floor", "lamp"))
+
+
+def test_wildpass_maps_both_kinds_of_ids_to_the_same_classes():
+    assert WILDPASS.label_lookup is not None
+    for mapillary, name in MAPILLARY.items():
+        position = WILDPASS.names.index(name)
+        assert WILDPASS.label_lookup[mapillary] == position
+        assert WILDPASS.lookup[CITYSCAPES.index(name)] == position
+    assert (WILDPASS.lookup != IGNORE).sum() == 6

@@ -100,11 +100,68 @@ def test_predict_then_eval_of_the_predictions_is_eval_of_the_model(world, goodsa
     assert json.loads(model)["confusion"] == json.loads(maps)["confusion"]
 
 
+def test_eval_by_protocols_and_with_an_ignore_mask(world, goodsam, tmp_path):
+    mask = np.zeros((HEIGHT, HEIGHT * 1024 // 200), np.uint8)
+    mask[HEIGHT // 2 :] = 255
+    Image.fromarray(mask).save(tmp_path / "rig.png")
+    arguments = ["eval", world / "run", world / "test", "--ignore-mask", tmp_path / "rig.png"]
+    arguments += ["--protocol", "13", "--boundary-radius", 2, "--out", tmp_path / "o", "--json"]
+    status, out, err = goodsam(*arguments)
+    assert status == 0, err
+    record = json.loads(out)
+    assert record["protocol"] == "13"
+    assert len(record["per_class"]) == 13
+    assert record["boundary_f"]["radius_px"] == 2
+    counted = np.asarray(record["confusion"]).sum() + np.sum(record["given_no_class"])
+    assert 0 < counted <= 2 * (mask == 0).sum()
+    one_line(*goodsam(*arguments[:-1], "--protocol", "20"), 2, "19, 13, wildpass")
+    one_line(*goodsam(*arguments[:-1], "--protocol", "wildpass"), 2, "--protocol 19")
+    picture(tmp_path / "small.png", (9, 9))
+    one_line(*goodsam(*arguments[:-1], "--ignore-mask", tmp_path / "small.png"), 2, "sizes")
+
+
 def test_eval_without_labels_says_that_it_is_no_accuracy(world, goodsam, tmp_path):
     status, out, _ = goodsam("eval", world / "run", world / "unlabelled", "--out", tmp_path)
     assert status == 0
     assert "no accuracy" in out
-    assert "miou" not in json.loads((tmp_path / "eval.json").read_text())
+    record = json.loads((tmp_path / "eval.json").read_text())
+    assert "miou" not in record
+    for key in ("window_agreement", "roll_agreement", "teacher_agreement", "unchanged"):
+        assert 0 <= record[key] <= 100
+    assert "Changed its mind" in (tmp_path / "report.html").read_text()
+    result = goodsam("eval", world / "run", world / "unlabelled", "--protocol", "13")
+    one_line(*result, 2, "--protocol 13 needs labels")
+
+
+def test_predict_across_the_seam_in_batches_with_probabilities(world, goodsam, tmp_path):
+    status, out, _ = goodsam(
+        "predict", world / "run", world / "test", tmp_path, "--wrap", "--batch", 2,
+        "--probabilities",
+    )  # fmt: skip
+    assert status == 0
+    assert "2 written" in out
+    for path in (tmp_path / "labels").rglob("*.png"):
+        labels = np.array(Image.open(path))
+        below = path.relative_to(tmp_path / "labels").with_suffix(".npy")
+        shares = np.load(tmp_path / "probabilities" / below)
+        assert shares.shape == (19, *labels.shape)
+    result = goodsam("predict", world / "run", world / "test", tmp_path, "--wrap", "--windows")
+    one_line(*result, 2, "--wrap")
+
+
+def test_data_check(world, goodsam, tmp_path):
+    status, out, _ = goodsam("data", "check", world / "test")
+    assert status == 0
+    for words in ("DensePASS, leftImg8bit/val/N_.png", "2 with labels", "--protocol 19",
+                  "the published set has 100 images", "no problems"):  # fmt: skip
+        assert words in out
+    picture(tmp_path / "i/a.png")
+    picture(tmp_path / "i/b.png").write_text("no picture")
+    status, out, _ = goodsam("data", "check", tmp_path / "i", "--json")
+    assert status == 1
+    record = json.loads(out)
+    assert record["layout"] == "a plain folder"
+    assert len(record["problems"]) == 1
 
 
 def test_the_same_out_goes_on_and_another_setting_is_refused(world, goodsam):
@@ -133,17 +190,43 @@ def test_source_training_and_export(world, goodsam, tmp_path):
     assert (tmp_path / "e/config.json").is_file()
 
 
-def test_a_ta_with_classes_of_its_own(world, goodsam, tmp_path):
+def test_a_ta_with_classes_of_its_own_from_cache_to_export(world, goodsam, tmp_path):
+    names = ("floor", "chair", "wall", "lamp")
     torch.manual_seed(0)
-    save_segformer(build_segformer("w16", ("floor", "chair", "wall", "lamp")), tmp_path / "own")
+    save_segformer(build_segformer("w16", names), tmp_path / "own")
     status, _, err = goodsam(
         "train", world / "unlabelled", world / "c.zarr", "--preset", "demo", "--out",
         tmp_path / "run", "--teacher-assistant", tmp_path / "own", "--student", tmp_path / "own",
         "--set", "steps=1", "--set", "workers=0",
     )  # fmt: skip
     assert status == 0, err
-    config = json.loads((tmp_path / "run/student/config.json").read_text())
-    assert set(config["id2label"].values()) == {"floor", "chair", "wall", "lamp"}
+    run = tmp_path / "run"
+    assert goodsam("predict", run, world / "unlabelled", tmp_path / "p")[0] == 0
+    status, out, _ = goodsam("eval", run, world / "unlabelled", "--out", tmp_path / "e", "--json")
+    assert status == 0
+    assert tuple(json.loads(out)["class_shares"]) == names
+
+    # its own label maps, scored by its own classes: what it predicted itself is all right
+    images = world / "unlabelled/leftImg8bit"
+    arguments = ["eval", run, images, "--labels", tmp_path / "p/labels", "--out", tmp_path / "s"]
+    status, out, err = goodsam(*arguments, "--json")
+    assert status == 0, err
+    record = json.loads(out)
+    assert (record["protocol"], record["miou"]) == ("own", 100)
+    one_line(*goodsam(*arguments, "--protocol", "19"), 2, "the model has 4 others")
+
+    status, _, err = goodsam(
+        "export", run, "--out", tmp_path / "hf", "--scores", tmp_path / "s/eval.json"
+    )
+    assert status == 0, err
+    config = json.loads((tmp_path / "hf/config.json").read_text())
+    assert tuple(config["id2label"].values()) == names
+    assert "mIoU 100.00 %" in (tmp_path / "hf/README.md").read_text()
+    status, out, _ = goodsam("export", run, "--format", "onnx", "--out", tmp_path / "m.onnx")
+    assert status == 0
+    assert "of the pixels as torch does" in out
+    result = goodsam("export", run, "--out", tmp_path / "x", "--scores", tmp_path / "e/eval.json")
+    one_line(*result, 2, "e/eval.json", "holds no scores")
 
 
 # Bad input

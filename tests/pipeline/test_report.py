@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -34,7 +35,9 @@ from pipeline.report import (
     unlabelled_report,
     viewer,
 )
-from stages.evaluate import Evaluation, Scores, Unlabelled, confusion
+from stages.boundary_score import BoundaryScores
+from stages.evaluate import Evaluation, Scores, confusion
+from stages.unlabelled import Agreement, Unlabelled
 
 VOID = {"meta", "input", "br", "line", "polyline"}
 
@@ -181,6 +184,13 @@ def test_matrix_shares_go_by_row():
     ]  # fmt: skip
 
 
+def test_matrix_has_a_column_for_pixels_without_a_class():
+    page = Page(matrix(Scores(np.array([[3, 0, 1], [0, 2, 0]]), ("a", "b"))))
+    hints = [value for tag, key, value in page.attributes if (tag, key) == ("td", "title")]
+    assert hints[2] == "a predicted as no class: 25.00 %"
+    assert len(hints) == 6
+
+
 def test_line_chart_spans_its_frame():
     html = line_charts([10, 20, 30], {"loss": [3.0, 1.0, 2.0]})
     raw = re.search(r"class='raw' points='([^']*)'", html)
@@ -223,6 +233,8 @@ def test_evaluation_report(tmp_path, evaluation):
         "Panorama", "Prediction", "Truth", "Errors",
     ]  # fmt: skip
     path = tmp_path / "deep/report.html"
+    edges = BoundaryScores(np.tile([10, 5, 10, 5], (19, 1)), 3)
+    evaluation = replace(evaluation, boundary=edges)
     evaluation_report(path, evaluation, [shown], PALETTE, "a model", {"window": {"width": 8}})
     html = path.read_text()
     assert_self_contained(html)
@@ -230,19 +242,31 @@ def test_evaluation_report(tmp_path, evaluation):
     assert f"{evaluation.scores.miou:.2f}" in text
     assert f"{evaluation.scores.pixel_accuracy:.2f}" in text
     assert "window.width" in text
+    assert "Boundary F-score by class, at 3 px" in text
+    assert "50.00" in text
     assert all(name in text for name in (*CITYSCAPES, *evaluation.per_image))
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
 
 
 def test_unlabelled_report_claims_no_accuracy(tmp_path):
-    seen = Unlabelled({"floor": 75.0, "lamp": 25.0}, {"a": 90.0, "b": 80.0, "c": float("nan")})
-    shown = [Shown("a", photo(), label_map(classes=2))]
+    images = {
+        "a": Agreement(windows=90.0, roll=70.0, unchanged=60.0),
+        "b": Agreement(windows=80.0, roll=71.0, unchanged=61.0),
+        "c": Agreement(windows=float("nan"), roll=72.0, unchanged=62.0),
+    }
+    changes = np.array([[50, 10], [5, 35]])
+    shares, before = {"floor": 55.0, "lamp": 45.0}, {"floor": 60.0, "lamp": 40.0}
+    seen = Unlabelled(shares, images, before, changes)
+    shown = [Shown("a", photo(), label_map(classes=2), before=label_map(1, classes=2))]
     unlabelled_report(tmp_path / "r.html", seen, shown, PALETTE[:2], "a model", {})
     html = (tmp_path / "r.html").read_text()
     assert_self_contained(html)
     text = Page(html).text
     assert "nothing on this page is an accuracy" in text
-    assert "85.00" in text
+    assert all(number in text for number in ("85.00", "71.00", "61.00", "10.00"))
+    assert "60.00 → 55.00" in text
+    assert "Changed its mind" in text
+    assert "teacher assistant" not in text
     assert "mIoU" not in text
 
 

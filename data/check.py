@@ -1,0 +1,171 @@
+"""What a folder of images is, and what is wrong with it: `goodsam data check`."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.classes import CITYSCAPES, IGNORE, MAPILLARY, WILDPASS
+from data.errors import InputError
+from data.panoramas import (
+    Conversions,
+    Sample,
+    read_ids,
+    read_image,
+    read_labels,
+    read_truth,
+    survey,
+)
+
+PLAIN, WILDPASS_LAYOUT = "a plain folder", "WildPASS, leftImg8bit/val/cs/N, Mapillary ids"
+
+# What the names below a data set's root look like; the first that fits all of them is the layout.
+_LAYOUTS = {
+    "Cityscapes": r"leftImg8bit/[^/]+/[^/]+/[^/]+_leftImg8bit\.png",
+    "DensePASS, leftImg8bit/val/N_.png": r"leftImg8bit/val/[^/]+_\.png",
+    "DensePASS, leftImg8bit/val/cs/N_.png": r"leftImg8bit/val/cs/[^/]+_\.png",
+    "DensePASS, leftImg8bit/val/cs/N.png": r"leftImg8bit/val/cs/[^/]+",
+    "WildPASS2K, leftImg8bit/train/CITY/N": r"leftImg8bit/train/[^/]+/[^/]+",
+    "WildPASS2K, leftImg8bit/CITY/N": r"leftImg8bit/[^/]+/[^/]+",
+}
+# What the published sets hold, by the first word of the layout.
+EXPECTED = {"DensePASS": 100, "WildPASS2K": 2000, "WildPASS": 500}
+
+
+@dataclass
+class Checked:
+    """What `check` found.
+
+    layout: in words. protocol: the --protocol that the labels are for, None without labels. sizes:
+    images by (width, height). classes: label maps by the class that occurs in them. images_alone,
+    labels_alone: keys of files without a partner. problems: one line each.
+    """
+
+    layout: str
+    images: int
+    pairs: int
+    protocol: str | None = None
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    classes: Counter[str] = field(default_factory=Counter)
+    images_alone: tuple[str, ...] = ()
+    labels_alone: tuple[str, ...] = ()
+    problems: list[str] = field(default_factory=list)
+    conversions: Conversions = field(default_factory=Conversions)
+
+    @property
+    def notes(self) -> list[str]:
+        """What is worth knowing and no fault."""
+        notes = []
+        expected = EXPECTED.get(self.layout.partition(",")[0])
+        if expected is not None and expected != self.images:
+            notes.append(f"the published set has {expected} images")
+        if len(self.sizes) > 1:
+            notes.append("images differ in size: pass --fit to cache-sam and predict")
+        odd = sum(count for size, count in self.sizes.items() if not _fits(*size))
+        if odd and self.layout == PLAIN:
+            notes.append(
+                f"{odd} of neither 360° x 180° (2:1) nor 360° x 70.3° (512:100): no --fit for them"
+            )
+        if str(self.conversions):
+            notes.append(str(self.conversions))
+        return notes
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "layout": self.layout,
+            "images": self.images,
+            "pairs": self.pairs,
+            "protocol": self.protocol,
+            "sizes": {f"{w}x{h}": count for (w, h), count in self.sizes.most_common()},
+            "classes": dict(self.classes),
+            "images_without_labels": list(self.images_alone),
+            "labels_without_images": list(self.labels_alone),
+            "problems": self.problems,
+            "notes": self.notes,
+        }
+
+
+def check(
+    folder: Path,
+    labels: Path | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Checked:
+    """Recognise a folder's layout, pair its images with labels, and read every file once.
+
+    Raises InputError for a folder that holds no images, or whose names cannot be told apart.
+    """
+    found = survey(folder, labels)
+    layout = recognise(found.samples)
+    labelled = [sample for sample in found.samples if sample.labels is not None]
+    mapillary = any(_mapillary(sample) for sample in labelled)
+    if mapillary:
+        layout = WILDPASS_LAYOUT
+    result = Checked(
+        layout,
+        found.images,
+        len(labelled),
+        protocol=None if not labelled else WILDPASS.key if mapillary else "19",
+        images_alone=found.images_alone,
+        labels_alone=found.labels_alone,
+    )
+    result.problems += [f"no label map for the image {key}" for key in found.images_alone]
+    result.problems += [f"no image for the label map {key}" for key in found.labels_alone]
+    for done, sample in enumerate(found.samples, 1):
+        try:
+            height, width = read_image(sample.image, result.conversions).shape[:2]
+            result.sizes[width, height] += 1
+            if sample.labels is not None:
+                truth = _classes(sample.labels, mapillary)
+                if truth[1] != (height, width):
+                    h, w = truth[1]
+                    raise InputError(
+                        f"{sample.labels}: {w} x {h}, its image is {width} x {height}; give a "
+                        "label map of the image's size"
+                    )
+                result.classes.update(truth[0])
+        except InputError as error:
+            result.problems.append(str(error))
+        progress(done, found.images)
+    return result
+
+
+def _fits(width: int, height: int) -> bool:
+    """Whether an image has the aspect of a panorama that `--fit` takes."""
+    return any(abs(width / height / aspect - 1) < 0.02 for aspect in (2.0, 5.12))
+
+
+def recognise(samples: list[Sample]) -> str:
+    """The layout that all names have in common, in words."""
+    for layout, pattern in _LAYOUTS.items():
+        if all(re.fullmatch(pattern, sample.name) for sample in samples):
+            return layout
+    if all(sample.name.startswith("leftImg8bit/") for sample in samples):
+        return "images under leftImg8bit/, in no published arrangement"
+    return PLAIN
+
+
+def _mapillary(sample: Sample) -> bool:
+    """Whether a label map holds WildPASS's Mapillary ids: all of its ids, and one no train id."""
+    assert sample.labels is not None
+    if "labelIds" in sample.labels.name:
+        return False
+    try:
+        ids = set(np.unique(read_ids(sample.labels)).tolist()) - {IGNORE}
+        read_truth(sample.labels, WILDPASS)
+    except InputError:
+        return False
+    return bool(ids & MAPILLARY.keys()) and max(ids) >= len(CITYSCAPES)
+
+
+def _classes(path: Path, mapillary: bool) -> tuple[set[str], tuple[int, int]]:
+    names = WILDPASS.names if mapillary else CITYSCAPES
+    truth = read_truth(path, WILDPASS) if mapillary else read_labels(path)
+    present = np.unique(truth[truth != IGNORE])
+    height, width = truth.shape
+    return {names[index] for index in present}, (height, width)
