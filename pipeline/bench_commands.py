@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.options import Json
+from pipeline.options import Device, Json
 
 app = typer.Typer(no_args_is_help=True, help="Measure the parts against their peers, in one run.")
 
@@ -26,3 +26,17 @@ def bench_weights_(
     with progress_bar("bench") as update:
         record = bench_weights(seed, panoramas, images, progress=update)
     print(json_module.dumps(record, indent=1) if json else weights_table(record))
+
+
+@app.command("fusion")
+def bench_fusion_(
+    masks: Annotated[int, typer.Option(help="Masks in each window.", min=1)] = 120,
+    height: Annotated[int, typer.Option(help="Of the panorama, px.", min=40)] = 400,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """CTCF, SSA, SEPL and the refined boundary on cells against loops and a dense product."""
+    from pipeline.bench.fusion import bench_fusion, fusion_table
+
+    record = bench_fusion(masks, height, device=device)
+    print(json_module.dumps(record, indent=1) if json else fusion_table(record))

@@ -5,6 +5,8 @@ Shapes: O overlaps, C classes, H x W pixels of an overlap. The border of a map i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 
@@ -58,25 +60,38 @@ def refine_boundary(
     `alpha`. (c) Else p.
     """
     height = left_OHW.shape[-2]
-    row = torch.arange(height, device=left_OHW.device).view(-1, 1).expand_as(left_OHW)
-    nowhere = 2 * height  # farther than any row, on either side
-    above = torch.where(sam_OHW, row, -nowhere).cummax(dim=-2).values
-    below = torch.where(sam_OHW, row, height + nowhere).flip(-2).cummin(dim=-2).values.flip(-2)
-    nearest = torch.where(row - above <= below - row, above, below)
-    distance = (nearest - row).abs()
-    reachable = (
-        distance < height
-        if max_vertical_distance is None
-        else (distance <= min(max_vertical_distance, height - 1))
-    )
+    # A SAM pixel is one number: its row, and in the lowest bit whether it is uncertain. They are
+    # ordered by row, so that the nearest one above is a running maximum. Short ones are faster.
+    dtype = torch.int16 if 6 * height < 2**15 else torch.int32
+    row = torch.arange(height, dtype=dtype, device=left_OHW.device).view(-1, 1)
+    uncertain = (left_difference_OHW < alpha) | (right_difference_OHW < alpha)
+    number = 2 * row + uncertain
+    above = _down(torch.maximum, _choose(sam_OHW, number, -4 * height))
+    below = _down(torch.minimum, _choose(sam_OHW, number, 6 * height).flip(-2)).flip(-2)
+    up, down = row - (above >> 1), (below >> 1) - row  # at least 2 * height where there is none
+    nearest = _choose(up <= down, above, below)
+    limit = height if max_vertical_distance is None else max_vertical_distance
+    reachable = torch.minimum(up, down) <= min(limit, height)
 
     agreed = left_OHW & right_OHW & sam_OHW  # (a)
-    uncertain = (left_difference_OHW < alpha) | (right_difference_OHW < alpha)
-    target = nearest.clamp(0, height - 1)
-    moved = left_OHW & ~agreed & reachable & uncertain.gather(-2, target)  # (b)
+    moved = left_OHW & ~agreed & reachable & (nearest & 1).bool()  # (b)
     kept = left_OHW & ~agreed & ~moved  # (c)
-    # scatter_reduce, not scatter: several pixels of a column may move to one q
-    arrived = torch.zeros_like(row, dtype=torch.uint8).scatter_reduce(
-        -2, target, moved.to(torch.uint8), "amax"
-    )
-    return agreed | arrived.bool() | kept
+    # several pixels of a column may move to one q; those that do not move go to a row beside
+    target = _choose(moved, nearest >> 1, height).long()
+    arrived = left_OHW.new_zeros((*left_OHW.shape[:-2], height + 1, left_OHW.shape[-1]))
+    arrived.scatter_(-2, target, True)
+    return agreed | kept | arrived[..., :height, :]
+
+
+def _choose(mask: torch.Tensor, a: torch.Tensor, b: torch.Tensor | int) -> torch.Tensor:
+    """`torch.where` by arithmetic: for short integers, a tenth of its time on a CPU."""
+    return (a - b) * mask + b
+
+
+def _down(larger: Callable[..., torch.Tensor], values: torch.Tensor) -> torch.Tensor:
+    """The running maximum (or minimum) down the rows, in steps of doubled length."""
+    step = 1
+    while step < values.shape[-2]:
+        values[..., step:, :] = larger(values[..., step:, :], values[..., :-step, :])
+        step *= 2
+    return values
