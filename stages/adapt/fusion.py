@@ -52,9 +52,9 @@ class MaskBatch:
     Within a window masks stand in the order in which they win a pixel: by rising area, of equally
     large ones the later one first.
 
-    cell_count: K. cells: int32 (N, H, W), the cell of each pixel. cell_of, mask_of: int64 (P,), the pairs of a
-    mask and a cell of it, mask by mask; first: int64 (M,), where each mask's pairs begin.
-    area: int64 (M,), px. window_of: int64 (M,).
+    cell_count: K. cells: int32 (N, H, W), the cell of each pixel. cell_of, mask_of: int64 (P,), the
+    pairs of a mask and a cell of it, mask by mask; first: int64 (M,), where each mask's pairs
+    begin. area: int64 (M,), px. window_of: int64 (M,).
     """
 
     cell_count: int
