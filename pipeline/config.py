@@ -13,7 +13,7 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from data.errors import InputError
-from stages.adapt.loop import AdaptConfig
+from stages.adapt.learner import AdaptConfig
 
 Config = TypeVar("Config")
 

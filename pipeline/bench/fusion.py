@@ -19,9 +19,9 @@ import torch
 from data.window_masks import WindowMasks
 from data.windows import Windows
 from pipeline.bench.synthetic import blurred_logits, panorama_masks
-from stages.adapt.boundary import hard_boundary, refine_boundary, top_two_difference
+from stages.adapt.boundary import hard_boundary, refine_boundary
 from stages.adapt.fusion import FusionConfig, MaskBatch, doubt_maps, fuse_maps
-from stages.adapt.prediction import Prediction, argmax_labels
+from stages.adapt.prediction import Prediction
 from stages.device import pick_device
 
 CLASSES = 19
@@ -48,7 +48,7 @@ def bench_fusion(
         return prediction.labels, doubt_maps(prediction, config)
 
     def ours(rule: Any, doubts: list[torch.Tensor]) -> Callable[[], tuple[torch.Tensor, ...]]:
-        return lambda: fuse_maps(labels, doubts, batch, CLASSES, FusionConfig(rule=rule))
+        return lambda: fuse_maps(labels, doubts, batch, CLASSES, FusionConfig(rule=rule))[:2]
 
     prediction_s, (labels, doubts) = _least(read, repeats, where)
     labels_cpu, entropy_cpu = labels.cpu().numpy(), doubts[0].cpu().numpy()
@@ -190,12 +190,13 @@ def _boundary_maps(
     logits: torch.Tensor, boundaries: tuple[np.ndarray, ...], windows: Windows
 ) -> list[torch.Tensor]:
     """Both predictions' labels, SAM's boundary, both differences; (O, H, w) each."""
-    p = logits.softmax(dim=1)
-    pairs = [windows.pair(p, overlap) for overlap in windows.overlaps]
-    left, right = (torch.stack(side) for side in zip(*pairs, strict=True))
+    prediction = Prediction.of(logits)
+    sides = []
+    for map_ in (prediction.labels, prediction.margin()):
+        pairs = [windows.pair(map_, overlap) for overlap in windows.overlaps]
+        sides.append([torch.stack(side) for side in zip(*pairs, strict=True)])
     sam = torch.from_numpy(np.stack(boundaries)).to(logits.device)
-    labels = (argmax_labels(left), argmax_labels(right))
-    return [*labels, sam, top_two_difference(left), top_two_difference(right)]
+    return [*sides[0], sam, *sides[1]]
 
 
 def _refine(

@@ -114,14 +114,16 @@ def fuse(
     logits: the TA's current prediction. Where masks overlap the smaller one wins; of equally large
     ones the later. `E` is 255 where a pixel is left out.
     """
-    return fuse_prediction(Prediction.of(logits_NCHW.float().detach()), masks, config)
+    prediction = Prediction.of(logits_NCHW.float().detach())
+    ensemble, weight_map, _ = fuse_prediction(prediction, masks, config)
+    return ensemble, weight_map
 
 
 @torch.no_grad()
 def fuse_prediction(
     prediction: Prediction, masks: MaskBatch, config: FusionConfig = FusionConfig()
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """`fuse`, of a prediction whose softmax is there already."""
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """`fuse` of a prediction whose softmax is there already, and each mask's own weight, (M,)."""
     doubts = doubt_maps(prediction, config) if config.rule == "ctcf" else []
     return fuse_maps(prediction.labels, doubts, masks, prediction.classes, config)
 
@@ -144,8 +146,8 @@ def fuse_maps(
     masks: MaskBatch,
     classes: int,
     config: FusionConfig = FusionConfig(),
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """`E` and `M` from the TA's labels and `doubt_maps` (which CTCF alone needs)."""
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """`E`, `M` and each mask's weight from the TA's labels and `doubt_maps` (for CTCF alone)."""
     index = torch.add(labels_NHW, masks.cells, alpha=classes).long().flatten()
     length = masks.cell_count * classes
     count_KC = torch.bincount(index, minlength=length).view(-1, classes)
@@ -163,7 +165,8 @@ def fuse_maps(
         chosen = count_MC.argmax(dim=-1)
     else:
         chosen, taken = _sepl(count_MC, _regions(labels_NHW, classes), masks, config)
-    return _paint(labels_NHW, masks, chosen, weight, taken, config)
+        weight = taken.float()
+    return *_paint(labels_NHW, masks, chosen, weight, taken, config), weight
 
 
 def _ctcf(

@@ -14,17 +14,18 @@ import torch
 
 @dataclass(frozen=True)
 class Prediction:
-    """labels: uint8 (N, H, W), the argmax. log_probabilities, probabilities: (N, C, H, W)."""
+    """labels: uint8 (N, H, W), the argmax. The others: (N, C, H, W), with their gradient."""
 
+    logits: torch.Tensor
     labels: torch.Tensor
     log_probabilities: torch.Tensor
     probabilities: torch.Tensor
 
     @classmethod
     def of(cls, logits_NCHW: torch.Tensor) -> Prediction:
-        """From float32 or float64 logits; the (log) probabilities carry their gradient."""
+        """From float32 or float64 logits of at most 255 classes."""
         log_p = logits_NCHW.log_softmax(dim=1)
-        return cls(argmax_labels(logits_NCHW), log_p, log_p.exp())
+        return cls(logits_NCHW, argmax_labels(logits_NCHW), log_p, log_p.exp())
 
     @property
     def classes(self) -> int:
@@ -40,6 +41,16 @@ class Prediction:
         ):
             found.addcmul_(p, log_p, value=-1)
         return found
+
+    @torch.no_grad()
+    def margin(self) -> torch.Tensor:
+        """`D`, the difference of the two largest probabilities of each pixel, (N, H, W)."""
+        first, *others = self.probabilities.unbind(1)
+        highest, second = first.clone(), torch.zeros_like(first)
+        for p in others:
+            torch.maximum(second, torch.minimum(highest, p), out=second)
+            torch.maximum(highest, p, out=highest)
+        return highest - second
 
 
 @torch.no_grad()
