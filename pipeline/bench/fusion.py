@@ -18,7 +18,7 @@ import torch
 
 from data.window_masks import WindowMasks
 from data.windows import Windows
-from pipeline.bench.synthetic import blurred_logits, panorama_masks
+from pipeline.bench.synthetic import blurred_logits, panorama_masks, windows_of_height
 from stages.adapt.boundary import hard_boundary, refine_boundary
 from stages.adapt.fusion import FusionConfig, MaskBatch, doubt_maps, fuse_maps
 from stages.adapt.prediction import Prediction
@@ -35,7 +35,7 @@ def bench_fusion(
     Raises RuntimeError when the ways do not give the same maps.
     """
     where = pick_device(device)
-    windows = Windows.of(height, height * 512 // 100)
+    windows = windows_of_height(height)
     rng = np.random.default_rng(masks)
     panorama = panorama_masks(windows, masks, rng)
     stacks = [np.ascontiguousarray(found.masks()) for found in panorama.windows]

@@ -11,6 +11,11 @@ from data.window_masks import WindowMasks, overlap_boundaries
 from data.windows import Windows
 
 
+def windows_of_height(height: int) -> Windows:
+    """The windows of a panorama of the paper's proportions, 2048 x 400."""
+    return Windows.of(height, 8 * round(height * 2048 / 400 / 8))
+
+
 def panorama_masks(windows: Windows, masks: int, rng: np.random.Generator) -> PanoramaMasks:
     """`masks` masks in each window, most of them small, many on one another as SAM's are."""
     found = tuple(_masks(masks, windows.height, windows.window, rng) for _ in range(len(windows)))
