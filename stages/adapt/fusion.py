@@ -114,7 +114,7 @@ def fuse(
     logits: the TA's current prediction. Where masks overlap the smaller one wins; of equally large
     ones the later. `E` is 255 where a pixel is left out.
     """
-    prediction = Prediction.of(logits_NCHW.float().detach())
+    prediction = Prediction.of(logits_NCHW.detach())
     ensemble, weight_map, _ = fuse_prediction(prediction, masks, config)
     return ensemble, weight_map
 

@@ -23,7 +23,9 @@ class Prediction:
 
     @classmethod
     def of(cls, logits_NCHW: torch.Tensor) -> Prediction:
-        """From float32 or float64 logits of at most 255 classes."""
+        """From logits of at most 255 classes; those of 16 bits are made float32."""
+        if logits_NCHW.dtype.itemsize < 4:
+            logits_NCHW = logits_NCHW.float()
         log_p = logits_NCHW.log_softmax(dim=1)
         return cls(logits_NCHW, argmax_labels(logits_NCHW), log_p, log_p.exp())
 

@@ -99,12 +99,12 @@ def adaptation_step(
     labeller: the network whose prediction is fused into the ensemble, if that is not the live TA.
     """
     pieces = windows.cut(image_13HW[0])
-    ours = Prediction.of(segment(teacher_assistant, pieces).float())
-    theirs = Prediction.of(segment(student, image_13HW).float())
+    ours = Prediction.of(segment(teacher_assistant, pieces))
+    theirs = Prediction.of(segment(student, image_13HW))
     source = ours
     if labeller is not None:
         with torch.no_grad():
-            source = Prediction.of(segment(labeller, pieces).float())
+            source = Prediction.of(segment(labeller, pieces))
     ensemble, weight_map, trusted = fuse_prediction(source, masks, config.fusion)
 
     wanted = config.weights

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -128,3 +129,26 @@ def test_a_crop_of_the_edges_is_the_boundary_of_the_crop():
     across, down = edges(p)
     cropped = boundary_of_edges(across[..., 3:7], down[..., 3:8])
     assert torch.equal(cropped, soft_boundary(p[..., 3:8]))
+
+
+@pytest.mark.parametrize("height", [5500, 40])
+def test_columns_too_high_for_short_numbers(height):
+    left = torch.zeros(1, height, 1, dtype=torch.bool)
+    sam = left.clone()
+    left[0, 3], sam[0, height - 1] = True, True
+    unsure = torch.zeros(1, height, 1)
+    moved = refine_boundary(left, left, sam, unsure, unsure)
+    assert moved.nonzero().tolist() == [[0, height - 1, 0]]
+    stays = refine_boundary(left, left, sam, unsure, unsure, max_vertical_distance=height - 5)
+    assert stays.nonzero().tolist() == [[0, 3, 0]]
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_same():
+    torch.manual_seed(0)
+    left, right, sam = torch.rand(3, 4, 50, 30).unbind(0)
+    maps = (left < 0.2, right < 0.2, sam < 0.1, torch.rand(4, 50, 30), torch.rand(4, 50, 30))
+    there = refine_boundary(*(map_.cuda() for map_ in maps))
+    assert torch.equal(refine_boundary(*maps), there.cpu())
+    p = torch.randn(4, 5, 50, 30).softmax(1)
+    torch.testing.assert_close(soft_boundary(p.cuda()).cpu(), soft_boundary(p))
