@@ -80,3 +80,58 @@ def bench_predict_(
             model, images, count=count, height=height, batch=batch, device=device, progress=update
         )
     print(json_module.dumps(record, indent=1) if json else predict_table(record))
+
+
+@app.command("fusion")
+def bench_fusion_(
+    masks: Annotated[int, typer.Option(help="Masks in each window.", min=1)] = 120,
+    height: Annotated[int, typer.Option(help="Of the panorama, px.", min=40)] = 400,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """CTCF, SSA, SEPL and the refined boundary on cells against loops and a dense product."""
+    from pipeline.bench.fusion import bench_fusion, fusion_table
+
+    record = bench_fusion(masks, height, device=device)
+    print(json_module.dumps(record, indent=1) if json else fusion_table(record))
+
+
+@app.command("step")
+def bench_step_(
+    preset: Annotated[
+        str | None, typer.Option(help="By default goodsam-m's settings with TA and student B0.")
+    ] = None,
+    teacher_assistant: Annotated[
+        str | None, typer.Option(help="An architecture, b0 to b5, in place of the preset's.")
+    ] = None,
+    student: Annotated[
+        str | None, typer.Option(help="An architecture, b0 to b5, in place of the preset's.")
+    ] = None,
+    height: Annotated[
+        int | None, typer.Option(help="Of the panorama, px; 400, in the demo's preset 200.", min=40)
+    ] = None,
+    masks: Annotated[int, typer.Option(help="Masks in each window.", min=1)] = 120,
+    steps: Annotated[int, typer.Option(help="Measured steps of each kind.", min=1)] = 3,
+    precision: Annotated[
+        str | None, typer.Option(help="float32 or bfloat16; the preset's by default.")
+    ] = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """A full training step, reading the cache included, against the bare one."""
+    from pipeline.bench.step import bench_step, step_table
+    from pipeline.progress import progress_bar
+
+    with progress_bar("bench") as update:
+        record = bench_step(
+            preset or "goodsam-m",
+            teacher_assistant or (None if preset else "b0"),
+            student or (None if preset else "b0"),
+            height or (200 if preset == "demo" else 400),
+            masks,
+            steps,
+            device,
+            precision,
+            update,
+        )
+    print(json_module.dumps(record, indent=1) if json else step_table(record))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from data.errors import InputError
-from stages.adapt.loop import AdaptConfig
+from stages.adapt.learner import AdaptConfig
 
 Config = TypeVar("Config")
 
@@ -72,7 +72,7 @@ def adapt_config(preset: str, overrides: Iterable[str] = (), **arguments: object
 
 def build(kind: type[Config], values: Mapping[str, Any]) -> Config:
     """A frozen dataclass from a nested mapping; InputError names the first field that is wrong."""
-    _check_names(kind, values, "")
+    _check_names(kind, values)
     try:
         return TypeAdapter(with_config(ConfigDict(extra="forbid"))(kind)).validate_python(
             dict(values)
@@ -98,16 +98,40 @@ def _put(values: dict[str, Any], key: str, value: object) -> None:
     values[last] = value
 
 
-def _check_names(kind: Any, values: Mapping[str, Any], prefix: str) -> None:
-    hints = {f.name: f for f in dataclasses.fields(kind)}
+def _check_names(kind: Any, values: Mapping[str, Any]) -> None:
+    """InputError for a key, however deep, that is no setting of `kind`; it names the nearest."""
+    known = _setting_names(kind)
+    for name in _given_names(values, kind):
+        if name not in known:
+            raise InputError(f"setting {name}: there is none{_nearest_setting(name, known)}")
+
+
+def _setting_names(kind: Any, prefix: str = "") -> list[str]:
+    """The dotted names of all settings of a dataclass and of those inside it."""
+    names = []
+    for field in dataclasses.fields(kind):
+        names.append(f"{prefix}{field.name}")
+        if dataclasses.is_dataclass(field.default_factory):
+            names += _setting_names(field.default_factory, f"{prefix}{field.name}.")
+    return names
+
+
+def _given_names(values: Mapping[str, Any], kind: Any, prefix: str = "") -> Iterator[str]:
+    groups = {field.name: field.default_factory for field in dataclasses.fields(kind)}
     for key, value in values.items():
-        if key not in hints:
-            raise InputError(
-                f"setting {prefix}{key}: there is none{_nearest(str(key), list(hints))}"
-            )
-        factory = hints[key].default_factory
-        if isinstance(value, Mapping) and dataclasses.is_dataclass(factory):
-            _check_names(factory, value, f"{prefix}{key}.")
+        yield f"{prefix}{key}"
+        group = groups.get(key)
+        if isinstance(value, Mapping) and dataclasses.is_dataclass(group):
+            yield from _given_names(value, group, f"{prefix}{key}.")
+
+
+def _nearest_setting(name: str, known: list[str]) -> str:
+    """In the same group, or else by its last part: theta_medium is step.fusion.theta_medium."""
+    by_last = {full.rpartition(".")[2]: full for full in reversed(known)}
+    close = difflib.get_close_matches(name.rpartition(".")[2], by_last, n=1, cutoff=0.75)
+    beside = [full for full in known if full.rpartition(".")[0] == name.rpartition(".")[0]]
+    nearest = difflib.get_close_matches(name, beside, n=1) or [by_last[key] for key in close]
+    return f"; did you mean {nearest[0]}?" if nearest else ""
 
 
 def _nearest(name: str, names: list[str]) -> str:

@@ -12,11 +12,12 @@ from data.files import write_whole
 from data.panoramas import file_hash
 from data.sam_cache import SamCache
 from pipeline.config import as_yaml
-from stages.adapt.loop import AdaptConfig, CachedPanoramas
+from stages.adapt.learner import AdaptConfig
+from stages.adapt.reading import CachedPanoramas
 from stages.checkpoint import latest_checkpoint
 
 # settings that change where and how often, never what
-FREE = ("device", "workers", "checkpoint_every")
+FREE = ("device", "workers", "checkpoint_every", "pictures_every")
 
 
 def open_run(

@@ -1,21 +1,24 @@
 """Fusing SAM's masks with the TA's prediction: CTCF (Eq. 3), SSA, SEPL (METHOD: "DAR").
 
 All three work on the cell map: every count they need is a sum over (cell, class), so one histogram
-of a window and a small mask x cell product replace a loop over masks. Shapes: N windows, M masks
-(padded), K cells (padded), C classes, H x W pixels.
+of all windows, and then sums of its rows over each mask's cells, replace a loop over masks. A GPU
+is waited for once or twice in all, whatever the number of masks. Shapes: N windows, M masks and K
+cells of all windows together, C classes, H x W pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from data.classes import IGNORE
 from data.window_masks import WindowMasks
+from stages.adapt.prediction import Prediction
 
 Rule = Literal["ctcf", "ssa", "sepl"]
 
@@ -44,36 +47,65 @@ class FusionConfig:
 
 @dataclass(frozen=True)
 class MaskBatch:
-    """The masks of N windows, padded to the same number of masks and cells.
+    """The masks of N windows of one size, numbered through: window by window, smaller masks first.
 
-    cells: int64 (N, H, W), 0 = in no mask. incidence: bool (N, M, K). area: int64 (N, M), px;
-    0 = padding.
+    Within a window masks stand in the order in which they win a pixel: by rising area, of equally
+    large ones the later one first.
+
+    cell_count: K. cells: int32 (N, H, W), the cell of each pixel. cell_of, mask_of: int64 (P,), the
+    pairs of a mask and a cell of it, mask by mask; first: int64 (M,), where each mask's pairs
+    begin. area: int64 (M,), px. window_of: int64 (M,).
     """
 
+    cell_count: int
     cells: torch.Tensor
-    incidence: torch.Tensor
+    cell_of: torch.Tensor
+    mask_of: torch.Tensor
+    first: torch.Tensor
     area: torch.Tensor
+    window_of: torch.Tensor
 
     @classmethod
     def of(cls, windows: Sequence[WindowMasks]) -> MaskBatch:
-        """Pad and stack the masks of several windows of one size."""
-        masks = max(1, max(len(w) for w in windows))
-        cells = max(w.incidence.shape[1] for w in windows)
-        incidence = np.zeros((len(windows), masks, cells), dtype=bool)
-        area = np.zeros((len(windows), masks), dtype=np.int64)
-        for n, window in enumerate(windows):
-            m, k = window.incidence.shape
-            incidence[n, :m, :k] = window.incidence
-            area[n, :m] = window.area
-        stacked = np.stack([window.cells for window in windows]).astype(np.int64)
-        return cls(*(torch.from_numpy(a) for a in (stacked, incidence, area)))
+        """Number the masks and cells of several windows through; empty masks are left out."""
+        cells, cell_of, sizes, area = [], [], [], []
+        cell_count = 0
+        for window in windows:
+            latest_first = np.flatnonzero(window.area)[::-1]
+            order = latest_first[np.argsort(window.area[latest_first], kind="stable")]
+            incidence = window.incidence[order]
+            cells.append(window.cells + np.int32(cell_count))
+            cell_of.append(np.nonzero(incidence)[1] + cell_count)
+            sizes.append(incidence.sum(axis=1))
+            area.append(window.area[order].astype(np.int64))
+            cell_count += window.incidence.shape[1]
+        pairs = np.concatenate(sizes)
+        tensors = map(
+            torch.from_numpy,
+            (
+                np.stack(cells),
+                np.concatenate(cell_of),
+                np.repeat(np.arange(len(pairs)), pairs),
+                np.cumsum(pairs) - pairs,
+                np.concatenate(area),
+                np.repeat(np.arange(len(windows)), [len(a) for a in area]),
+            ),
+        )
+        return cls(cell_count, *tensors)
 
     def to(self, device: torch.device) -> MaskBatch:
         """The same masks on `device`."""
-        return MaskBatch(self.cells.to(device), self.incidence.to(device), self.area.to(device))
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> MaskBatch:
+        """The same masks where a GPU can fetch them; the loader of batches calls it."""
+        return self._each(torch.Tensor.pin_memory)
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> MaskBatch:
+        tensors = (self.cells, self.cell_of, self.mask_of, self.first, self.area, self.window_of)
+        return MaskBatch(self.cell_count, *map(change, tensors))
 
 
-@torch.no_grad()
 def fuse(
     logits_NCHW: torch.Tensor, masks: MaskBatch, config: FusionConfig = FusionConfig()
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -82,127 +114,147 @@ def fuse(
     logits: the TA's current prediction. Where masks overlap the smaller one wins; of equally large
     ones the later. `E` is 255 where a pixel is left out.
     """
-    probabilities = logits_NCHW.float().softmax(dim=1)
-    labels = logits_NCHW.argmax(dim=1)
-    classes = logits_NCHW.shape[1]
-    per_cell = _sum_by_cell_and_label(labels, masks, classes)
-    count_NMC = masks.incidence.double() @ per_cell
+    prediction = Prediction.of(logits_NCHW.detach())
+    ensemble, weight_map, _ = fuse_prediction(prediction, masks, config)
+    return ensemble, weight_map
+
+
+@torch.no_grad()
+def fuse_prediction(
+    prediction: Prediction, masks: MaskBatch, config: FusionConfig = FusionConfig()
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """`fuse` of a prediction whose softmax is there already, and each mask's own weight, (M,)."""
+    doubts = doubt_maps(prediction, config) if config.rule == "ctcf" else []
+    return fuse_maps(prediction.labels, doubts, masks, prediction.classes, config)
+
+
+def doubt_maps(prediction: Prediction, config: FusionConfig) -> list[torch.Tensor]:
+    """What a label's entropy is made from, float64 (N, H, W) each.
+
+    One map, each pixel's entropy in nats (`mean`), or the probability of each class (`of_mean`),
+    as multiples of 2^-30. All sums of them are then exact, in any order, on any device: equal
+    entropies are equal, and a run can be repeated on a GPU.
+    """
+    p = prediction.probabilities
+    maps = [prediction.entropy()] if config.entropy == "mean" else list(p.unbind(1))
+    return [map_.double().mul_(2**30).round_().mul_(2**-30) for map_ in maps]
+
+
+def fuse_maps(
+    labels_NHW: torch.Tensor,
+    doubts_NHW: Sequence[torch.Tensor],
+    masks: MaskBatch,
+    classes: int,
+    config: FusionConfig = FusionConfig(),
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """`E`, `M` and each mask's weight from the TA's labels and `doubt_maps` (for CTCF alone)."""
+    index = torch.add(labels_NHW, masks.cells, alpha=classes).long().flatten()
+    length = masks.cell_count * classes
+    count_KC = torch.bincount(index, minlength=length).view(-1, classes)
+    # a mask has less than 2^24 pixels: its counts are exact in float32, where the sums are fastest
+    count_MC = _sum_over_cells(count_KC.float(), masks).double()
+    taken = None  # all
+    weight = torch.ones(len(count_MC), device=count_MC.device)
     if config.rule == "ctcf":
-        chosen, weight = _ctcf(probabilities, labels, masks, count_NMC, config)
-        taken = masks.area > 0
+        sums_MC = [
+            _sum_over_cells(_sum_at(index, doubt, length).view_as(count_KC), masks)
+            for doubt in doubts_NHW
+        ]
+        chosen, weight = _ctcf(count_MC, sums_MC, masks, labels_NHW[0].numel(), config)
     elif config.rule == "ssa":
-        chosen = count_NMC.argmax(dim=-1)
-        weight = torch.ones_like(chosen, dtype=torch.float32)
-        taken = masks.area > 0
+        chosen = count_MC.argmax(dim=-1)
     else:
-        chosen, taken = _sepl(masks, count_NMC, per_cell.sum(dim=1), config)
-        weight = torch.ones_like(chosen, dtype=torch.float32)
-    return _paint(labels, masks, chosen, weight, taken, config)
+        chosen, taken = _sepl(count_MC, _regions(labels_NHW, classes), masks, config)
+        weight = taken.float()
+    return *_paint(labels_NHW, masks, chosen, weight, taken, config), weight
 
 
 def _ctcf(
-    probabilities_NCHW: torch.Tensor,
-    labels_NHW: torch.Tensor,
+    count_MC: torch.Tensor,
+    sums_MC: Sequence[torch.Tensor],
     masks: MaskBatch,
-    count_NMC: torch.Tensor,
+    pixels: int,
     config: FusionConfig,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Eq. 3: each mask's label (N, M) and whether it is trusted, float (N, M)."""
-    classes = count_NMC.shape[-1]
-    # counts are exact in float64; the class id breaks ties towards the lower train id
-    order = count_NMC * classes + torch.arange(classes - 1, -1, -1, device=count_NMC.device)
-    top = order.topk(min(3, classes), dim=-1).indices  # (N, M, 3), by falling frequency
-    top_count = count_NMC.gather(-1, top)
-    coverage = top_count[..., 0] / masks.area.clamp(min=1)
+    """Eq. 3: each mask's label (M,) and whether it is trusted, float32 (M,).
 
-    scale = labels_NHW[0].numel() / (400 * 512)
+    count, sums: pixels, and sums of each doubt map, by mask and label. pixels: of a window.
+    """
+    classes = count_MC.shape[-1]
+    # counts are exact in float64; the class id breaks ties towards the lower train id
+    order = count_MC * classes + torch.arange(classes - 1, -1, -1, device=count_MC.device)
+    top_M3 = order.topk(min(3, classes), dim=-1).indices  # by falling frequency
+    top_count = count_MC.gather(-1, top_M3)
+
+    scale = pixels / (400 * 512)
     low, high = (limit * scale for limit in config.medium)
     medium = (masks.area >= low) & (masks.area <= high)
     theta = torch.where(medium, config.theta_medium, config.theta_other)
-    trusted = coverage >= theta
+    trusted = top_count[:, 0] / masks.area >= theta
 
-    entropy = _label_entropy(probabilities_NCHW, labels_NHW, masks, count_NMC, config)
-    candidates = entropy.gather(-1, top).masked_fill(top_count == 0, torch.inf)
-    least = top.gather(-1, candidates.argmin(dim=-1, keepdim=True))[..., 0]
-    return torch.where(trusted, top[..., 0], least), trusted.float()
-
-
-def _label_entropy(
-    probabilities_NCHW: torch.Tensor,
-    labels_NHW: torch.Tensor,
-    masks: MaskBatch,
-    count_NMC: torch.Tensor,
-    config: FusionConfig,
-) -> torch.Tensor:
-    """Shannon entropy, nats, float64 (N, M, C), of each label in each mask."""
-    count = count_NMC.clamp(min=1)
-    classes = count_NMC.shape[-1]
-    if config.entropy == "mean":
-        entropy_NHW = torch.special.entr(probabilities_NCHW).sum(dim=1)
-        per_cell = _sum_by_cell_and_label(labels_NHW, masks, classes, entropy_NHW)
-        return (masks.incidence.double() @ per_cell) / count
-    mean = torch.stack(
-        [
-            masks.incidence.double()
-            @ _sum_by_cell_and_label(labels_NHW, masks, classes, probabilities_NCHW[:, c])
-            / count
-            for c in range(classes)
-        ]
-    )
-    return torch.special.entr(mean).sum(dim=0)
+    # Shannon entropy of each label in each mask, nats
+    means = [sums.gather(-1, top_M3) / top_count.clamp(min=1) for sums in sums_MC]
+    entropy = means[0]
+    if config.entropy == "of_mean":
+        entropy = torch.stack([torch.special.entr(mean) for mean in means]).sum(dim=0)
+    candidates = entropy.masked_fill(top_count == 0, torch.inf)
+    least = top_M3.gather(-1, candidates.argmin(dim=-1, keepdim=True))[:, 0]
+    return torch.where(trusted, top_M3[:, 0], least), trusted.float()
 
 
 def _sepl(
-    masks: MaskBatch, count_NMC: torch.Tensor, region_NC: torch.Tensor, config: FusionConfig
+    count_MC: torch.Tensor, region_NC: torch.Tensor, masks: MaskBatch, config: FusionConfig
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Each mask's label (N, M), and whether it is taken at all, bool (N, M).
+    """Each mask's label (M,), and whether it is taken at all, bool (M,).
 
     region: the pixels of each class in each window.
     """
-    mostly = count_NMC > config.sepl_share * masks.area[..., None]
-    covers = (count_NMC >= config.sepl_cover * region_NC[:, None]) & (region_NC[:, None] > 0)
-    fits = (mostly | covers) & (masks.area[..., None] > 0)
+    region_MC = region_NC[masks.window_of]
+    mostly = count_MC > config.sepl_share * masks.area[:, None]
+    covers = (count_MC >= config.sepl_cover * region_MC) & (region_MC > 0)
     # a mask is used once and classes go by train id: the first class that it fits
+    fits = mostly | covers
     return fits.int().argmax(dim=-1), fits.any(dim=-1)
 
 
 def _paint(
     labels_NHW: torch.Tensor,
     masks: MaskBatch,
-    chosen_NM: torch.Tensor,
-    weight_NM: torch.Tensor,
-    taken_NM: torch.Tensor,
+    chosen_M: torch.Tensor,
+    weight_M: torch.Tensor,
+    taken_M: torch.Tensor | None,
     config: FusionConfig,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Paint the taken masks by falling area over the TA's labels."""
-    m = masks.area.shape[1]
-    later_first = torch.arange(m - 1, -1, -1, device=masks.area.device)
-    priority_NM = (masks.area * m + later_first).masked_fill(
-        ~taken_NM, torch.iinfo(torch.int64).max
-    )
-    nobody = torch.iinfo(torch.int64).max
-    priority = torch.where(masks.incidence, priority_NM[..., None], nobody)  # (N, M, K)
-    best, winner_NK = priority.min(dim=1)
-    covered_NK = best < nobody
+    """Each cell from the first of its taken masks (the smallest); the rest from the TA's labels."""
+    nobody = len(chosen_M)
+    contenders = masks.mask_of
+    if taken_M is not None:
+        contenders = torch.where(taken_M[masks.mask_of], masks.mask_of, nobody)
+    winner_K = torch.full((masks.cell_count,), nobody, device=contenders.device)
+    winner_K.scatter_reduce_(0, masks.cell_of, contenders, "amin")
     own = IGNORE if config.uncovered == "ignore" else -1  # -1: the TA's own label
-    label_NK = torch.where(covered_NK, chosen_NM.gather(1, winner_NK), own)
-    weight_NK = torch.where(covered_NK, weight_NM.gather(1, winner_NK), 0.0)
-    flat = masks.cells.flatten(1)
-    ensemble = label_NK.gather(1, flat).view_as(labels_NHW)
-    weight_map = weight_NK.gather(1, flat).view_as(labels_NHW)
+    label_K = F.pad(chosen_M, (0, 1), value=own)[winner_K]
+    weight_K = F.pad(weight_M, (0, 1))[winner_K]
+    flat = masks.cells.flatten()
+    ensemble = label_K.index_select(0, flat).view_as(labels_NHW)
+    weight_map = weight_K.index_select(0, flat).view_as(labels_NHW)
     return torch.where(ensemble < 0, labels_NHW, ensemble), weight_map
 
 
-def _sum_by_cell_and_label(
-    labels_NHW: torch.Tensor,
-    masks: MaskBatch,
-    classes: int,
-    values_NHW: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """float64 (N, K, C): the pixels (or the sum of their values) in each cell with each label."""
-    n, _, cells = masks.incidence.shape
-    window = torch.arange(n, device=labels_NHW.device).view(-1, 1, 1)
-    index = ((window * cells + masks.cells) * classes + labels_NHW).flatten()
-    weights = None if values_NHW is None else values_NHW.double().flatten()
-    sums = torch.bincount(index, weights, minlength=n * cells * classes)
-    return sums.view(n, cells, classes).double()
+def _sum_at(index: torch.Tensor, values: torch.Tensor, length: int) -> torch.Tensor:
+    """float64 (length,): the sum of the values at each index."""
+    sums = torch.zeros(length, dtype=torch.float64, device=index.device)
+    return sums.scatter_add_(0, index, values.flatten())
+
+
+def _sum_over_cells(sums_KC: torch.Tensor, masks: MaskBatch) -> torch.Tensor:
+    """(M, C): the rows of each mask's cells, summed."""
+    return F.embedding_bag(masks.cell_of, sums_KC, masks.first, mode="sum")
+
+
+def _regions(labels_NHW: torch.Tensor, classes: int) -> torch.Tensor:
+    """float64 (N, C): the pixels of each class in each window."""
+    n = len(labels_NHW)
+    window = torch.arange(n, device=labels_NHW.device, dtype=torch.int32).view(-1, 1, 1)
+    index = (window * classes + labels_NHW).flatten()
+    return torch.bincount(index, minlength=n * classes).view(n, classes).double()

@@ -7,17 +7,54 @@ pixels for the cross entropies; the boundary losses as printed or balanced.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 
 from data.classes import IGNORE
+from data.windows import Windows
 
 
-def consistency_loss(left_OCHW: torch.Tensor, right_OCHW: torch.Tensor) -> torch.Tensor:
-    """Eq. 1: mean squared difference of two predictions of one place; gradient through both."""
-    return F.mse_loss(left_OCHW, right_OCHW)
+def consistency_loss(predictions_NCHW: torch.Tensor, windows: Windows) -> torch.Tensor:
+    """Eq. 1: mean squared difference of the two predictions of every overlap's pixels.
+
+    predictions: of all windows, softmax probabilities or logits; gradient through both sides.
+    """
+    return _Consistency.apply(predictions_NCHW, windows)
+
+
+class _Consistency(torch.autograd.Function):
+    """Its gradient is written once, where autograd would add up one tensor a slice."""
+
+    @staticmethod
+    def forward(ctx: Any, predictions_NCHW: torch.Tensor, windows: Windows) -> torch.Tensor:
+        ctx.save_for_backward(predictions_NCHW)
+        ctx.windows = windows
+        total = predictions_NCHW.new_zeros(())
+        for overlap in windows.overlaps:
+            left, right = windows.pair(predictions_NCHW, overlap)
+            total += (left - right).square_().sum()
+        return total / _values(predictions_NCHW, windows)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (predictions_NCHW,) = ctx.saved_tensors
+        windows: Windows = ctx.windows
+        scale = 2 * upstream / _values(predictions_NCHW, windows)
+        gradient = torch.zeros_like(predictions_NCHW)
+        for overlap in windows.overlaps:
+            left, right = windows.pair(predictions_NCHW, overlap)
+            difference = (left - right).mul_(scale)
+            for_left, for_right = windows.pair(gradient, overlap)
+            for_left += difference
+            for_right -= difference
+        return gradient, None
+
+
+def _values(predictions_NCHW: torch.Tensor, windows: Windows) -> int:
+    """How many values all overlaps hold."""
+    _, classes, height, _ = predictions_NCHW.shape
+    return classes * height * sum(overlap.width for overlap in windows.overlaps)
 
 
 def boundary_loss(
@@ -31,7 +68,7 @@ def boundary_loss(
     `|B_ref - B|` over `C_o`, the boundary pixels of `B_ref`; 0 for an overlap that has none.
     `balanced`: the mean on `B_ref` plus the mean off it. The mean over all overlaps.
     """
-    target = refined_OHW.float()
+    target = refined_OHW.to(soft_OHW[0].dtype)
     on = refined_OHW.sum(dim=(-2, -1))
     total = target.new_zeros(refined_OHW.shape[0])
     for soft in soft_OHW:
@@ -46,23 +83,45 @@ def boundary_loss(
 
 
 def whole_image_loss(
-    student_1CHW: torch.Tensor,
-    teacher_1CHW: torch.Tensor,
-    targets: Literal["soft", "hard"] = "soft",
+    student_log_p_1CHW: torch.Tensor, teacher_p_1CHW: torch.Tensor
 ) -> torch.Tensor:
-    """Eq. 4: cross entropy of the student's logits to the TA's whole-image prediction (logits)."""
-    teacher = teacher_1CHW.detach()
-    target = teacher.softmax(dim=1) if targets == "soft" else teacher.argmax(dim=1)
-    return F.cross_entropy(student_1CHW, target)
+    """Eq. 4: cross entropy of the student's log probabilities to the TA's probabilities.
+
+    For `hard` targets these are one-hot. The TA gets no gradient.
+    """
+    return -(student_log_p_1CHW * teacher_p_1CHW.detach()).sum(dim=1).mean()
 
 
 def ensemble_loss(
-    logits_NCHW: torch.Tensor,
+    log_p_NHW: torch.Tensor,
     ensemble_NHW: torch.Tensor,
     weight_map_NHW: torch.Tensor,
     lambda_: float = 0.2,
 ) -> torch.Tensor:
-    """Eq. 5 and 6: `CE(P, E) + lambda M CE(P, E)`, the mean over pixels that are not left out."""
-    pixel = F.cross_entropy(logits_NCHW, ensemble_NHW, ignore_index=IGNORE, reduction="none")
-    counted = (ensemble_NHW != IGNORE).sum().clamp(min=1)
-    return (pixel * (1 + lambda_ * weight_map_NHW)).sum() / counted
+    """Eq. 5 and 6: `CE(P, E) + lambda M CE(P, E)`, the mean over pixels that are not left out.
+
+    log_p: of the ensemble's label at each pixel, from `log_p_of` or `log_p_in_windows`.
+    """
+    counted = ensemble_NHW != IGNORE
+    weight = (1 + lambda_ * weight_map_NHW) * counted
+    return -(log_p_NHW * weight).sum() / counted.sum().clamp(min=1)
+
+
+def log_p_of(ensemble_NHW: torch.Tensor, log_p_NCHW: torch.Tensor) -> torch.Tensor:
+    """(N, H, W): the log probability of each pixel's ensemble label (of class 0 for a 255)."""
+    labels = ensemble_NHW.masked_fill(ensemble_NHW == IGNORE, 0)
+    return log_p_NCHW.gather(1, labels[:, None])[:, 0]
+
+
+def log_p_in_windows(
+    ensemble_NHW: torch.Tensor, log_p_1CHW: torch.Tensor, windows: Windows
+) -> torch.Tensor:
+    """`log_p_of` in the windows of a whole image, without cutting out the windows of all classes.
+
+    ensemble: of the windows, (N, H, windows.window). log_p: of the image, (1, C, H, windows.width).
+    """
+    labels = ensemble_NHW.masked_fill(ensemble_NHW == IGNORE, 0)
+    columns = torch.from_numpy(windows.columns).to(labels.device)
+    rows = torch.arange(windows.height, device=labels.device)
+    place = (labels * windows.height + rows[:, None]) * windows.width + columns[:, None]
+    return log_p_1CHW.flatten().index_select(0, place.flatten()).view(ensemble_NHW.shape)

@@ -12,16 +12,19 @@ from typing import Literal
 
 import torch
 
-from data.windows import Windows
-from stages.adapt.boundary import (
-    hard_boundary,
-    refine_boundary,
-    soft_boundary,
-    top_two_difference,
+from data.windows import Overlap, Windows
+from stages.adapt.boundary import boundary_of_edges, edges, hard_boundary, refine_boundary
+from stages.adapt.fusion import FusionConfig, MaskBatch, fuse_prediction
+from stages.adapt.losses import (
+    boundary_loss,
+    consistency_loss,
+    ensemble_loss,
+    log_p_in_windows,
+    log_p_of,
+    whole_image_loss,
 )
-from stages.adapt.fusion import FusionConfig, MaskBatch, fuse
-from stages.adapt.losses import boundary_loss, consistency_loss, ensemble_loss, whole_image_loss
 from stages.adapt.models import segment
+from stages.adapt.prediction import Prediction
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,10 @@ class LossWeights:
     whole_image: float = 1.0  # Eq. 4
     student_windows: float = 1.0  # Eq. 5
     student_boundary: float = 1.0  # Eq. 7
+
+
+TEACHER_LOSSES = ("teacher_windows", "consistency", "teacher_boundary")  # Eq. 9
+STUDENT_LOSSES = ("whole_image", "student_windows", "student_boundary")  # Eq. 8
 
 
 @dataclass(frozen=True)
@@ -57,20 +64,22 @@ class StepConfig:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one step computed.
+    """What one step computed. Only the two totals and the terms carry gradients.
 
-    teacher, student: total losses, to be stepped on apart. terms: each loss before its weight.
-    teacher_logits: (N, C, H, w). student_logits: (1, C, H, W). ensemble: int64 (N, H, w).
-    weight_map: (N, H, w). refined: `B_ref` of each overlap, bool (H, w_o).
+    teacher, student: total losses. terms: each loss before its weight. teacher_labels: uint8
+    (N, H, w). student_log_p: (1, C, H, W). ensemble: int64 (N, H, w). weight_map: (N, H, w).
+    trusted: (M,), 1 for each mask whose label is trusted. refined: `B_ref` of each overlap, bool
+    (H, w_o); empty where no loss needs it.
     """
 
     teacher: torch.Tensor
     student: torch.Tensor
     terms: dict[str, torch.Tensor]
-    teacher_logits: torch.Tensor
-    student_logits: torch.Tensor
+    teacher_labels: torch.Tensor
+    student_log_p: torch.Tensor
     ensemble: torch.Tensor
     weight_map: torch.Tensor
+    trusted: torch.Tensor
     refined: list[torch.Tensor]
 
 
@@ -89,101 +98,112 @@ def adaptation_step(
     image: normalised, (1, 3, H, W). sam_boundaries: `B_SAM` of each overlap, bool (H, w_o).
     labeller: the network whose prediction is fused into the ensemble, if that is not the live TA.
     """
-    weights = config.weights
     pieces = windows.cut(image_13HW[0])
-    teacher_logits = segment(teacher_assistant, pieces).float()
-    student_logits = segment(student, image_13HW).float()
-    with torch.no_grad():
-        source = teacher_logits if labeller is None else segment(labeller, pieces).float()
-    ensemble, weight_map = fuse(source, masks, config.fusion)
+    ours = Prediction.of(segment(teacher_assistant, pieces))
+    theirs = Prediction.of(segment(student, image_13HW))
+    source = ours
+    if labeller is not None:
+        with torch.no_grad():
+            source = Prediction.of(segment(labeller, pieces))
+    ensemble, weight_map, trusted = fuse_prediction(source, masks, config.fusion)
 
-    zero = teacher_logits.new_zeros(())
+    wanted = config.weights
     terms: dict[str, torch.Tensor] = {}
-    if weights.teacher_windows:
-        terms["teacher_windows"] = ensemble_loss(
-            teacher_logits, ensemble, weight_map, config.lambda_
-        )
-    if weights.whole_image:
-        terms["whole_image"] = whole_image_loss(
-            student_logits, windows.join(teacher_logits)[None], config.whole_image_targets
-        )
-    if weights.student_windows:
-        terms["student_windows"] = ensemble_loss(
-            windows.cut(student_logits[0]), ensemble, weight_map, config.lambda_
-        )
+    if wanted.teacher_windows:
+        log_p = log_p_of(ensemble, ours.log_probabilities)
+        terms["teacher_windows"] = ensemble_loss(log_p, ensemble, weight_map, config.lambda_)
+    if wanted.whole_image:
+        goal = windows.join(ours.probabilities.detach())[None]
+        if config.whole_image_targets == "hard":
+            goal = torch.zeros_like(goal).scatter_(
+                1, windows.join(ours.labels)[None, None].long(), 1
+            )
+        terms["whole_image"] = whole_image_loss(theirs.log_probabilities, goal)
+    if wanted.student_windows:
+        log_p = log_p_in_windows(ensemble, theirs.log_probabilities, windows)
+        terms["student_windows"] = ensemble_loss(log_p, ensemble, weight_map, config.lambda_)
+    if windows.overlaps and wanted.consistency:
+        on_logits = config.consistency_space == "logits"
+        sides = ours.logits if on_logits else ours.probabilities
+        terms["consistency"] = consistency_loss(sides, windows)
     refined: list[torch.Tensor] = []
-    if windows.overlaps:
-        terms_overlap, refined = _overlap_terms(
-            teacher_logits, student_logits, sam_boundaries, windows, config
-        )
-        terms |= terms_overlap
+    if windows.overlaps and (wanted.teacher_boundary or wanted.student_boundary):
+        refined = refined_boundaries(ours, sam_boundaries, windows, config)
+        terms |= _boundary_terms(ours, theirs, refined, windows, config)
 
-    def total(*names: str) -> torch.Tensor:
-        return sum((getattr(weights, n) * terms[n] for n in names if n in terms), start=zero)
+    def total(names: Sequence[str]) -> torch.Tensor:
+        zero = ensemble.new_zeros((), dtype=torch.float32)
+        return sum((getattr(wanted, n) * terms[n] for n in names if n in terms), start=zero)
 
     return Outcome(
-        teacher=total("teacher_windows", "consistency", "teacher_boundary"),  # Eq. 9
-        student=total("whole_image", "student_windows", "student_boundary"),  # Eq. 8
+        teacher=total(TEACHER_LOSSES),
+        student=total(STUDENT_LOSSES),
         terms=terms,
-        teacher_logits=teacher_logits.detach(),
-        student_logits=student_logits.detach(),
+        teacher_labels=ours.labels,
+        student_log_p=theirs.log_probabilities.detach(),
         ensemble=ensemble,
         weight_map=weight_map,
+        trusted=trusted,
         refined=refined,
     )
 
 
-def _overlap_terms(
-    teacher_logits: torch.Tensor,
-    student_logits: torch.Tensor,
+@torch.no_grad()
+def refined_boundaries(
+    teacher: Prediction,
     sam_boundaries: Sequence[torch.Tensor],
     windows: Windows,
     config: StepConfig,
-) -> tuple[dict[str, torch.Tensor], list[torch.Tensor]]:
-    """Eq. 1, 2 and 7. Overlaps of one width are computed together; METHOD's mean is over all."""
-    weights = config.weights
-    need_boundaries = bool(weights.teacher_boundary or weights.student_boundary)
-    if not (need_boundaries or weights.consistency):
-        return {}, []
-    overlaps = windows.overlaps
-    student_crops = windows.cut_overlaps(student_logits[0]) if weights.student_boundary else []
-    refined: dict[int, torch.Tensor] = {}
-    sums: dict[str, torch.Tensor] = {}
+) -> list[torch.Tensor]:
+    """`B_ref` of each overlap, bool (H, w_o), from the TA's prediction of all windows."""
+    margin = teacher.margin()
+    found = []
+    for overlap, sam in zip(windows.overlaps, sam_boundaries, strict=True):
+        left, right = map(hard_boundary, windows.pair(teacher.labels, overlap))
+        margins = windows.pair(margin, overlap)
+        limit = config.max_vertical_distance
+        found.append(refine_boundary(left, right, sam, *margins, config.alpha, limit))
+    return found
 
-    def add(name: str, value: torch.Tensor, share: float) -> None:
-        sums[name] = sums.get(name, value.new_zeros(())) + value * share
 
-    pixels = sum(overlap.width for overlap in overlaps)
-    for width in sorted({overlap.width for overlap in overlaps}):
-        group = [index for index, overlap in enumerate(overlaps) if overlap.width == width]
-        pairs = [windows.pair(teacher_logits, overlaps[index]) for index in group]
-        left_logits, right_logits = (torch.stack(side) for side in zip(*pairs, strict=True))
-        left, right = left_logits.softmax(dim=1), right_logits.softmax(dim=1)
-        if weights.consistency:
-            on_logits = config.consistency_space == "logits"
-            sides = (left_logits, right_logits) if on_logits else (left, right)
-            add("consistency", consistency_loss(*sides), len(group) * width / pixels)
-        if not need_boundaries:
-            continue
-        with torch.no_grad():
-            sam = torch.stack([sam_boundaries[index] for index in group])
-            reference = refine_boundary(
-                hard_boundary(left.argmax(dim=1)),
-                hard_boundary(right.argmax(dim=1)),
-                sam,
-                top_two_difference(left),
-                top_two_difference(right),
-                config.alpha,
-                config.max_vertical_distance,
+def _boundary_terms(
+    teacher: Prediction,
+    student: Prediction,
+    refined: Sequence[torch.Tensor],
+    windows: Windows,
+    config: StepConfig,
+) -> dict[str, torch.Tensor]:
+    """Eq. 2 and 7: the mean over all overlaps."""
+    terms: dict[str, list[torch.Tensor]] = {}
+    if config.weights.teacher_boundary:
+        across, down = edges(teacher.probabilities)
+        terms["teacher_boundary"] = [
+            boundary_loss(
+                reference[None],
+                _both_sides(across, down, windows, overlap),
+                config.boundary_reduction,
             )
-        refined |= dict(zip(group, reference, strict=True))
-        share = len(group) / len(overlaps)
-        if weights.teacher_boundary:
-            soft = (soft_boundary(left), soft_boundary(right))
-            loss = boundary_loss(reference, soft, config.boundary_reduction)
-            add("teacher_boundary", loss, share)
-        if weights.student_boundary:
-            crops = torch.stack([student_crops[index] for index in group]).softmax(dim=1)
-            loss = boundary_loss(reference, (soft_boundary(crops),), config.boundary_reduction)
-            add("student_boundary", loss, share)
-    return sums, [refined[index] for index in sorted(refined)]
+            for overlap, reference in zip(windows.overlaps, refined, strict=True)
+        ]
+    if config.weights.student_boundary:
+        across, down = (part[0] for part in edges(student.probabilities, cyclic=True))
+        crops = zip(windows.cut_overlaps(across), windows.cut_overlaps(down), refined, strict=True)
+        terms["student_boundary"] = [
+            boundary_loss(
+                reference[None],
+                [boundary_of_edges(a[..., :-1], d)[None]],
+                config.boundary_reduction,
+            )
+            for a, d, reference in crops
+        ]
+    return {name: torch.stack(values).mean() for name, values in terms.items()}
+
+
+def _both_sides(
+    across: torch.Tensor, down: torch.Tensor, windows: Windows, overlap: Overlap
+) -> list[torch.Tensor]:
+    """One overlap's soft boundaries (1, H, w_o) by its two windows, from the windows' edges."""
+    left, right = windows.pair(across, overlap)
+    right = right[..., : left.shape[-1]]  # not the edge that leads out of the overlap
+    sides = zip((left, right), windows.pair(down, overlap), strict=True)
+    return [boundary_of_edges(a, d)[None] for a, d in sides]

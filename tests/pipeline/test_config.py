@@ -42,7 +42,11 @@ def test_overrides():
     ("override", "message"),
     [
         ("techer_lr=1", "did you mean teacher_lr"),
-        ("step.weights.consistancy=1", "step.weights.consistancy.*did you mean consistency"),
+        ("step.weights.consistancy=1", "did you mean step.weights.consistency"),
+        ("step.fusion.theta_mediun=1", "did you mean step.fusion.theta_medium"),
+        ("theta_medium=1", "did you mean step.fusion.theta_medium"),
+        ("fusion.rule=ssa", "did you mean step.fusion"),
+        ("step.zzz=1", "step.zzz: there is none$"),
         ("step.fusion.rule=vote", "step.fusion.rule"),
         ("steps=many", "steps"),
         ("steps", "key=value"),

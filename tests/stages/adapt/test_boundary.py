@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.adapt.boundary import (
+    boundary_of_edges,
+    edges,
     hard_boundary,
     refine_boundary,
     soft_boundary,
-    top_two_difference,
 )
+from stages.adapt.prediction import Prediction
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -71,7 +74,7 @@ def test_refined_boundary_equals_the_loop(seed, classes, alpha):
     limit = None if rng.random() < 0.5 else int(rng.integers(0, 5))
     tensors = [torch.from_numpy(p)[None] for p in (left, right)]
     hard = [hard_boundary(p.argmax(1)) for p in tensors]
-    difference = [top_two_difference(p) for p in tensors]
+    difference = [Prediction.of(p.log()).margin() for p in tensors]
     refined = refine_boundary(*hard, torch.from_numpy(sam)[None], *difference, alpha, limit)
     expected = refine_twin(
         *(hard_twin(p.argmax(0)) for p in (left, right)),
@@ -108,3 +111,44 @@ def test_soft_boundary_gradient():
     torch.manual_seed(0)
     logits = torch.randn(1, 3, 4, 5, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: soft_boundary(x.softmax(1)), logits)
+
+
+def test_edges_of_a_circle_lead_over_the_seam():
+    torch.manual_seed(0)
+    p = torch.randn(1, 3, 4, 6, dtype=torch.float64, requires_grad=True)
+    turned = [edges(p.softmax(1).roll(-k, dims=-1), cyclic=True) for k in (0, 2)]
+    assert torch.equal(turned[0][0].roll(-2, dims=-1), turned[1][0])
+    assert torch.equal(turned[0][1].roll(-2, dims=-1), turned[1][1])
+    open_ = edges(p.softmax(1))[0]
+    assert torch.equal(turned[0][0][..., :-1], open_)
+    assert torch.autograd.gradcheck(lambda x: edges(x.softmax(1), cyclic=True), p)
+
+
+def test_a_crop_of_the_edges_is_the_boundary_of_the_crop():
+    p = torch.randn(2, 3, 5, 9, dtype=torch.float64).softmax(1)
+    across, down = edges(p)
+    cropped = boundary_of_edges(across[..., 3:7], down[..., 3:8])
+    assert torch.equal(cropped, soft_boundary(p[..., 3:8]))
+
+
+@pytest.mark.parametrize("height", [5500, 40])
+def test_columns_too_high_for_short_numbers(height):
+    left = torch.zeros(1, height, 1, dtype=torch.bool)
+    sam = left.clone()
+    left[0, 3], sam[0, height - 1] = True, True
+    unsure = torch.zeros(1, height, 1)
+    moved = refine_boundary(left, left, sam, unsure, unsure)
+    assert moved.nonzero().tolist() == [[0, height - 1, 0]]
+    stays = refine_boundary(left, left, sam, unsure, unsure, max_vertical_distance=height - 5)
+    assert stays.nonzero().tolist() == [[0, 3, 0]]
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_same():
+    torch.manual_seed(0)
+    left, right, sam = torch.rand(3, 4, 50, 30).unbind(0)
+    maps = (left < 0.2, right < 0.2, sam < 0.1, torch.rand(4, 50, 30), torch.rand(4, 50, 30))
+    there = refine_boundary(*(map_.cuda() for map_ in maps))
+    assert torch.equal(refine_boundary(*maps), there.cpu())
+    p = torch.randn(4, 5, 50, 30).softmax(1)
+    torch.testing.assert_close(soft_boundary(p.cuda()).cpu(), soft_boundary(p))

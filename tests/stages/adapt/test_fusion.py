@@ -180,3 +180,42 @@ def test_no_gradient():
     ensemble, weight = fuse(logits, batch_of([np.ones((1, 6, 6), bool)]))
     assert not ensemble.requires_grad
     assert not weight.requires_grad
+
+
+def test_pairs_of_masks_and_cells_number_all_windows_through():
+    rng = np.random.default_rng(3)
+    windows = [random_window(rng, count, 2, 9, 12)[0] for count in (3, 0, 5)]
+    windows[0][1] = False  # an empty mask is left out
+    batch = batch_of(windows)
+    left = [mask for window in windows for mask in window if mask.any()]
+    assert sorted(batch.area.tolist()) == sorted(int(mask.sum()) for mask in left)
+    for m in range(len(left)):
+        cells = batch.cell_of[batch.mask_of == m]
+        assert batch.cell_of[batch.first[m]] == cells[0]
+        inside = torch.isin(batch.cells[batch.window_of[m]], cells.int())
+        assert any(np.array_equal(inside.numpy(), mask) for mask in left)
+    # the smaller one first, within a window
+    for n in range(3):
+        area = batch.area[batch.window_of == n]
+        assert torch.equal(area, area.sort().values)
+
+
+def test_equal_entropies_are_equal_however_many_pixels_there_are():
+    """Three pixels of one label, seven of another, each as sure: the more frequent one wins."""
+    for value in (0.1, 0.7, 1.3, 2.9):
+        labels = [3] * 7 + [1] * 3 + [0, 2, 4, 0, 2, 4]
+        assert one_mask(labels, [value] * 16, medium=(0, 0)) == (3, 0.0)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("rule", ["ctcf", "ssa", "sepl"])
+def test_a_gpu_gives_the_same(rule):
+    rng = np.random.default_rng(0)
+    windows = [random_window(rng, 20, 19, 64, 80) for _ in range(4)]
+    logits = torch.from_numpy(np.stack([w[1] for w in windows]))
+    batch = batch_of([w[0] for w in windows])
+    device = torch.device("cuda")
+    here = fuse(logits, batch, FusionConfig(rule=rule))
+    there = fuse(logits.to(device), batch.pin_memory().to(device), FusionConfig(rule=rule))
+    for a, b in zip(here, there, strict=True):
+        assert torch.equal(a, b.cpu())

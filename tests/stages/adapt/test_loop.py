@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import SegformerForSemanticSegmentation
 
 from data.errors import InputError
@@ -16,8 +23,12 @@ from data.panoramas import file_hash
 from data.sam_cache import Identity, PanoramaMasks, SamCache
 from data.window_masks import WindowMasks, overlap_boundaries
 from data.windows import Windows
+from pipeline.config import as_yaml
+from stages.adapt.learner import Learner
 from stages.adapt.loop import AdaptConfig, CachedPanoramas, adapt, schedule
 from stages.adapt.models import build_segformer, load_segformer, save_segformer
+from stages.adapt.processes import Processes, gather_only, processes
+from stages.adapt.step import LossWeights, StepConfig
 
 WINDOWS = Windows(32, 128, 32, 16)
 NAMES = ("road", "car", "sky")
@@ -43,7 +54,10 @@ def world(tmp_path_factory):
         cache.write(name, PanoramaMasks(masks, tuple(overlap_boundaries(masks, WINDOWS))))
     for seed, network in enumerate(("teacher", "student")):
         torch.manual_seed(seed)
-        save_segformer(build_segformer("w16", NAMES), root / network)
+        built = build_segformer("w16", NAMES)
+        with torch.no_grad():
+            built.decode_head.classifier.weight *= 300  # else all probabilities are 1/3
+        save_segformer(built, root / network)
     return root
 
 
@@ -75,8 +89,9 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("labels", ["live", "ema", "frozen"])
-@pytest.mark.parametrize("killed_after", [1, 3])
+@pytest.mark.parametrize(
+    ("labels", "killed_after"), [("live", 1), ("live", 3), ("ema", 3), ("frozen", 1)]
+)
 def test_a_killed_run_ends_as_if_never_stopped(world, tmp_path, killed_after, labels):
     config = config_for(world, labels=labels, ema_decay=0.5)
     adapt(panoramas(world), tmp_path / "whole", config)
@@ -113,6 +128,63 @@ def test_loader_workers_change_nothing(world, tmp_path):
     assert all(torch.equal(none[key], one[key]) for key in none)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("labels", ["live", "ema"])
+def test_two_processes_give_the_weights_of_one(world, tmp_path, labels):
+    config = config_for(world, accumulate=2, labels=labels, ema_decay=0.5)
+    adapt(panoramas(world), tmp_path / "one", config)
+    (tmp_path / "preset.yaml").write_text(as_yaml(config))
+    (tmp_path / "goodsam.py").write_text("from pipeline.cli import main; main()")
+    root = Path(__file__).parents[3]
+    arguments = ("train", world / "images", world / "cache.zarr", "--out", tmp_path / "two")
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"),
+            *(tmp_path / "goodsam.py", *arguments, "--preset", tmp_path / "preset.yaml"),
+        ],
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+    )
+    for network in ("teacher_assistant", "student"):
+        one, two = (weights(tmp_path / run / network) for run in ("one", "two"))
+        for key in one:
+            torch.testing.assert_close(two[key], one[key], atol=1e-5, rtol=0)
+    rows = [
+        [json.loads(r) for r in (tmp_path / run / "metrics.jsonl").read_text().splitlines()]
+        for run in ("one", "two")
+    ]
+    assert [row["step"] for row in rows[1]] == [1, 2, 3, 4]  # one journal, not two
+    for one, two in zip(*rows, strict=True):
+        assert two["student_total"] == pytest.approx(one["student_total"], abs=1e-4)
+
+
+def test_processes_share_a_step_out():
+    whole = list(schedule(5, 7, 0, 12))
+    halves = [list(schedule(5, 7, rank, 12, stride=2)) for rank in (0, 1)]
+    assert [index for pair in zip(*halves, strict=True) for index in pair] == whole
+    two = Processes(1, 2, torch.device("cpu"))
+    assert two.share_of(6) == 3
+    with pytest.raises(InputError, match="accumulate=6"):
+        two.share_of(5)
+
+
+def test_gradients_are_gathered_once_a_step(monkeypatch):
+    """Of several backward passes only the last is shared out, and both networks are asked."""
+    waits = []
+
+    class Shared(torch.nn.Module):
+        def no_sync(self):
+            waits.append(self)
+            return contextlib.nullcontext()
+
+    monkeypatch.setattr("stages.adapt.processes.DistributedDataParallel", Shared)
+    networks = (Shared(), Shared(), torch.nn.Linear(1, 1))
+    with gather_only(True, *networks):
+        assert waits == []
+    with gather_only(False, *networks):
+        assert waits == [*networks[:2]]
+
+
 def test_accumulation_sees_every_panorama(world, tmp_path):
     config = config_for(world, steps=None, epochs=2, accumulate=3)
     adapt(panoramas(world), tmp_path, config)
@@ -139,5 +211,107 @@ def test_a_loss_that_is_not_finite_stops_with_step_image_and_term(world, tmp_pat
         broken.decode_head.classifier.bias[0] = torch.nan
     save_segformer(broken, tmp_path / "teacher")
     config = config_for(world, teacher_assistant=str(tmp_path / "teacher"))
-    with pytest.raises(FloatingPointError, match=r"step 0, \d\.png: the loss"):
+    with pytest.raises(FloatingPointError, match=r"step 0, \d\.png: the loss \w+ is nan; saved"):
         adapt(panoramas(world), tmp_path / "run", config)
+    # what was there before the step is kept, the step itself has left no trace in it
+    saved = load_file(tmp_path / "run/checkpoints/step_00000000.safetensors")
+    before = weights(world / "student")
+    assert all(torch.equal(saved[f"student/{key}"], before[key]) for key in before)
+    assert (tmp_path / "run/metrics.jsonl").read_text() == ""
+
+
+def test_journal_holds_numbers_and_pictures(world, tmp_path):
+    adapt(panoramas(world), tmp_path, config_for(world, pictures_every=2))
+    board = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"images": 0})
+    board.Reload()
+    strips = board.Images("strip")
+    assert [event.step for event in strips] == [1, 3]
+    assert (strips[0].width, strips[0].height) == (128, 5 * 32)
+    rows = [json.loads(r) for r in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    for key in ("student_boundary", "student_lr", "trusted_masks", "agreement"):
+        logged = [event.value for event in board.Scalars(key)]
+        assert logged == pytest.approx([row[key] for row in rows], rel=1e-6)
+    assert all(row["images_per_second"] > 0 and row["seconds_waited"] >= 0 for row in rows)
+
+
+def test_bfloat16_is_another_arithmetic_on_float32_weights(world, tmp_path):
+    plain = config_for(world, steps=1, warmup=0)
+    runs = {"plain": plain, "bf16": dataclasses.replace(plain, precision="bfloat16")}
+    for name, config in runs.items():
+        adapt(panoramas(world), tmp_path / name, config)
+    rows = [json.loads((tmp_path / name / "metrics.jsonl").read_text()) for name in runs]
+    assert rows[0]["whole_image"] != rows[1]["whole_image"]
+    assert rows[0]["whole_image"] == pytest.approx(rows[1]["whole_image"], rel=0.05)
+    plain_w, bf16_w = (weights(tmp_path / name / "student") for name in runs)
+    for weight in bf16_w.values():
+        assert weight.dtype in (torch.float32, torch.int64)
+        assert weight.isfinite().all()
+    assert any(not torch.equal(plain_w[key], bf16_w[key]) for key in plain_w)
+
+
+def test_gradients_are_clipped_each_network_by_itself(world):
+    config = config_for(world, clip=1e-3)
+    with processes("cpu") as group:
+        learner = Learner(config, group, WINDOWS)
+    learner.learn(panoramas(world)[0], 1.0, last=True)
+    learner.measured()
+    norms = {}
+    for name, optimizer in learner.optimizers.items():
+        parameters = list(learner.networks[name].parameters())
+
+        def kept(*, name=name, parameters=parameters):
+            norms[name] = torch.nn.utils.get_total_norm([p.grad for p in parameters]).item()
+
+        optimizer.step = kept
+    learner.update()
+    assert norms == dict.fromkeys(norms, pytest.approx(1e-3, rel=1e-4))
+    assert len(norms) == 2
+
+
+def test_accumulated_gradients_are_the_mean(world):
+    def gradients(items, scale):
+        with processes("cpu") as group:
+            learner = Learner(config_for(world), group, WINDOWS)
+        for index, item in enumerate(items):
+            learner.learn(item, scale, last=index == len(items) - 1)
+        row, wrong = learner.measured()
+        assert wrong == ""
+        grads = [p.grad for p in learner.networks["student"].parameters()]
+        return grads, row["student_total"]
+
+    items = [panoramas(world)[index] for index in (0, 1)]
+    both, loss = gradients(items, 0.5)
+    single = [gradients([item], 1.0) for item in items]
+    assert loss == pytest.approx((single[0][1] + single[1][1]) / 2, rel=1e-5)
+    for mean, a, b in zip(both, single[0][0], single[1][0], strict=True):
+        torch.testing.assert_close(mean, (a + b) / 2, atol=1e-6, rtol=1e-4)
+
+
+def test_all_losses_off_is_refused(world, tmp_path):
+    off = LossWeights(*[0.0] * 6)
+    with pytest.raises(InputError, match="switched off"):
+        adapt(panoramas(world), tmp_path, config_for(world, step=StepConfig(weights=off)))
+
+
+@pytest.mark.slow
+def test_compiled_networks_learn_the_same(world, tmp_path):
+    config = config_for(world, steps=2)
+    for name, compile_ in (("plain", False), ("compiled", True)):
+        adapt(panoramas(world), tmp_path / name, dataclasses.replace(config, compile=compile_))
+    plain, compiled = (weights(tmp_path / name / "student") for name in ("plain", "compiled"))
+    assert plain.keys() == compiled.keys()
+    for key in plain:
+        torch.testing.assert_close(compiled[key], plain[key], atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_on_a_gpu(world, tmp_path, precision):
+    config = config_for(world, device="cuda", precision=precision)
+    adapt(panoramas(world), tmp_path / "gpu", config)
+    adapt(panoramas(world), tmp_path / "cpu", config_for(world))
+    rows = [
+        json.loads((tmp_path / name / "metrics.jsonl").read_text().splitlines()[0])
+        for name in ("gpu", "cpu")
+    ]
+    assert rows[0]["student_total"] == pytest.approx(rows[1]["student_total"], rel=0.05)

@@ -10,10 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.windows import Windows
 from stages.adapt.losses import (
     boundary_loss,
     consistency_loss,
     ensemble_loss,
+    log_p_in_windows,
+    log_p_of,
     whole_image_loss,
 )
 
@@ -39,8 +42,21 @@ def test_ensemble_loss(seed, lambda_):
             ce = -log_softmax(logits[n, :, y, x])[ensemble[n, y, x]]
             total += ce + lambda_ * weight[n, y, x] * ce
             counted += 1
-    tensors = [torch.from_numpy(a) for a in (logits, ensemble, weight)]
-    assert ensemble_loss(*tensors, lambda_).item() == pytest.approx(total / counted, abs=1e-6)
+    logits, ensemble, weight = (torch.from_numpy(a) for a in (logits, ensemble, weight))
+    log_p = log_p_of(ensemble, logits.log_softmax(1))
+    loss = ensemble_loss(log_p, ensemble, weight, lambda_)
+    assert loss.item() == pytest.approx(total / counted, abs=1e-6)
+
+
+@pytest.mark.parametrize("stride", [8, 5, 3])
+def test_log_p_in_windows_is_that_of_the_windows_cut_out(stride):
+    torch.manual_seed(0)
+    windows = Windows(3, 16, 8, stride)
+    log_p = torch.randn(1, 4, 3, 16, dtype=torch.float64, requires_grad=True)
+    ensemble = torch.tensor([0, 1, 2, 3, 255])[torch.randint(5, (len(windows), 3, 8))]
+    ours = log_p_in_windows(ensemble, log_p, windows)
+    assert torch.equal(ours, log_p_of(ensemble, windows.cut(log_p[0])))
+    assert torch.autograd.gradcheck(lambda x: log_p_in_windows(ensemble, x, windows), log_p)
 
 
 @settings(max_examples=25, deadline=None)
@@ -78,21 +94,28 @@ def test_whole_image_loss(seed, targets):
         if targets == "hard":
             goal = np.eye(4)[goal.argmax()]
         total -= (goal * log_softmax(student[0, :, y, x])).sum()
-    loss = whole_image_loss(torch.from_numpy(student), torch.from_numpy(teacher), targets)
+    student, teacher = torch.from_numpy(student), torch.from_numpy(teacher)
+    p = teacher.softmax(1)
+    if targets == "hard":
+        p = torch.nn.functional.one_hot(teacher.argmax(1), 4).movedim(-1, 1).double()
+    loss = whole_image_loss(student.log_softmax(1), p)
     assert loss.item() == pytest.approx(total / 15, abs=1e-6)
 
 
-def test_consistency_loss_is_a_mean_square_with_gradient_through_both_sides():
+@pytest.mark.parametrize(("stride", "wrap"), [(4, True), (3, True), (5, True), (4, False)])
+def test_consistency_loss(stride, wrap):
+    windows = Windows(3, 16, 8, stride, wrap)
     torch.manual_seed(0)
-    left, right = torch.rand(2, 1, 3, 2, 2, requires_grad=True).unbind(0)
-    left.retain_grad()
-    right.retain_grad()
-    loss = consistency_loss(left, right)
-    loss.backward()
-    expected = sum((a - b) ** 2 for a, b in zip(left.flatten(), right.flatten(), strict=True)) / 12
-    assert loss.item() == pytest.approx(expected.item(), abs=1e-6)
-    assert torch.allclose(left.grad, -right.grad)
-    assert left.grad.abs().sum() > 0
+    p = torch.randn(len(windows), 4, 3, 8, dtype=torch.float64, requires_grad=True)
+    total, count = 0.0, 0
+    for overlap in windows.overlaps:
+        for c, y, x in np.ndindex(4, 3, overlap.width):
+            left = p[overlap.left, c, y, windows.window - overlap.width + x].item()
+            total += (left - p[overlap.right, c, y, x].item()) ** 2
+            count += 1
+    assert consistency_loss(p, windows).item() == pytest.approx(total / count, abs=1e-6)
+    # through both sides
+    assert torch.autograd.gradcheck(lambda x: consistency_loss(x, windows), p)
 
 
 def test_the_teacher_gets_no_gradient_from_the_whole_image_loss():
@@ -113,4 +136,9 @@ def test_gradients_by_finite_differences(reduction):
     )
     logits = torch.randn(1, 3, 2, 4, dtype=torch.float64, requires_grad=True)
     ensemble, weight = torch.randint(3, (1, 2, 4)), torch.rand(1, 2, 4).round()
-    assert torch.autograd.gradcheck(lambda x: ensemble_loss(x, ensemble, weight), logits)
+    ensemble[0, 0, 0] = 255
+
+    def of_logits(x: torch.Tensor) -> torch.Tensor:
+        return ensemble_loss(log_p_of(ensemble, x.log_softmax(1)), ensemble, weight)
+
+    assert torch.autograd.gradcheck(of_logits, logits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -10,8 +11,10 @@ import torch
 
 from data.window_masks import WindowMasks, overlap_boundaries
 from data.windows import Windows
-from stages.adapt.fusion import MaskBatch
-from stages.adapt.models import build_segformer
+from stages.adapt.boundary import hard_boundary, refine_boundary, soft_boundary
+from stages.adapt.fusion import MaskBatch, fuse
+from stages.adapt.losses import boundary_loss
+from stages.adapt.models import build_segformer, segment
 from stages.adapt.step import LossWeights, StepConfig, adaptation_step
 
 WINDOWS = Windows(32, 128, 32, 16)
@@ -37,6 +40,25 @@ def inputs():
             mask[y : y + 8, x : x + 8] = True
         masks.append(WindowMasks.of(stack, np.ones(4), np.ones(4)))
     boundaries = [torch.from_numpy(b) for b in overlap_boundaries(masks, WINDOWS)]
+    image = torch.from_numpy(rng.normal(size=(1, 3, 32, 128)).astype(np.float32))
+    return image, MaskBatch.of(masks), boundaries
+
+
+@pytest.fixture(scope="module")
+def sharp(networks):
+    """The same two networks with classifiers that are sure of something."""
+    pair = copy.deepcopy(networks)
+    with torch.no_grad():
+        for network in pair:
+            network.decode_head.classifier.weight *= 300
+    return pair
+
+
+def inputs_for(windows: Windows):
+    rng = np.random.default_rng(2)
+    stacks = rng.random((len(windows), 5, 4, windows.window // 8)).repeat(8, 2).repeat(8, 3) < 0.3
+    masks = [WindowMasks.of(stack, np.ones(5), np.ones(5)) for stack in stacks]
+    boundaries = [torch.from_numpy(b) for b in overlap_boundaries(masks, windows)]
     image = torch.from_numpy(rng.normal(size=(1, 3, 32, 128)).astype(np.float32))
     return image, MaskBatch.of(masks), boundaries
 
@@ -86,7 +108,7 @@ def test_no_overlaps_no_overlap_losses(networks, inputs):
     outcome = run(networks, (image, masks, []), windows)
     assert set(outcome.terms) == {"teacher_windows", "whole_image", "student_windows"}
     # no mask anywhere: the ensemble is the TA's own label, trusted nowhere
-    assert torch.equal(outcome.ensemble, outcome.teacher_logits.argmax(1))
+    assert torch.equal(outcome.ensemble, outcome.teacher_labels.long())
     assert outcome.weight_map.sum() == 0
 
 
@@ -100,8 +122,90 @@ def test_overlaps_of_unequal_width_weigh_by_pixels_and_by_overlap(networks):
     boundaries = [torch.from_numpy(b) for b in overlap_boundaries(masks, windows)]
     image = torch.from_numpy(rng.normal(size=(1, 3, 32, 128)).astype(np.float32))
     outcome = run(networks, (image, MaskBatch.of(masks), boundaries), windows)
-    p = outcome.teacher_logits.softmax(1)
+    with torch.no_grad():
+        p = segment(networks[0], windows.cut(image[0])).softmax(1)
     pairs = [windows.pair(p, overlap) for overlap in windows.overlaps]
     squares = torch.cat([((a - b) ** 2).flatten() for a, b in pairs])
     assert outcome.terms["consistency"].item() == pytest.approx(squares.mean().item(), rel=1e-5)
     assert [tuple(r.shape) for r in outcome.refined] == [(32, o.width) for o in windows.overlaps]
+
+
+@pytest.mark.parametrize("targets", ["soft", "hard"])
+@pytest.mark.parametrize("reduction", ["printed", "balanced"])
+@pytest.mark.parametrize(
+    "windows", [WINDOWS, Windows(32, 128, 48, 40), Windows(32, 128, 32, 16, False)]
+)
+def test_the_terms_are_those_of_predictions_cut_out_one_by_one(sharp, targets, reduction, windows):
+    """The step's shortcuts against the paper's order of things: cut first, then compute."""
+    image, masks, boundaries = inputs_for(windows)
+    config = StepConfig(whole_image_targets=targets, boundary_reduction=reduction)
+    outcome = adaptation_step(*sharp, image, masks, boundaries, windows, config)
+    with torch.no_grad():
+        logits = segment(sharp[0], windows.cut(image[0]))
+        whole = segment(sharp[1], image)
+    ensemble, weight_map = fuse(logits, masks, config.fusion)
+    assert torch.equal(outcome.ensemble, ensemble)
+    assert torch.equal(outcome.weight_map, weight_map)
+    assert 0 < weight_map.mean() < 1
+
+    def to_ensemble(predicted):
+        ce = torch.nn.functional.cross_entropy(predicted, ensemble, reduction="none")
+        return (ce + config.lambda_ * weight_map * ce).mean()
+
+    joined = windows.join(logits)[None]
+    goal = joined.softmax(1) if targets == "soft" else joined.argmax(1)
+    teacher, student = [], []
+    for index, overlap in enumerate(windows.overlaps):
+        left, right = (side[None].softmax(1) for side in windows.pair(logits, overlap))
+        first, second = (side.topk(2, dim=1).values for side in (left, right))
+        refined = refine_boundary(
+            hard_boundary(left.argmax(1)),
+            hard_boundary(right.argmax(1)),
+            boundaries[index][None],
+            first[:, 0] - first[:, 1],
+            second[:, 0] - second[:, 1],
+        )
+        assert torch.equal(outcome.refined[index], refined[0])
+        both = (soft_boundary(left), soft_boundary(right))
+        teacher.append(boundary_loss(refined, both, reduction))
+        crop = whole[..., windows.overlap_columns(overlap)].softmax(1)
+        student.append(boundary_loss(refined, (soft_boundary(crop),), reduction))
+    expected = {
+        "teacher_windows": to_ensemble(logits),
+        "student_windows": to_ensemble(windows.cut(whole[0])),
+        "whole_image": torch.nn.functional.cross_entropy(whole, goal),
+        "teacher_boundary": torch.stack(teacher).mean(),
+        "student_boundary": torch.stack(student).mean(),
+    }
+    for name, value in expected.items():
+        assert outcome.terms[name].item() == pytest.approx(value.item(), rel=1e-5, abs=1e-6), name
+
+
+def test_nothing_flows_through_the_labels(sharp):
+    outcome = adaptation_step(*sharp, *inputs_for(WINDOWS), WINDOWS, StepConfig())
+    for made in (outcome.ensemble, outcome.weight_map, outcome.trusted, *outcome.refined):
+        assert not made.requires_grad
+    assert any(refined.any() for refined in outcome.refined)
+
+
+@pytest.mark.parametrize("network", [0, 1])
+def test_the_steps_gradient_by_finite_differences(sharp, network):
+    """Of both totals, along the gradient of the classifier's bias, in float64."""
+    pair = [copy.deepcopy(n).double() for n in sharp]
+    image, masks, boundaries = inputs_for(WINDOWS)
+    bias = pair[network].decode_head.classifier.bias
+
+    def total() -> torch.Tensor:
+        outcome = adaptation_step(*pair, image.double(), masks, boundaries, WINDOWS, StepConfig())
+        return outcome.teacher if network == 0 else outcome.student
+
+    loss = total()
+    (gradient,) = torch.autograd.grad(loss, bias)
+    direction, small = gradient / gradient.norm(), 1e-6
+    values = []
+    for sign in (1, -1):
+        with torch.no_grad():
+            bias += sign * small * direction
+            values.append(total().item())
+            bias -= sign * small * direction
+    assert (values[0] - values[1]) / (2 * small) == pytest.approx(gradient.norm().item(), rel=1e-4)

@@ -1,0 +1,213 @@
+"""The two networks as they learn: their optimisers, one optimiser step in parts, checkpoints."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from data.errors import InputError
+from data.windows import Windows
+from stages.adapt.models import class_names, load_segformer, normalise, save_segformer
+from stages.adapt.processes import Processes, gather_only
+from stages.adapt.reading import Item
+from stages.adapt.step import (
+    STUDENT_LOSSES,
+    TEACHER_LOSSES,
+    Outcome,
+    StepConfig,
+    adaptation_step,
+)
+from stages.adapt.watch import measure
+from stages.checkpoint import (
+    latest_checkpoint,
+    load_checkpoint,
+    prune_checkpoints,
+    save_checkpoint,
+)
+from stages.device import autocast
+
+
+@dataclass(frozen=True)
+class AdaptConfig:
+    """Stage 2.
+
+    teacher_assistant, student: SegFormer directories or hub names. epochs: passes over the
+    panoramas; steps overrides it when given. accumulate: panoramas per optimiser step, over all
+    processes. clip: largest norm of either network's gradient. labels: the TA whose predictions
+    are fused: `live` (the paper), `ema` of it, or `frozen`. compile: torch.compile both networks;
+    worth it for thousands of steps (needs a C++ compiler). workers: processes that read ahead.
+    checkpoint_every, pictures_every: steps; 0: no pictures.
+    """
+
+    teacher_assistant: str
+    student: str
+    step: StepConfig = field(default_factory=StepConfig)
+    epochs: int = 10
+    steps: int | None = None
+    accumulate: int = 1
+    teacher_lr: float = 1e-5
+    student_lr: float = 2e-5
+    weight_decay: float = 0.01
+    warmup: int = 50
+    clip: float = 1.0
+    labels: Literal["live", "ema", "frozen"] = "live"
+    ema_decay: float = 0.999
+    seed: int = 0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False
+    device: str = "auto"
+    workers: int = 1
+    checkpoint_every: int = 100
+    pictures_every: int = 100
+
+
+class Learner:
+    """TA, student and what belongs to them. A step: `learn` of each panorama, then `update`."""
+
+    def __init__(self, config: AdaptConfig, group: Processes, windows: Windows) -> None:
+        """Load both networks. Raises InputError for networks that do not go together."""
+        self.config, self.group, self.windows = config, group, windows
+        teacher, student = load_networks(config, group.device)
+        self.names = class_names(teacher)
+        self.networks: dict[str, Any] = {"teacher_assistant": teacher, "student": student}
+        self.labeller = None
+        if config.labels != "live":
+            self.labeller = copy.deepcopy(teacher)
+            self.networks["labeller"] = self.labeller
+        self.optimizers = {
+            "teacher_assistant": _optimizer(teacher, config.teacher_lr, config.weight_decay),
+            "student": _optimizer(student, config.student_lr, config.weight_decay),
+        }
+        if config.compile:
+            for network in (teacher, student):
+                network.compile()  # in place, before it is wrapped
+        weights = config.step.weights
+        learns = [
+            any(getattr(weights, n) for n in names) for names in (TEACHER_LOSSES, STUDENT_LOSSES)
+        ]
+        if not any(learns):
+            raise InputError("step.weights: all losses are switched off; nothing would be learnt")
+        # a network without a loss has no gradients to share out
+        self.teacher = group.wrap(teacher) if learns[0] else teacher
+        self.student = group.wrap(student) if learns[1] else student
+        self._rows: list[tuple[str, dict[str, torch.Tensor]]] = []
+
+    def set_rate(self, factor: float) -> None:
+        """Learning rates of the next `update`: `factor` times those of the configuration."""
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * factor
+
+    def learn(self, item: Item, scale: float, last: bool) -> Outcome:
+        """Forward and backward of one panorama; adds `scale` times its gradients.
+
+        last: of this step; the gradients are then averaged over the processes.
+        """
+        name, image, masks, boundaries = item
+        device = self.group.device
+        with gather_only(last, self.teacher, self.student):
+            with autocast(device, self.config.precision):
+                outcome = adaptation_step(
+                    self.teacher,
+                    self.student,
+                    normalise(image[None], device),
+                    masks.to(device),
+                    [map_.to(device, non_blocking=True) for map_ in boundaries],
+                    self.windows,
+                    self.config.step,
+                    self.labeller,
+                )
+            ((outcome.teacher + outcome.student) * scale).backward()
+        self._rows.append((name, measure(outcome, self.windows)))
+        return outcome
+
+    def measured(self) -> tuple[dict[str, float], str]:
+        """The mean of what this step's panoramas showed, and what is not finite in it (or "").
+
+        Every process gets the same mean, so that all of them stop, or none.
+        """
+        names = [name for name, _ in self._rows]
+        keys = list(self._rows[0][1])
+        values = torch.stack([torch.stack([*row.values()]).detach() for _, row in self._rows])
+        mean = self.group.mean(values.mean(dim=0))
+        *single, averaged = torch.cat([values, mean[None]]).tolist()  # waits for the device once
+        self._rows = []
+        row = dict(zip(keys, averaged, strict=True))
+        for name, optimizer in self.optimizers.items():
+            row[f"{name.split('_')[0]}_lr"] = optimizer.param_groups[0]["lr"]
+        if all(map(math.isfinite, averaged)):
+            return row, ""
+        for name, found in zip(names, single, strict=True):
+            for key, value in zip(keys, found, strict=True):
+                if not math.isfinite(value):
+                    return row, (
+                        f"{name}: the loss {key} is {value}; saved as it was before this step; "
+                        "lower the learning rates (--set teacher_lr=..., student_lr=...)"
+                    )
+        return row, "a panorama of another process: a loss is not finite"
+
+    def update(self) -> None:
+        """Step both optimisers on the gradients gathered since the last time."""
+        for name, optimizer in self.optimizers.items():
+            network = self.networks[name]
+            torch.nn.utils.clip_grad_norm_(network.parameters(), self.config.clip)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        if self.labeller is not None and self.config.labels == "ema":
+            _follow(self.labeller, self.networks["teacher_assistant"], self.config.ema_decay)
+
+    def resume(self, folder: Path) -> int:
+        """Take up the newest checkpoint in `folder`; the number of steps that are done."""
+        newest = latest_checkpoint(folder)
+        if newest is None:
+            return 0
+        return load_checkpoint(newest, self.networks, self.optimizers)["step"]
+
+    def save(self, folder: Path, step: int) -> None:
+        """A checkpoint after `step` steps, by the first process; the two newest are kept."""
+        if self.group.first:
+            path = folder / f"step_{step:08d}.safetensors"
+            save_checkpoint(path, self.networks, self.optimizers, {"step": step})
+            prune_checkpoints(folder, keep=2)
+
+    def write(self, out: Path) -> None:
+        """`OUT/teacher_assistant` and `OUT/student`, by the first process."""
+        if self.group.first:
+            for name in ("teacher_assistant", "student"):
+                save_segformer(self.networks[name], out / name)
+
+
+def load_networks(config: AdaptConfig, device: torch.device) -> tuple[Any, Any]:
+    """TA and student, in evaluation mode (METHOD: BatchNorm, dropout, stochastic depth).
+
+    Raises InputError when their classes differ.
+    """
+    teacher = load_segformer(config.teacher_assistant)
+    student = load_segformer(config.student)
+    if class_names(teacher) != class_names(student):
+        raise InputError(
+            f"{config.student}: its classes are not those of {config.teacher_assistant} "
+            f"({len(class_names(student))} and {len(class_names(teacher))}); "
+            "start the student from a model with the TA's classes"
+        )
+    return teacher.to(device).eval(), student.to(device).eval()
+
+
+def _optimizer(network: torch.nn.Module, rate: float, decay: float) -> torch.optim.Optimizer:
+    parameters = list(network.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([{**group, "initial_lr": rate} for group in groups], lr=rate)
+
+
+@torch.no_grad()
+def _follow(labeller: torch.nn.Module, teacher: torch.nn.Module, decay: float) -> None:
+    for slow, fast in zip(labeller.parameters(), teacher.parameters(), strict=True):
+        slow.lerp_(fast, 1 - decay)

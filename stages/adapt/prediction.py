@@ -1,0 +1,65 @@
+"""A network's prediction in the forms that fusion and the losses read, computed once for all.
+
+Class by class, where a sum or a maximum over classes is wanted: its temporaries are then maps of
+one class, which stay in the processor's cache, while a new tensor of all classes costs a CPU more
+than the arithmetic on it. Shapes: N windows or images, C classes, H x W pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """labels: uint8 (N, H, W), the argmax. The others: (N, C, H, W), with their gradient."""
+
+    logits: torch.Tensor
+    labels: torch.Tensor
+    log_probabilities: torch.Tensor
+    probabilities: torch.Tensor
+
+    @classmethod
+    def of(cls, logits_NCHW: torch.Tensor) -> Prediction:
+        """From logits of at most 255 classes; those of 16 bits are made float32."""
+        if logits_NCHW.dtype.itemsize < 4:
+            logits_NCHW = logits_NCHW.float()
+        log_p = logits_NCHW.log_softmax(dim=1)
+        return cls(logits_NCHW, argmax_labels(logits_NCHW), log_p, log_p.exp())
+
+    @property
+    def classes(self) -> int:
+        """How many classes it has."""
+        return self.probabilities.shape[1]
+
+    @torch.no_grad()
+    def entropy(self) -> torch.Tensor:
+        """Shannon entropy of each pixel's softmax, nats, (N, H, W); without gradient."""
+        found = torch.zeros_like(self.probabilities[:, 0])
+        for p, log_p in zip(
+            self.probabilities.unbind(1), self.log_probabilities.unbind(1), strict=True
+        ):
+            found.addcmul_(p, log_p, value=-1)
+        return found
+
+    @torch.no_grad()
+    def margin(self) -> torch.Tensor:
+        """`D`, the difference of the two largest probabilities of each pixel, (N, H, W)."""
+        first, *others = self.probabilities.unbind(1)
+        highest, second = first.clone(), torch.zeros_like(first)
+        for p in others:
+            torch.maximum(second, torch.minimum(highest, p), out=second)
+            torch.maximum(highest, p, out=highest)
+        return highest - second
+
+
+@torch.no_grad()
+def argmax_labels(logits_NCHW: torch.Tensor) -> torch.Tensor:
+    """uint8 (N, H, W): the class with the largest logit, of equal ones the first."""
+    highest = logits_NCHW.amax(dim=1)
+    labels = torch.zeros_like(highest, dtype=torch.uint8)
+    for label in range(logits_NCHW.shape[1] - 1, -1, -1):
+        labels.masked_fill_(logits_NCHW[:, label] == highest, label)
+    return labels

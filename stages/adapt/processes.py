@@ -1,0 +1,84 @@
+"""The processes of one run: those that `torchrun` started, or this one alone.
+
+    torchrun --nproc-per-node 4 --no-python goodsam train ...
+
+Every process holds both networks and works on its share of each step's panoramas;
+DistributedDataParallel takes the mean of their gradients, so that all stay equal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+from data.errors import InputError
+from stages.device import pick_device
+
+
+@dataclass(frozen=True)
+class Processes:
+    """rank: of this process among `count`. device: where it computes."""
+
+    rank: int
+    count: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes."""
+        return self.rank == 0
+
+    def share_of(self, panoramas: int) -> int:
+        """How many of a step's panoramas each process takes. InputError if they do not divide."""
+        if panoramas % self.count:
+            raise InputError(
+                f"{panoramas} panoramas a step cannot be shared by {self.count} processes: "
+                f"--set accumulate={-(-panoramas // self.count) * self.count}"
+            )
+        return panoramas // self.count
+
+    def wrap(self, network: torch.nn.Module) -> torch.nn.Module:
+        """The network as it is called in a step; its gradients are the mean of all processes'."""
+        if self.count == 1:
+            return network
+        ids = None if self.device.type == "cpu" else [self.device]
+        return DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """The mean of a tensor over all processes."""
+        if self.count > 1:
+            dist.all_reduce(values)
+        return values / self.count
+
+
+@contextlib.contextmanager
+def processes(device: str) -> Iterator[Processes]:
+    """Join the processes that torchrun started (nccl on GPUs, gloo on CPUs); leave them after."""
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    picked = pick_device(device)
+    if count == 1:
+        yield Processes(0, 1, picked)
+        return
+    if picked.type == "cuda":
+        picked = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(picked)
+    dist.init_process_group("nccl" if picked.type == "cuda" else "gloo")
+    try:
+        yield Processes(dist.get_rank(), count, picked)
+    finally:
+        dist.destroy_process_group()
+
+
+def gather_only(last: bool, *networks: torch.nn.Module) -> contextlib.AbstractContextManager:
+    """A context in which gradients are added up here; the `last` backward shares them out."""
+    stack = contextlib.ExitStack()
+    for network in networks:
+        if isinstance(network, DistributedDataParallel) and not last:
+            stack.enter_context(network.no_sync())
+    return stack

@@ -1,0 +1,72 @@
+"""What a step reads: panoramas with what SAM gave for them, in an order fixed by seed and place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from data.panoramas import read_panorama
+from data.sam_cache import SamCache
+from data.windows import Windows
+from stages.adapt.fusion import MaskBatch
+
+Item = tuple[str, torch.Tensor, MaskBatch, list[torch.Tensor]]
+"""Name, image uint8 (H, W, 3), the masks of its windows, `B_SAM` of its overlaps."""
+
+
+class CachedPanoramas(Dataset):
+    """Panoramas with what SAM gave for them. Picklable: files are opened in the worker."""
+
+    def __init__(self, images: Path, cache: SamCache, names: list[str]) -> None:
+        self.images, self.cache, self.names = images, cache, names
+        self.windows: Windows = cache.identity.windows
+        self.fit: bool = cache.identity.fit
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Item:
+        name = self.names[index]
+        image = torch.from_numpy(read_panorama(self.images / name, self.windows, self.fit))
+        record = self.cache.read(name)
+        boundaries = [torch.from_numpy(np.asarray(map_)) for map_ in record.boundaries]
+        return name, image, MaskBatch.of(record.windows), boundaries
+
+
+def schedule(count: int, seed: int, first: int, last: int, stride: int = 1) -> Iterator[int]:
+    """Indices of the panoramas for positions first to last of a run: a permutation an epoch.
+
+    stride: take every so manieth position only; the processes of one run share them out by it.
+    """
+    known = -1
+    for position in range(first, last, stride):
+        epoch, place = divmod(position, count)
+        if epoch != known:
+            order, known = np.random.default_rng((seed, epoch)).permutation(count), epoch
+        yield int(order[place])
+
+
+def read_in_order(
+    panoramas: CachedPanoramas, order: Iterator[int], workers: int, device: torch.device
+) -> Iterator[Item]:
+    """Items in the given order, read ahead by `workers` processes (0: when they are asked for)."""
+    loader: DataLoader[Item] = DataLoader(
+        panoramas,
+        sampler=_Sequence(order),
+        batch_size=None,
+        num_workers=workers,
+        pin_memory=device.type == "cuda",
+    )
+    return iter(loader)
+
+
+class _Sequence(torch.utils.data.Sampler[int]):
+    def __init__(self, indices: Iterator[int]) -> None:
+        self.indices = indices
+
+    def __iter__(self) -> Iterator[int]:
+        return self.indices

@@ -1,0 +1,122 @@
+"""What a run shows of itself: numbers of every step, and now and then a strip of pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from data.classes import colourise, palette_for
+from data.files import write_whole
+from data.windows import Windows
+from stages.adapt.step import Outcome
+
+STRIP_WIDTH = 1024  # px, at most
+
+
+@torch.no_grad()
+def measure(outcome: Outcome, windows: Windows) -> dict[str, torch.Tensor]:
+    """What is worth watching in a step, besides its losses; nothing here waits for the device.
+
+    trusted: the share of pixels with weight 1; trusted_masks: of masks. agreement: of the ensemble
+    with the TA. ensemble_entropy: of the ensemble's class shares, nats; it falls when a run
+    collapses. student_agreement: of the student with the TA's whole-image labels, at every fourth
+    row and column (a SegFormer's own resolution).
+    """
+    ensemble, labels = outcome.ensemble, outcome.teacher_labels
+    classes = outcome.student_log_p.shape[1]
+    shares = torch.bincount(ensemble.flatten(), minlength=256)[:classes].float()
+    shares = shares / shares.sum().clamp(min=1)
+    student = outcome.student_log_p[0, :, ::4, ::4].argmax(dim=0)
+    return {
+        **outcome.terms,
+        "teacher_total": outcome.teacher,
+        "student_total": outcome.student,
+        "trusted": outcome.weight_map.mean(),
+        "trusted_masks": outcome.trusted.sum() / max(1, len(outcome.trusted)),
+        "agreement": (labels == ensemble).float().mean(),
+        "ensemble_entropy": torch.special.entr(shares).sum(),
+        "student_agreement": (student == windows.join(labels)[::4, ::4]).float().mean(),
+    }
+
+
+@torch.no_grad()
+def strip(
+    image_HW3: torch.Tensor, outcome: Outcome, windows: Windows, names: tuple[str, ...]
+) -> np.ndarray:
+    """uint8 (5 h, w, 3): input, TA, ensemble, refined boundary, student, one below the other.
+
+    Reduced to 1,024 columns at most. The boundary of every overlap is white, on the dimmed input.
+    """
+    image = image_HW3.cpu().numpy()
+    palette = palette_for(names)
+    boundary = torch.zeros(image.shape[:2], dtype=torch.bool)
+    for overlap, refined in zip(windows.overlaps, outcome.refined, strict=False):
+        boundary[:, windows.overlap_columns(overlap)] |= refined.cpu()
+    maps = (
+        windows.join(outcome.teacher_labels),
+        windows.join(outcome.ensemble),
+        outcome.student_log_p[0].argmax(dim=0),
+    )
+    teacher, ensemble, student = (
+        colourise(map_.cpu().numpy().astype(np.uint8), palette) for map_ in maps
+    )
+    drawn = np.where(boundary.numpy()[..., None], 255, image // 3).astype(np.uint8)
+    every = -(-image.shape[1] // STRIP_WIDTH)
+    pictures = (image, teacher, ensemble, drawn, student)
+    return np.concatenate([picture[::every, ::every] for picture in pictures])
+
+
+class Journal:
+    """metrics.jsonl and tensorboard/ of a run directory.
+
+    Gone on with after `step`, what was written of later steps is dropped. Silent where `writes` is
+    False: of several processes, one keeps the journal.
+    """
+
+    def __init__(self, out: Path, step: int, writes: bool) -> None:
+        self.writes = writes
+        if writes:
+            _forget_after(out / "metrics.jsonl", step)
+            self.metrics = (out / "metrics.jsonl").open("a", buffering=1)
+            self.board = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if self.writes:
+            self.metrics.close()
+            self.board.close()
+
+    def numbers(self, step: int, row: Mapping[str, float]) -> None:
+        """One line, and one point of each curve."""
+        if self.writes:
+            self.metrics.write(json.dumps({"step": step, **row}) + "\n")
+            for key, value in row.items():
+                self.board.add_scalar(key, value, step)
+
+    def picture(self, step: int, name: str, strip_HW3: np.ndarray) -> None:
+        """A strip, with the name of its panorama."""
+        if self.writes:
+            self.board.add_image("strip", strip_HW3, step, dataformats="HWC")
+            self.board.add_text("strip", name, step)
+
+
+def _forget_after(metrics: Path, step: int) -> None:
+    """Drop the lines of steps that a resumed run does again."""
+    metrics.parent.mkdir(parents=True, exist_ok=True)
+    if metrics.exists():
+        rows = metrics.read_text().splitlines(keepends=True)
+        kept = [r for r in rows if r.endswith("\n") and json.loads(r)["step"] <= step]
+        write_whole(metrics, "".join(kept))
