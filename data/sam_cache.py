@@ -280,13 +280,21 @@ class SamCache:
     ) -> list[str]:
         """What is wrong, a line each: damaged records, and images that are not what they were."""
         problems = list(self.damaged(progress).values())
-        for name, sha256 in self.images.items() if images is not None else ():
-            image = Path(images or "") / name
-            if not image.is_file():
-                problems.append(f"{image}: no such file; the cache was made from one")
-            elif file_hash(image) != sha256:
-                problems.append(f"{image}: not the image that {self.path} was made from")
+        for name in self.names if images is not None else ():
+            try:
+                self.check_image(name, Path(images or ""))
+            except InputError as error:
+                problems.append(str(error))
         return problems
+
+    def check_image(self, name: str, images: Path) -> None:
+        """InputError unless the image in this folder is the one that the record was made from."""
+        self._number(name)
+        image = images / name
+        if not image.is_file():
+            raise InputError(f"{image}: no such file; the cache was made from one; wrong IMAGES?")
+        if file_hash(image) != self.images[name]:
+            raise InputError(f"{image}: not the image that {self.path} was made from")
 
     def drop(self, name: str) -> None:
         """Forgets a record, whole or damaged, so that cache-sam makes it anew."""

@@ -18,7 +18,7 @@ import typer
 from data.errors import InputError
 from data.windows import Windows
 from pipeline import bench_commands, cache_commands
-from pipeline.options import Device, Fit, Images, Json
+from pipeline.options import Cache, Device, Fit, Images, Json
 
 app = typer.Typer(
     name="goodsam",
@@ -185,7 +185,7 @@ def cache_sam(
 @app.command()
 def train(
     images: Images,
-    cache: Annotated[Path, typer.Argument(help="Their SAM cache (goodsam cache-sam).")],
+    cache: Cache,
     out: Annotated[Path, typer.Option(help="Run directory; the same one goes on.")],
     preset: Annotated[str, typer.Option(help="A preset's name, or a YAML file.")] = "goodsam-m",
     teacher_assistant: Annotated[
