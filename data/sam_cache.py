@@ -331,10 +331,13 @@ class SamCache:
             return False
 
     def _damaged(self, name: str, error: Exception) -> InputError:
-        remedy = f"`goodsam cache verify --repair {self.path}` and cache-sam make it anew"
+        what = (
+            f"is damaged ({error}); `goodsam cache verify --repair {self.path}` and cache-sam make"
+        )
+        what += " it anew"
         if not isinstance(self._content.place, Folder):
-            remedy = "try again, or ask whoever keeps it to verify it"
-        return InputError(f"{self.path}: the record of {name} is damaged ({error}); {remedy}")
+            what = f"cannot be read ({error}); try again, or ask whoever keeps it to verify it"
+        return InputError(f"{self.path}: the record of {name} {what}")
 
     @property
     def _folder(self) -> Folder:

@@ -55,7 +55,7 @@ def cache_verify(
     if problems:
         raise typer.Exit(1)
     missing = len(store.missing())
-    todo = f"; {missing} are missing: run cache-sam again" if missing else ""
+    todo = f"; {missing} missing: run cache-sam again" if missing else ""
     print(f"{cache}: sound, {len(store.names) - missing} of {len(store.names)} panoramas{todo}")
 
 
