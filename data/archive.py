@@ -26,7 +26,7 @@ from data.cache_format import (
     Row,
     check,
     chunk_limit,
-    crc32,
+    crc32c,
     decode_record,
     encode_tables,
     stack_cells,
@@ -176,7 +176,7 @@ def _read_hdf5(archive: Path, out: Path, progress: Progress) -> None:
             if row.done:
                 cells = _chunk(in_cells, (number, 0, 0, 0)).view("<u2").reshape(shape)
                 tables = _span(in_tables, at, at + row.tables_bytes)
-                whole = (crc32(cells), crc32(tables)) == (row.cells_crc32, row.tables_crc32)
+                whole = (crc32c(cells), crc32c(tables)) == (row.cells_crc32c, row.tables_crc32c)
                 check(whole, f"the record of {name} is damaged")
                 cache.write(name, decode_record(cells, tables, identity))
             at += row.tables_bytes

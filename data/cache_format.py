@@ -7,9 +7,9 @@ what is found must be equal to that.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -150,7 +150,7 @@ class Attributes:
             "images": list(self.images.items()),
             "provenance": self.provenance,
         }
-        attributes["crc32"] = _json_crc32(attributes)
+        attributes["crc32c"] = _json_crc32c(attributes)
         group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
         content = json.dumps(group).encode()
         if len(self.images) > MAX_PANORAMAS or len(content) > MAX_METADATA:
@@ -178,8 +178,8 @@ class Attributes:
         group.setdefault("consolidated_metadata", None)
         expected = {"zarr_format": 3, "node_type": "group", "consolidated_metadata": None}
         check(group == expected, "the group's metadata")
-        stated = attributes.pop("crc32")
-        check(stated == _json_crc32(attributes), "the attributes do not have their checksum")
+        stated = attributes.pop("crc32c")
+        check(stated == _json_crc32c(attributes), "the attributes do not have their checksum")
         check(attributes.keys() == {"format", "identity", "images", "provenance"}, "the attributes")
         images = _image_table(attributes["images"])
         provenance = list(attributes["provenance"])
@@ -187,8 +187,8 @@ class Attributes:
         return cls(Identity.from_json(attributes["identity"]), images, provenance)
 
 
-def _json_crc32(value: Any) -> int:
-    return zlib.crc32(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
+def _json_crc32c(value: Any) -> int:
+    return google_crc32c.value(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
 
 
 def parse_json(content: bytes) -> Any:
@@ -307,14 +307,14 @@ class Row(NamedTuple):
     done: int  # 1 once the panorama's chunks are all written
     masks: int  # of all windows
     tables_bytes: int
-    cells_crc32: int  # of the uint16 little-endian bytes, windows in order, rows in order
-    tables_crc32: int
+    cells_crc32c: int  # of the uint16 little-endian bytes, windows in order, rows in order
+    tables_crc32c: int
 
     @classmethod
     def of(cls, masks: PanoramaMasks, cells: np.ndarray, tables: np.ndarray) -> Row:
         """Of a record whose arrays are these."""
         total = sum(map(len, masks.windows))
-        return cls(1, total, len(tables), crc32(cells), crc32(tables))
+        return cls(1, total, len(tables), crc32c(cells), crc32c(tables))
 
     def to_bytes(self) -> bytes:
         """As its chunk has it."""
@@ -344,10 +344,10 @@ def check(condition: bool, what: str) -> None:
         raise ValueError(what)
 
 
-def crc32(array: np.ndarray) -> int:
-    """CRC-32 (as in zlib) of the array's bytes, little-endian, in C order."""
+def crc32c(array: np.ndarray) -> int:
+    """CRC-32C of the array's bytes, little-endian, in C order."""
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    return zlib.crc32(np.ascontiguousarray(little).data)
+    return google_crc32c.value(np.ascontiguousarray(little).reshape(-1).view(np.uint8))
 
 
 # Records
@@ -417,12 +417,11 @@ def decode_record(cells: np.ndarray, tables: np.ndarray, identity: Identity) -> 
     check(sum(lengths) == len(tables), "tables and sizes differ")
     check([k for _, k in sizes] == (cells.max(axis=(1, 2)).astype(int) + 1).tolist(), "cells")
     check(_incidence(sizes) <= MAX_INCIDENCE, _most(sizes))
-    parts = np.split(tables, np.cumsum(lengths)[:-1])[1:]
+    parts = _cut(tables, lengths)[1:]
     by_window = {}
-    firsts = np.cumsum([m for m, _ in sizes])[:-1]
     for (name, dtype, width), part in zip(_COLUMNS, parts, strict=False):
         column = part.view(dtype).reshape((total, width) if width > 1 else (total,))
-        by_window[name] = np.split(column, firsts)
+        by_window[name] = _cut(column, [m for m, _ in sizes])
     bits = parts[len(_COLUMNS) :]
     windows = tuple(
         WindowMasks(
@@ -439,6 +438,12 @@ def decode_record(cells: np.ndarray, tables: np.ndarray, identity: Identity) -> 
         for part, (h, w) in zip(bits[n:], overlaps, strict=True)
     )
     return PanoramaMasks(windows, tuple(maps))
+
+
+def _cut(array: np.ndarray, lengths: list[int]) -> list[np.ndarray]:
+    """As `np.split`, by lengths; a record has a hundred parts, and this takes a tenth of the time."""
+    ends = list(itertools.accumulate(lengths, initial=0))
+    return [array[first:end] for first, end in itertools.pairwise(ends)]
 
 
 def _incidence(sizes: Iterable[Iterable[int]]) -> int:

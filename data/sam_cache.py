@@ -38,7 +38,7 @@ from data.cache_format import (
     check,
     check_array_metadata,
     chunk_limit,
-    crc32,
+    crc32c,
     decode_record,
     encode_tables,
     index_key,
@@ -233,12 +233,12 @@ class SamCache:
             windows = identity.windows
             cells = np.zeros((len(windows), windows.height, windows.window), "<u2")
             unpack_chunk(place.read(cells_key(number), chunk_limit(cells.nbytes)), cells)
-            check(crc32(cells) == row.cells_crc32, "cells")
+            check(crc32c(cells) == row.cells_crc32c, "cells")
             chunks = np.zeros((-(-row.tables_bytes // TABLES_CHUNK), TABLES_CHUNK), np.uint8)
             for chunk, out in enumerate(chunks):
                 unpack_chunk(place.read(tables_key(number, chunk), chunk_limit(out.nbytes)), out)
             tables = chunks.reshape(-1)[: row.tables_bytes]
-            check(crc32(tables) == row.tables_crc32, "tables")
+            check(crc32c(tables) == row.tables_crc32c, "tables")
             return decode_record(cells, tables, identity)
         except FAILURES as error:
             raise self._damaged(name, error) from error

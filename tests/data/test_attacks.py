@@ -158,8 +158,8 @@ def seal(path, change):
     group = json.loads((path / "zarr.json").read_text())
     attributes = group["attributes"]
     change(attributes)
-    del attributes["crc32"]
-    attributes["crc32"] = cache_format._json_crc32(attributes)
+    del attributes["crc32c"]
+    attributes["crc32c"] = cache_format._json_crc32c(attributes)
     (path / "zarr.json").write_text(json.dumps(group))
     return attributes
 
@@ -236,7 +236,7 @@ def write_tables(path, tables, cells=None):
     tables = np.frombuffer(tables, np.uint8)
     chunk = np.zeros(cache_format.TABLES_CHUNK, np.uint8)
     chunk[: len(tables)] = tables
-    row = (1, 0, len(tables), cache_format.crc32(cells), cache_format.crc32(tables))
+    row = (1, 0, len(tables), cache_format.crc32c(cells), cache_format.crc32c(tables))
     (path / "cells/c.0.0.0.0").write_bytes(cache_format.pack_chunk(cells))
     (path / "tables/c.0.0").write_bytes(cache_format.pack_chunk(chunk))
     (path / "index/c.0.0").write_bytes(cache_format.pack_chunk(np.array(row, np.uint32)))
@@ -549,7 +549,7 @@ def test_the_most_that_a_record_may_be_is_read_within_the_bound(tmp_path):
         (-(-len(tables) // cache_format.TABLES_CHUNK), cache_format.TABLES_CHUNK), "u1"
     )
     chunks.reshape(-1)[: len(tables)] = tables
-    row = (1, masks, len(tables), cache_format.crc32(maps), cache_format.crc32(tables))
+    row = (1, masks, len(tables), cache_format.crc32c(maps), cache_format.crc32c(tables))
     fast = Zstd(1)
     (cache.path / "cells/c.0.0.0.0").write_bytes(sealed(bytes(fast.encode(maps))))
     for number, chunk in enumerate(chunks):

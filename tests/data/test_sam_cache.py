@@ -3,10 +3,10 @@ import multiprocessing
 import pickle
 import re
 import shutil
-import zlib
 from dataclasses import fields, replace
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import pytest
 import zarr
@@ -401,8 +401,8 @@ def edit(path, change):
     values = json.loads(path.read_text())
     change(values)
     attributes = values["attributes"]
-    if attributes.pop("crc32", None) is not None:
-        attributes["crc32"] = cache_format._json_crc32(attributes)
+    if attributes.pop("crc32c", None) is not None:
+        attributes["crc32c"] = cache_format._json_crc32c(attributes)
     path.write_text(json.dumps(values))
 
 
@@ -472,7 +472,7 @@ def test_tables_that_do_not_add_up_are_refused_even_with_good_checksums(full):
             bad = tables.copy()
             bad[: 8 * len(GEOMETRY)].view("<u4")[place] = claim
             arrays["tables"][0, : len(bad)] = bad
-            arrays["index"][0] = [*row[:4], zlib.crc32(bad.data)]
+            arrays["index"][0] = [*row[:4], google_crc32c.value(bad)]
             with pytest.raises(InputError, match=r"the record of a\.jpg is damaged"):
                 SamCache.open(full.path).read("a.jpg")
 
@@ -489,12 +489,12 @@ def test_the_document_is_enough_to_read_a_cache(full):
         window - (starts[(i + 1) % len(starts)] - starts[i]) % width for i in range(len(starts))
     ]
     for i, (name, _) in enumerate(group.attrs["images"]):
-        done, n_masks, n_bytes, cells_crc32, tables_crc32 = group["index"][i]
+        done, n_masks, n_bytes, cells_crc32c, tables_crc32c = group["index"][i]
         cells = group["cells"][i]
         tables = group["tables"][i, :n_bytes]
         assert done == 1
-        assert zlib.crc32(cells.astype("<u2").tobytes()) == cells_crc32
-        assert zlib.crc32(tables.tobytes()) == tables_crc32
+        assert google_crc32c.value(cells.astype("<u2").tobytes()) == cells_crc32c
+        assert google_crc32c.value(tables.tobytes()) == tables_crc32c
 
         at = 0
 
