@@ -16,6 +16,7 @@ from data.errors import InputError
 from data.windows import Windows
 
 MAX_CELLS = np.iinfo(np.uint16).max  # beside cell 0, the pixels in no mask
+_BOUNDARY_MEMORY = 2**26  # bytes that boundaries are found in: masks may be any number
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,10 +112,14 @@ def mask_boundaries(masks: WindowMasks) -> np.ndarray:
         ((slice(None, -1), slice(None)), (slice(1, None), slice(None))),
     )
     for here, there in pairs:
-        differs: np.ndarray = cells[here] != cells[there]
-        a, b = bits[cells[here][differs]], bits[cells[there][differs]]
-        boundary[here][differs] |= (a & ~b).any(axis=1)
-        boundary[there][differs] |= (b & ~a).any(axis=1)
+        a_cells, b_cells = cells[here], cells[there]
+        at = np.nonzero(a_cells != b_cells)
+        step = max(1, _BOUNDARY_MEMORY // max(1, 4 * bits.shape[1]))
+        for first in range(0, len(at[0]), step):
+            some = (at[0][first : first + step], at[1][first : first + step])
+            a, b = bits[a_cells[some]], bits[b_cells[some]]
+            boundary[here][some] |= (a & ~b).any(axis=1)
+            boundary[there][some] |= (b & ~a).any(axis=1)
     return boundary
 
 
@@ -124,5 +129,7 @@ def overlap_boundaries(windows: Sequence[WindowMasks], geometry: Windows) -> lis
     The union of the boundaries of both windows' masks, cut to the overlap: per overlap of
     `geometry` a bool (H, overlap.width).
     """
+    if not geometry.overlaps:
+        return []
     boundaries = np.stack([mask_boundaries(masks) for masks in windows])
     return [np.logical_or(*geometry.pair(boundaries, overlap)) for overlap in geometry.overlaps]

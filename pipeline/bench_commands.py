@@ -135,3 +135,17 @@ def bench_step_(
             update,
         )
     print(json_module.dumps(record, indent=1) if json else step_table(record))
+
+
+@app.command("cache")
+def bench_cache_(
+    panoramas: Annotated[int, typer.Option(help="For the demo SAM's masks.", min=1)] = 2,
+    seed: Annotated[int, typer.Option(help="Of the street world.", min=0)] = 0,
+    repeats: Annotated[int, typer.Option(help="Of loading; the least time counts.", min=1)] = 5,
+    json: Json = False,
+) -> None:
+    """The cache beside SA-1B's JSON, PNGs and packed bits: bytes, write and load time a window."""
+    from pipeline.bench.cache import bench_cache, cache_table
+
+    record = bench_cache(panoramas, seed, repeats)
+    print(json_module.dumps(record, indent=1) if json else cache_table(record))

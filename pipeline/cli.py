@@ -19,6 +19,7 @@ from data.errors import InputError
 from pipeline import bench_commands, cache_commands, reproduce_commands
 from pipeline.options import (
     ByWindows,
+    Cache,
     Device,
     Fit,
     FitHeight,
@@ -211,7 +212,7 @@ def cache_sam(
 @app.command()
 def train(
     images: Images,
-    cache: Annotated[Path, typer.Argument(help="Their SAM cache (goodsam cache-sam).")],
+    cache: Cache,
     out: Annotated[Path, typer.Option(help="Run directory; the same one goes on.")],
     preset: Annotated[str, typer.Option(help="A preset's name, or a YAML file.")] = "goodsam-m",
     teacher_assistant: Annotated[

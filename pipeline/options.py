@@ -10,6 +10,7 @@ import typer
 from data.windows import Windows
 
 Images = Annotated[Path, typer.Argument(help="Folder of panoramas, or a data set's root.")]
+Cache = Annotated[str, typer.Argument(help="A SAM cache: folder, zip, or URL of a folder.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print what a program would read.")]
 Fit = Annotated[

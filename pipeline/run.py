@@ -21,7 +21,7 @@ FREE = ("device", "workers", "checkpoint_every", "pictures_every")
 
 
 def open_run(
-    images: Path, cache: Path, out: Path, config: AdaptConfig, partial: bool = False
+    images: Path, cache: Path | str, out: Path, config: AdaptConfig, partial: bool = False
 ) -> CachedPanoramas:
     """The finished panoramas of a cache, ready for training.
 

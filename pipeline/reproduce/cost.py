@@ -16,7 +16,7 @@ from data.panoramas import read_panorama
 from data.sam_cache import SamCache
 from pipeline.report import duration
 from pipeline.reproduce.plan import PAPER_SIZE, Plan, Request
-from stages.adapt.loop import load_networks
+from stages.adapt.learner import load_networks
 from stages.adapt.models import normalise, segment
 from stages.device import pick_device
 from stages.sam.generate import SamGenerator
@@ -92,7 +92,7 @@ def _seconds_a_window(request: Request, window: np.ndarray, device: torch.device
         _timed(
             lambda side=side: SamGenerator(  # type: ignore[misc]
                 model, replace(request.generator, points_per_side=side)
-            )(window),
+            )([window]),
             device,
         )
         for side in sides

@@ -19,7 +19,7 @@ from data.windows import Windows
 from pipeline.config import adapt_config
 from pipeline.reproduce import published
 from pipeline.run import FREE
-from stages.adapt.loop import AdaptConfig, load_networks
+from stages.adapt.learner import AdaptConfig, load_networks
 from stages.adapt.models import class_names
 from stages.sam.generate import STREET_GENERATOR, GeneratorConfig
 from stages.sam.load import load_sam

@@ -31,7 +31,7 @@ from data.panoramas import (
     image_size,
     read_panorama,
 )
-from data.sam_cache import BoundaryMode, Identity, PanoramaMasks, SamCache
+from data.sam_cache import BoundaryMode, Identity, PanoramaMasks, SamCache, writing
 from data.window_masks import mask_boundaries, overlap_boundaries
 from data.windows import Windows
 from stages.device import pick_device
@@ -190,9 +190,20 @@ def cache_sam(
     panorama.
 
     Raises InputError, before any work, for images of unreadable headers or of other sizes than the
-    geometry's, for settings that make no windows, and for a cache that was made from other images
-    or with other settings.
+    geometry's, for settings that make no windows, for a cache that was made from other images or
+    with other settings, and for one that another process is writing into.
     """
+    with writing(cache):
+        return _cache_sam(images, cache, config, factory, progress)
+
+
+def _cache_sam(
+    images: Path,
+    cache: Path,
+    config: Stage1Config,
+    factory: GeneratorFactory,
+    progress: Callable[[Progress], None],
+) -> Stage1Summary:
     samples = find_panoramas(images)
     geometry = choose_windows(samples, config)
     identity = Identity(factory.sam, factory.settings, config.boundaries, geometry, config.fit)

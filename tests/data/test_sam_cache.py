@@ -3,10 +3,10 @@ import multiprocessing
 import pickle
 import re
 import shutil
-import zlib
 from dataclasses import fields, replace
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import pytest
 import zarr
@@ -14,10 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from data import sam_cache
+from data import cache_format
+from data.archive import pack
 from data.errors import InputError
 from data.panoramas import file_hash
-from data.sam_cache import Identity, PanoramaMasks, SamCache
+from data.places import Folder
+from data.sam_cache import Identity, PanoramaMasks, SamCache, merge_caches, writing
 from data.window_masks import WindowMasks, overlap_boundaries
 from data.windows import Windows
 
@@ -31,6 +33,7 @@ IDENTITY = Identity(
 )
 IMAGES = {"city/b.png": "b" * 64, "a.jpg": "a" * 64, "city/c.png": "c" * 64}
 PROVENANCE = {"device": "cpu"}
+DOCUMENT = (Path(cache_format.__file__).parents[1] / "docs" / "CACHE_FORMAT.md").read_text()
 SHAPES = [(GEOMETRY.height, overlap.width) for overlap in GEOMETRY.overlaps]
 
 
@@ -71,7 +74,8 @@ def assert_same(a, b):
 
 def files(path):
     """All files of a cache that hold data, with their bytes."""
-    return {p.relative_to(path): p.read_bytes() for p in path.rglob("*") if p.is_file()}
+    found = (p for p in path.rglob("*") if p.is_file() and p.name != ".lock")
+    return {p.relative_to(path): p.read_bytes() for p in found}
 
 
 @pytest.fixture
@@ -147,8 +151,11 @@ def test_tables_larger_than_a_chunk(tmp_path):
     rng = np.random.default_rng(0)
     masks = record([rng.random((400, 64, 128)) < 0.5], [])  # 400 masks x 8,193 cells: 400 kB
     cache.write("a.jpg", masks)
-    assert len(list((tmp_path / "large.zarr/tables/c/0").iterdir())) == 2
+    chunks = [tmp_path / f"large.zarr/tables/c.0.{i}" for i in range(2)]
+    assert all(chunk.exists() for chunk in chunks)
     assert_same(cache.read("a.jpg"), masks)
+    cache.write("a.jpg", record([np.zeros((0, 64, 128), bool)], []))  # a shorter one leaves nothing
+    assert [chunk.exists() for chunk in chunks] == [True, False]
 
 
 def test_masks_of_another_geometry_are_not_written(cache):
@@ -166,11 +173,8 @@ def test_a_run_that_was_cut_ends_in_the_same_bytes(full, tmp_path):
     cache = SamCache.create_or_resume(cut, IDENTITY, IMAGES, PROVENANCE)
     cache.write("a.jpg", example(0))
     for array in ("cells", "tables"):  # of the second panorama: written, but never flagged
-        for source in (full.path / array / "c" / "1").rglob("*"):
-            if source.is_file():
-                target = cut / source.relative_to(full.path)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(source.read_bytes())
+        for source in (full.path / array).glob("c.1.*"):
+            shutil.copy(source, cut / array)
         resumed = SamCache.create_or_resume(cut, IDENTITY, IMAGES, PROVENANCE)
         assert resumed.missing() == ["city/b.png", "city/c.png"]
         with pytest.raises(InputError, match="no masks yet"):
@@ -182,10 +186,17 @@ def test_a_run_that_was_cut_ends_in_the_same_bytes(full, tmp_path):
 
 
 def test_a_record_that_is_written_anew_is_not_done_meanwhile(full, monkeypatch):
-    tables = full._content.arrays.pop("tables")  # the disk fails after the cells
-    with pytest.raises(KeyError):
+    write = Folder.write
+
+    def fails(place, key, content):  # the disk, after the cells
+        if key.startswith("tables"):
+            raise OSError(28, "No space left on device")
+        write(place, key, content)
+
+    monkeypatch.setattr(Folder, "write", fails)
+    with pytest.raises(OSError, match="No space"):
         full.write("a.jpg", example(7))
-    full._content.arrays["tables"] = tables
+    monkeypatch.undo()
     assert SamCache.open(full.path).missing() == ["a.jpg"]
     full.write("a.jpg", example(7))
     assert_same(full.read("a.jpg"), example(7))
@@ -202,23 +213,32 @@ def test_new_images_are_appended(full):
         assert_same(cache.read(name), example(seed))
 
 
-def test_killed_while_images_are_appended_it_is_still_a_cache(full):
-    for array in full._content.arrays.values():
-        array.resize((9, *array.shape[1:]))
-    cache = SamCache.open(full.path)
-    assert cache.missing() == cache.verify() == []
-    assert len(cache.names) == 3
+def test_the_same_record_again_is_never_undone(full, monkeypatch):
+    """A task that runs twice, since its worker was taken for dead, loses nothing when it is cut."""
 
-
-def test_killed_while_it_is_made_it_is_made_anew(path, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "rename", killed)
+    monkeypatch.setattr(Folder, "write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        full.write("a.jpg", example(0))
+    assert_same(SamCache.open(full.path).read("a.jpg"), example(0))
+
+
+def test_killed_while_it_is_made_it_is_made_anew(path, monkeypatch):
+    write = Folder.write
+
+    def killed(place, key, content):
+        if key == "zarr.json":
+            raise KeyboardInterrupt
+        write(place, key, content)
+
+    monkeypatch.setattr(Folder, "write", killed)
     with pytest.raises(KeyboardInterrupt):
         SamCache.create_or_resume(path, IDENTITY, IMAGES, PROVENANCE)
     monkeypatch.undo()
-    assert not path.exists()
+    with pytest.raises(InputError, match="no SAM cache here"):
+        SamCache.open(path)
     cache = SamCache.create_or_resume(path, IDENTITY, IMAGES, PROVENANCE)
     assert cache.names == sorted(IMAGES)
     assert [p.name for p in path.parent.iterdir()] == ["sam.zarr"]
@@ -270,7 +290,7 @@ def test_something_else_is_not_overwritten(tmp_path):
 
 
 def test_any_flipped_bit_of_a_record_is_found(full):
-    chunks = sorted(p for p in full.path.glob("*/c/1/**/*") if p.is_file())
+    chunks = sorted(full.path.glob("*/c.1.*"))
     assert {p.relative_to(full.path).parts[0] for p in chunks} == {"cells", "tables", "index"}
     rng = np.random.default_rng(0)
     for chunk in chunks:
@@ -290,9 +310,9 @@ def test_any_flipped_bit_of_a_record_is_found(full):
 
 @pytest.mark.parametrize("array", ["cells", "tables"])
 def test_a_lost_chunk_and_one_of_another_panorama_are_found(full, array):
-    chunks = [full.path / array / "c" / str(number) for number in range(3)]
-    shutil.rmtree(chunks[1])
-    shutil.copytree(chunks[0], chunks[2], dirs_exist_ok=True)
+    first, second, third = sorted((full.path / array).glob("c.*"))
+    second.unlink()
+    shutil.copy(first, third)
     problems = SamCache.open(full.path).verify()
     assert [name in problem for name, problem in zip(full.names[1:], problems, strict=True)] == [
         True,
@@ -300,14 +320,42 @@ def test_a_lost_chunk_and_one_of_another_panorama_are_found(full, array):
     ]
 
 
-def test_the_remedy_for_a_damaged_record_works(full):
-    shutil.rmtree(full.path / "cells" / "c" / "1")
-    with pytest.raises(InputError) as error:
-        SamCache.open(full.path).read("city/b.png")
-    folder = str(error.value).partition("delete ")[2].partition(" and run cache-sam again")[0]
-    shutil.rmtree(folder)
-    cache = SamCache.create_or_resume(full.path, IDENTITY, IMAGES, PROVENANCE)
-    assert cache.missing() == ["city/b.png"]
+@pytest.mark.parametrize("array", ["cells", "tables", "index"])
+def test_a_damaged_record_is_dropped_and_made_anew(full, array):
+    before = files(full.path)
+    (damaged,) = (full.path / array).glob("c.1.*")
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    cache = SamCache.open(full.path, "r+")
+    assert list(cache.damaged()) == ["city/b.png"]
+    cache.drop("city/b.png")
+    assert SamCache.open(full.path).missing() == ["city/b.png"]
+    assert cache.damaged() == {}
+    again = SamCache.create_or_resume(full.path, IDENTITY, IMAGES, PROVENANCE)
+    again.write("city/b.png", example(1))
+    assert files(full.path) == before
+
+
+def test_a_thousand_flipped_bits_are_all_found(full):
+    """Anywhere in any file of a cache, its metadata included."""
+    paths = sorted(p for p in full.path.rglob("*") if p.is_file() and p.name != ".lock")
+    good = {p: p.read_bytes() for p in paths}
+    rng = np.random.default_rng(0)
+    sizes = np.array([len(content) for content in good.values()])
+    for number in range(1000):
+        # by turns a file that is as likely as any other, and a bit that is as likely as any other
+        weights = sizes / sizes.sum() if number % 2 else None
+        path = paths[rng.choice(len(paths), p=weights)]
+        bad = bytearray(good[path])
+        bit = rng.integers(8 * len(bad))
+        bad[bit // 8] ^= 1 << (bit % 8)
+        path.write_bytes(bad)
+        try:
+            found = SamCache.open(full.path).verify()
+        except InputError as error:
+            found = [str(error)]
+        assert found, (path, bit)
+        path.write_bytes(good[path])
+    assert SamCache.open(full.path).verify() == []
 
 
 def test_verify_holds_the_images_against_their_hashes(tmp_path):
@@ -349,8 +397,12 @@ def test_no_cache(tmp_path):
 
 
 def edit(path, change):
+    """As a stranger would who knows the format: with a checksum that is right."""
     values = json.loads(path.read_text())
     change(values)
+    attributes = values["attributes"]
+    if attributes.pop("crc32c", None) is not None:
+        attributes["crc32c"] = cache_format._json_crc32c(attributes)
     path.write_text(json.dumps(values))
 
 
@@ -361,6 +413,7 @@ HUGE = {"height": 2**20, "width": 2**20, "window": 2**20, "stride": 2**20}
     "change",
     [
         lambda a: a.update(format="another"),
+        lambda a: a.update(surplus=1),
         lambda a: a.pop("identity"),
         lambda a: a["identity"].update(format_version=2),
         lambda a: a["identity"].update(boundaries="both"),
@@ -374,8 +427,11 @@ HUGE = {"height": 2**20, "width": 2**20, "window": 2**20, "stride": 2**20}
         lambda a: a.update(images=[["../../etc/passwd", "a" * 64]]),
         lambda a: a.update(images=[["/etc/passwd", "a" * 64]]),
         lambda a: a.update(images=[["a.png", "a" * 64]] * 2),
+        lambda a: a.update(images=[[".", "a" * 64]]),
+        lambda a: a.update(images=[["", "a" * 64]]),
+        lambda a: a.update(images=[["a\0b.png", "a" * 64]]),
+        lambda a: a.update(images=[[str(i), "a" * 64] for i in range(100_001)]),
         lambda a: a.update(images=[["a.png", "short"]]),
-        lambda a: a.update(images=[[str(i), "a" * 64] for i in range(4)]),
         lambda a: a.update(images=7),
         lambda a: a.update(provenance="none"),
     ],
@@ -407,7 +463,8 @@ def test_a_strangers_arrays_are_checked(full, change):
 
 def test_tables_that_do_not_add_up_are_refused_even_with_good_checksums(full):
     """What a stranger's program may write: sizes that claim more than there is."""
-    arrays = full._content.arrays
+    group = zarr.open_group(full.path, mode="r+")
+    arrays = {name: group[name] for name in ("tables", "index")}
     row = np.asarray(arrays["index"][0])
     tables = np.asarray(arrays["tables"][0, : row[2]])
     for claim in (2**32 - 1, 0, 7):
@@ -415,7 +472,7 @@ def test_tables_that_do_not_add_up_are_refused_even_with_good_checksums(full):
             bad = tables.copy()
             bad[: 8 * len(GEOMETRY)].view("<u4")[place] = claim
             arrays["tables"][0, : len(bad)] = bad
-            arrays["index"][0] = [*row[:4], zlib.crc32(bad.data)]
+            arrays["index"][0] = [*row[:4], google_crc32c.value(bad)]
             with pytest.raises(InputError, match=r"the record of a\.jpg is damaged"):
                 SamCache.open(full.path).read("a.jpg")
 
@@ -432,12 +489,12 @@ def test_the_document_is_enough_to_read_a_cache(full):
         window - (starts[(i + 1) % len(starts)] - starts[i]) % width for i in range(len(starts))
     ]
     for i, (name, _) in enumerate(group.attrs["images"]):
-        done, n_masks, n_bytes, cells_crc32, tables_crc32 = group["index"][i]
+        done, n_masks, n_bytes, cells_crc32c, tables_crc32c = group["index"][i]
         cells = group["cells"][i]
         tables = group["tables"][i, :n_bytes]
         assert done == 1
-        assert zlib.crc32(cells.astype("<u2").tobytes()) == cells_crc32
-        assert zlib.crc32(tables.tobytes()) == tables_crc32
+        assert google_crc32c.value(cells.astype("<u2").tobytes()) == cells_crc32c
+        assert google_crc32c.value(tables.tobytes()) == tables_crc32c
 
         at = 0
 
@@ -461,7 +518,9 @@ def test_the_document_is_enough_to_read_a_cache(full):
         first = 0
         expected = full.read(name)
         for j, (m, k) in enumerate(sizes):
-            incidence = bits(int(m), int(k)).astype(bool)
+            row_bytes = (int(m) + 7) // 8
+            rows = take("u1", int(k) * row_bytes).reshape(int(k), row_bytes)
+            incidence = np.unpackbits(rows, axis=1, count=int(m)).astype(bool).T
             theirs = expected.windows[j]
             np.testing.assert_array_equal(incidence[:, cells[j]], theirs.masks())
             mine = slice(first, first + m)
@@ -477,16 +536,103 @@ def test_the_document_is_enough_to_read_a_cache(full):
 
 
 def test_the_document_states_the_bounds():
-    text = (Path(sam_cache.__file__).parents[1] / "docs" / "CACHE_FORMAT.md").read_text()
-    for bound in ("MAX_WINDOWS", "MAX_PIXELS", "MAX_TABLES", "MAX_PANORAMAS", "_TABLES_CHUNK"):
-        assert f"{getattr(sam_cache, bound):,}" in text, bound
+    for bound in (name for name in dir(cache_format) if name.startswith("MAX_")):
+        assert f"{getattr(cache_format, bound):,}" in DOCUMENT, bound
+    for value in (cache_format.TABLES_CHUNK, cache_format.ZSTD_LEVEL):
+        assert f"{value:,}" in DOCUMENT
 
 
 def test_the_documents_own_reader_runs(full, monkeypatch):
     monkeypatch.chdir(full.path.parent)
     full.path.rename("NAME.zarr")
-    text = (Path(sam_cache.__file__).parents[1] / "docs" / "CACHE_FORMAT.md").read_text()
-    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    block, one_file = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
     names: dict = {}
     exec(block, names)
     np.testing.assert_array_equal(names["masks_of_window"], example(0).windows[-1].masks())
+    pack(SamCache.open("NAME.zarr"), Path("NAME.h5"))
+    tables = names["tables"]
+    exec(one_file, names)
+    assert dict(names["images"]) == IMAGES
+    np.testing.assert_array_equal(names["cells"], np.stack([w.cells for w in example(0).windows]))
+    np.testing.assert_array_equal(names["tables"], tables)
+
+
+def hold_the_right_to_write(path, holding, done):
+    with writing(path):
+        holding.set()
+        done.wait(60)
+
+
+def test_a_second_writer_is_refused_until_the_first_is_done_or_dead(full):
+    context = multiprocessing.get_context("spawn")
+    for end in ("done", "killed"):
+        holding, done = context.Event(), context.Event()
+        other = context.Process(target=hold_the_right_to_write, args=(full.path, holding, done))
+        other.start()
+        assert holding.wait(60)
+        more = {**IMAGES, f"{end}.png": "0" * 64}
+        with pytest.raises(InputError, match="another process is writing into it"):
+            SamCache.create_or_resume(full.path, IDENTITY, more, PROVENANCE)
+        assert_same(SamCache.open(full.path).read("a.jpg"), example(0))  # reading goes on
+        if end == "done":
+            done.set()
+        else:
+            other.kill()
+        other.join()
+        assert f"{end}.png" in SamCache.create_or_resume(full.path, IDENTITY, more, {}).names
+
+
+def test_the_right_to_write_nests(full):
+    with writing(full.path):
+        SamCache.create_or_resume(full.path, IDENTITY, IMAGES, {"device": "cuda"})
+        assert SamCache.open(full.path).provenance == [PROVENANCE, {"device": "cuda"}]
+
+
+# Merging
+
+
+def half(path, names, identity=IDENTITY, seed=0):
+    cache = SamCache.create(path, identity, {name: IMAGES[name] for name in names}, {"at": seed})
+    for name in names:
+        cache.write(name, example(seed + sorted(IMAGES).index(name)))
+    return cache
+
+
+def test_caches_are_merged(full, tmp_path):
+    half(tmp_path / "one.zarr", ["a.jpg", "city/b.png"])
+    half(tmp_path / "two.zarr", ["city/b.png", "city/c.png"], seed=1).drop("city/c.png")
+    half(tmp_path / "three.zarr", ["city/c.png"])
+    sources = [tmp_path / f"{name}.zarr" for name in ("one", "two", "three")]
+    for _ in range(2):  # the second time nothing is left to do
+        assert merge_caches(tmp_path / "all.zarr", sources) == {}
+        merged = SamCache.open(tmp_path / "all.zarr")
+        assert merged.images == IMAGES
+        assert merged.provenance == [{"at": 0}, {"at": 1}]
+        for seed, name in enumerate(sorted(IMAGES)):  # of two records the first
+            assert_same(merged.read(name), example(seed))
+    records = {p: content for p, content in files(merged.path).items() if p.name != "zarr.json"}
+    assert records.items() <= files(full.path).items()
+
+
+def test_of_two_records_the_whole_one_is_merged_and_a_damaged_one_is_named(tmp_path):
+    half(tmp_path / "one.zarr", ["a.jpg", "city/b.png"])
+    half(tmp_path / "two.zarr", ["city/b.png"], seed=1)
+    for number in (0, 1):
+        chunk = tmp_path / f"one.zarr/cells/c.{number}.0.0.0"
+        chunk.write_bytes(b"no chunk")
+    failed = merge_caches(tmp_path / "all.zarr", [tmp_path / "one.zarr", tmp_path / "two.zarr"])
+    assert list(failed) == ["a.jpg"]
+    merged = SamCache.open(tmp_path / "all.zarr")
+    assert merged.missing() == ["a.jpg"]
+    assert_same(merged.read("city/b.png"), example(2))
+
+
+def test_caches_that_do_not_belong_together_are_not_merged(tmp_path):
+    one = half(tmp_path / "one.zarr", ["a.jpg"])
+    two = half(tmp_path / "two.zarr", ["a.jpg"], replace(IDENTITY, fit=True))
+    three = SamCache.create(tmp_path / "3.zarr", IDENTITY, {"a.jpg": "0" * 64}, {})
+    with pytest.raises(InputError, match="fit is True, not False"):
+        merge_caches(tmp_path / "all.zarr", [one.path, two.path])
+    with pytest.raises(InputError, match=r"a\.jpg: not the image"):
+        merge_caches(tmp_path / "all.zarr", [one.path, three.path])
+    assert not (tmp_path / "all.zarr").exists()

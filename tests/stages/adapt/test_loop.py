@@ -185,6 +185,19 @@ def test_gradients_are_gathered_once_a_step(monkeypatch):
         assert waits == [*networks[:2]]
 
 
+def test_a_cache_at_a_url_trains_to_the_same_weights(world, tmp_path, serve):
+    url, server = serve(world)
+    config = config_for(world, steps=2, workers=1)
+    cache = SamCache.open(f"{url}/cache.zarr")
+    adapt(CachedPanoramas(world / "images", cache, cache.names), tmp_path / "far", config)
+    adapt(panoramas(world), tmp_path / "near", config)
+    far, near = weights(tmp_path / "far/student"), weights(tmp_path / "near/student")
+    assert all(torch.equal(far[key], near[key]) for key in far)
+    server.fault, server.broken = "cut", ".0.0.0"
+    with pytest.raises(InputError, match="cannot be read"):
+        adapt(CachedPanoramas(world / "images", cache, cache.names), tmp_path / "cut", config)
+
+
 def test_accumulation_sees_every_panorama(world, tmp_path):
     config = config_for(world, steps=None, epochs=2, accumulate=3)
     adapt(panoramas(world), tmp_path, config)
