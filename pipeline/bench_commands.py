@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -52,3 +53,30 @@ def bench_predict_(
             model, images, count=count, height=height, batch=batch, device=device, progress=update
         )
     print(json_module.dumps(record, indent=1) if json else predict_table(record))
+
+
+@app.command("stage1")
+def stage1(
+    sam: Annotated[str, typer.Option(help="street, vit_b, vit_l or vit_h.")] = "street",
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="The SAM's weights; random ones for vit_* without.")
+    ] = None,
+    windows: Annotated[int, typer.Option(min=1, max=8)] = 1,
+    points_per_side: Annotated[int | None, typer.Option(help="Prompt grid.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Of the tuning world.", min=0)] = 1,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Mask generation: segment-anything's, that of transformers, and ours in both modes."""
+    from pipeline.bench.stage1 import bench_stage1, stage1_table
+
+    record = bench_stage1(
+        sam,
+        checkpoint,
+        seed=seed,
+        windows=windows,
+        points_per_side=points_per_side,
+        device=device,
+        say=lambda line: print(line, file=sys.stderr),
+    )
+    print(json_module.dumps(record, indent=1) if json else stage1_table(record))

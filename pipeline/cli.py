@@ -30,6 +30,7 @@ from pipeline.options import (
     fitted,
     panorama_width,
 )
+from stages.memory import keep_freed_memory
 
 app = typer.Typer(
     name="goodsam",
@@ -48,6 +49,7 @@ app.add_typer(reproduce_commands.app, name="reproduce")
 
 def main() -> None:
     """Run the command; turn errors into one line and an exit status."""
+    keep_freed_memory()
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     try:
@@ -112,13 +114,6 @@ def world(
     from pipeline.progress import progress_bar
 
     with progress_bar("street world", source + unlabelled + test) as update:
-        count = 0
-
-        def written(*_: Any) -> None:
-            nonlocal count
-            count += 1
-            update(count)
-
         write_world(
             out,
             source=source,
@@ -127,7 +122,7 @@ def world(
             seed=seed,
             height=height,
             gap=DEFAULT_GAP if gap is None else gap,
-            progress=written,
+            progress=lambda done, _: update(done),
         )
     print(f"{out}: {source} source images, {unlabelled} unlabelled and {test} test panoramas")
 
@@ -150,6 +145,12 @@ def cache_sam(
     ] = "overlap",
     fit: Fit = False,
     height: Annotated[int | None, typer.Option(help="With --fit: px to resize to; 400.")] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="float32 throughout; bfloat16 where it is faster else.")
+    ] = False,
+    points: Annotated[
+        str, typer.Option(help="grid; adaptive: fewer prompts where masks agree.")
+    ] = "grid",
     points_per_side: Annotated[int | None, typer.Option(help="Prompt grid.", min=1)] = None,
     points_per_batch: Annotated[int | None, typer.Option(help="Memory.", min=1)] = None,
     pred_iou_thresh: Annotated[float | None, typer.Option(help="Masks below are dropped.")] = None,
@@ -158,33 +159,46 @@ def cache_sam(
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a Dask scheduler, tcp://HOST:PORT.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how much there is to do, and how long; do none.")
+    ] = False,
 ) -> None:
     """Stage 1: SAM once over all windows of all panoramas, into a cache."""
     from pipeline.report import duration
-    from pipeline.stage1 import run_stage1
+    from pipeline.stage1 import run_stage1, sam_factory
+    from stages.sam.stage1 import Stage1Config, estimate
 
-    generator = {
+    chosen = {
+        "mode": "exact" if exact else "fast",
+        "points": points,
         "points_per_side": points_per_side,
         "points_per_batch": points_per_batch,
         "pred_iou_thresh": pred_iou_thresh,
         "stability_score_thresh": stability_score_thresh,
     }
+    generator = {key: value for key, value in chosen.items() if value is not None}
+    settings: dict[str, Any] = {
+        "window": window,
+        "stride": stride,
+        "wrap": wrap,
+        "boundaries": boundaries,
+        "fit": fit,
+        "height": height,
+        "width": None if height is None else panorama_width(height),
+        "workers": workers,
+        "scheduler": scheduler,
+    }
+    if dry_run:
+        factory = sam_factory(sam, checkpoint, generator)
+        plan = estimate(images, cache, Stage1Config(**settings), factory)
+        print(
+            f"{plan.panoramas} panoramas to do: {plan.windows} windows and {plan.overlaps} "
+            f"overlaps; about {duration(plan.seconds)} for one process like this one; "
+            f"the cache: about {plan.size / 2**20:.1f} MiB. Nothing was written."
+        )
+        return
     summary = run_stage1(
-        images,
-        cache,
-        sam=sam,
-        checkpoint=checkpoint,
-        generator={key: value for key, value in generator.items() if value is not None},
-        say=_say,
-        window=window,
-        stride=stride,
-        wrap=wrap,
-        boundaries=boundaries,
-        fit=fit,
-        height=height,
-        width=None if height is None else panorama_width(height),
-        workers=workers,
-        scheduler=scheduler,
+        images, cache, sam=sam, checkpoint=checkpoint, generator=generator, say=_say, **settings
     )
     print(
         f"{cache}: {summary.done} panoramas done in {duration(summary.seconds)}, "

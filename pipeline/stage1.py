@@ -18,6 +18,12 @@ STREET_WARNING = (
 )
 
 
+def sam_factory(sam: str, checkpoint: Path | None, generator: dict[str, Any] | None) -> SamFactory:
+    """A SAM with its own settings, but for the fields of GeneratorConfig in `generator`."""
+    default = STREET_GENERATOR if sam == "street" else GeneratorConfig()
+    return SamFactory(sam, checkpoint, GeneratorConfig(**{**vars(default), **(generator or {})}))
+
+
 def run_stage1(
     images: Path,
     cache: Path,
@@ -34,8 +40,7 @@ def run_stage1(
     """
     if sam == "street" and not all(is_street_world(s.image) for s in find_panoramas(images)):
         say(STREET_WARNING)
-    default = STREET_GENERATOR if sam == "street" else GeneratorConfig()
-    factory = SamFactory(sam, checkpoint, GeneratorConfig(**{**vars(default), **(generator or {})}))
+    factory = sam_factory(sam, checkpoint, generator)
     with progress_bar("SAM") as update:
 
         def report(progress: Progress) -> None:

@@ -25,7 +25,7 @@ SOURCE_IMAGES = 4000
 
 _TEACHER = SourceConfig(
     model="w32",
-    steps=10_000,
+    steps=7500,
     batch=8,
     crop=(200, 256),
     scale=(0.75, 2.0),

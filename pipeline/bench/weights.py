@@ -128,7 +128,7 @@ def weights_table(record: dict[str, Any]) -> str:
 
 def _masks(generator: SamGenerator, picture: Picture) -> list[WindowMasks]:
     cut = WINDOWS.cut(picture.image.transpose(2, 0, 1))  # (n, 3, H, window)
-    return [generator(np.ascontiguousarray(window.transpose(1, 2, 0))) for window in cut]
+    return generator([np.ascontiguousarray(window.transpose(1, 2, 0)) for window in cut])
 
 
 def _true_masks(picture: Picture) -> list[WindowMasks]:

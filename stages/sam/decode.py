@@ -1,37 +1,90 @@
-"""SAM's mask decoder for many prompts on one image: the same sums, far fewer of them.
+"""SAM's mask decoder for many prompts on one image: the same sums in another order, far fewer.
 
-The reference repeats the image's tokens for every prompt before it begins. Here they stay single
-until a prompt has written to them, so the first layer projects them once; the two transposed
-convolutions (kernel 2, stride 2) are matrix products over channels-last tokens; and masks are built
-only for the prompts that are asked for. Differences to the reference are those of float rounding.
+A prompt brings T = 7 tokens to the N = h * w tokens of the image, and the reference repeats the
+image for every prompt and projects all its tokens to queries, keys and values, layer by layer. Here
 
-Legend: P prompts, T tokens a prompt (IoU, 4 masks, the point's), N = h * w tokens of the image,
-C channels.
+- the image stays single until a prompt has written to it, so the first layer projects it once;
+- later projections of the image are folded into the token side: with H heads, q . (W_k x) is
+  (W_k^T q) . x for H * T = 56 rows, fewer than the columns of W_k; likewise queries, values and the
+  output projection. Biases of keys cancel in the softmax over the image, those of values pass
+  through it. The positional encoding is the same for all prompts: its projections are made once;
+- the transposed convolutions (kernel 2, stride 2) are matrix products over channels-last tokens;
+- masks are built only for the prompts that are asked for.
+
+Differences to the reference are those of float rounding. The image's side works in the dtype of its
+tokens, bfloat16 if they come so; the few tokens of the prompts stay in that of the weights.
+
+Legend: P prompts, T tokens a prompt (IoU, 4 masks, the point's), N tokens of the image, C channels,
+H heads, D channels of all heads together, R = H * T.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
-from segment_anything.modeling import MaskDecoder, TwoWayTransformer
+from segment_anything.modeling import MaskDecoder
+from segment_anything.modeling.common import LayerNorm2d
 from segment_anything.modeling.transformer import Attention
 from torch import Tensor, nn
 
 
-def decode_tokens(
-    decoder: MaskDecoder, image_CHW: Tensor, pe_CHW: Tensor, prompts_PnC: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Everything before the masks.
+@dataclass(frozen=True)
+class ProjectedImage:
+    """What all prompts on one image have in common.
 
-    image_CHW: the encoder's output with the dense prompt already added, float (C, h, w).
-    pe_CHW: its positional encoding. prompts_PnC: sparse embeddings, float (P, n, C).
+    tokens: (N, C), the dense prompt added. keys, values, queries: (D, N), (N, D), (D, N) of
+    the first layer. later_keys, later_queries: per later attention layer the projections (D, N) of
+    the positional encoding alone, `later_keys` with that of the last attention at its end.
+    """
+
+    tokens: Tensor
+    keys: Tensor
+    values: Tensor
+    queries: Tensor
+    later_keys: tuple[Tensor, ...]
+    later_queries: tuple[Tensor, ...]
+
+
+def project_image(
+    decoder: MaskDecoder, image_CHW: Tensor, pe_CHW: Tensor, dtype: torch.dtype = torch.float32
+) -> ProjectedImage:
+    """image_CHW: the encoder's output, the dense prompt added; pe_CHW: its positional encoding.
+
+    dtype: of all work on the image's side.
+    """
+    tokens, pe = image_CHW.flatten(1).T, pe_CHW.flatten(1).T
+    first, *later = decoder.transformer.layers
+    read, write = first.cross_attn_token_to_image, first.cross_attn_image_to_token
+    readers = [layer.cross_attn_token_to_image for layer in later]
+    readers.append(decoder.transformer.final_attn_token_to_image)
+
+    def kept(x: Tensor) -> Tensor:
+        return x.to(dtype).contiguous()
+
+    return ProjectedImage(
+        kept(tokens),
+        kept(F.linear(tokens + pe, read.k_proj.weight).T),
+        kept(read.v_proj(tokens)),
+        kept(write.q_proj(tokens + pe).T),
+        tuple(kept(F.linear(pe, reader.k_proj.weight).T) for reader in readers),
+        tuple(kept(layer.cross_attn_image_to_token.q_proj(pe).T) for layer in later),
+    )
+
+
+def decode_tokens(
+    decoder: MaskDecoder, image: ProjectedImage, prompts_PnC: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Everything before the masks. prompts_PnC: sparse embeddings, float (P, n, C).
 
     Returns the mask tokens (P, 4, C), the prompted image tokens (P, N, C) and the predicted IoU of
     the 4 masks (P, 4).
     """
     own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
     tokens = torch.cat([own.expand(len(prompts_PnC), -1, -1), prompts_PnC], dim=1)
-    tokens, image_PNC = _two_way(decoder.transformer, tokens, image_CHW, pe_CHW)
+    tokens, image_PNC = _two_way(decoder, tokens, image)
     iou = decoder.iou_prediction_head(tokens[:, 0])
     return tokens[:, 1 : 1 + decoder.num_mask_tokens], image_PNC, iou
 
@@ -45,15 +98,13 @@ def decode_masks(
     """
     up1, norm, act, up2, act2 = decoder.output_upscaling
     # Pixels stay in blocks of the token they come from: (P, N, row, column, C') and once more.
-    pixels = act(
-        F.layer_norm(_up(image_PNC, up1), norm.weight.shape, norm.weight, norm.bias, norm.eps)
-    )
+    pixels = act(_normed(norm, _up(image_PNC, up1)))
     pixels = act2(_up(pixels, up2))
     weights = [
         decoder.output_hypernetworks_mlps[first + i](tokens_PmC[:, i])
         for i in range(tokens_PmC.shape[1])
     ]
-    hyper = torch.stack(weights, dim=1)  # (P, m, C/8)
+    hyper = torch.stack(weights, dim=1).to(pixels.dtype)  # (P, m, C/8)
     p, m = hyper.shape[:2]
     logits = hyper @ pixels.flatten(1, -2).transpose(1, 2)
     h, w = size
@@ -65,45 +116,126 @@ def _up(x: Tensor, up: nn.ConvTranspose2d) -> Tensor:
     """(..., C) -> (..., 2, 2, C'): each pixel's 2 x 2 children."""
     kernel = up.weight.permute(2, 3, 1, 0)  # (2, 2, C', C)
     assert up.bias is not None  # Sam's have one
-    children = F.linear(x, kernel.reshape(-1, x.shape[-1]), up.bias.repeat(4))
+    matrix = kernel.reshape(-1, x.shape[-1]).to(x.dtype)
+    children = F.linear(x, matrix, up.bias.repeat(4).to(x.dtype))
     return children.view(*x.shape[:-1], 2, 2, len(up.bias))
 
 
+def _normed(norm: nn.LayerNorm | LayerNorm2d, x: Tensor) -> Tensor:
+    """Layer norm over the last axis, in the dtype of x."""
+    weight, bias = norm.weight.to(x.dtype), norm.bias.to(x.dtype)
+    return F.layer_norm(x, weight.shape, weight, bias, norm.eps)
+
+
 def _two_way(
-    transformer: TwoWayTransformer, tokens_PTC: Tensor, image_CHW: Tensor, pe_CHW: Tensor
+    decoder: MaskDecoder, tokens_PTC: Tensor, image: ProjectedImage
 ) -> tuple[Tensor, Tensor]:
-    keys = image_CHW.flatten(1).T[None]  # (1, N, C), (P, N, C) from the first layer on
-    key_pe = pe_CHW.flatten(1).T[None]
-    queries = tokens_PTC
-    for layer in transformer.layers:
+    """TwoWayTransformer.forward: tokens (P, T, C) and image tokens (P, N, C)."""
+    transformer = decoder.transformer
+    queries, image_PNC = tokens_PTC, image.tokens[None]
+    for number, layer in enumerate(transformer.layers):
         if layer.skip_first_layer_pe:
-            queries = _attend(layer.self_attn, queries, queries, queries)
+            queries = _self_attention(layer.self_attn, queries, queries)
         else:
-            q = queries + tokens_PTC
-            queries = queries + _attend(layer.self_attn, q, q, queries)
+            queries = queries + _self_attention(layer.self_attn, queries + tokens_PTC, queries)
         queries = layer.norm1(queries)
-        q, k = queries + tokens_PTC, keys + key_pe
-        queries = layer.norm2(queries + _attend(layer.cross_attn_token_to_image, q, k, keys))
+        reader, writer = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
+        if number == 0:
+            read = _read_single(reader, queries + tokens_PTC, image)
+        else:
+            positions = image.later_keys[number - 1]
+            read = _read(reader, queries + tokens_PTC, image_PNC, positions)
+        queries = layer.norm2(queries + read)
         queries = layer.norm3(queries + layer.mlp(queries))
-        q = queries + tokens_PTC
-        keys = layer.norm4(keys + _attend(layer.cross_attn_image_to_token, k, q, queries))
-    attention = transformer.final_attn_token_to_image
-    queries = queries + _attend(attention, queries + tokens_PTC, keys + key_pe, keys)
-    return transformer.norm_final_attn(queries), keys
+        if number == 0:
+            places, own = image.queries, None
+        else:
+            places, own = image.later_queries[number - 1], image_PNC
+        image_PNC = _normed(
+            layer.norm4, _written(writer, queries, tokens_PTC, image_PNC, places, own)
+        )
+    last = transformer.final_attn_token_to_image
+    read = _read(last, queries + tokens_PTC, image_PNC, image.later_keys[-1])
+    return transformer.norm_final_attn(queries + read), image_PNC
 
 
-def _attend(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """An attention layer of the decoder; q, or k and v, may have a batch of 1 for that of P."""
-    prompts, length = len(q), q.shape[1]
-    q, k, v = attention.q_proj(q), attention.k_proj(k), attention.v_proj(v)
-    if len(k) < prompts:  # all prompts look at one image: their tokens are rows of one matrix
-        q = q.reshape(1, -1, q.shape[-1])
-    q, k, v = (_heads(x, attention.num_heads) for x in (q, k, v))
-    weights = torch.softmax((q / q.shape[-1] ** 0.5) @ k.transpose(-1, -2), dim=-1)
-    out = (weights @ v).transpose(1, 2).flatten(2)
-    return attention.out_proj(out).view(-1, length, attention.embedding_dim)
+def _self_attention(attention: Attention, qk: Tensor, v: Tensor) -> Tensor:
+    q, k, v = (
+        _heads(x, attention.num_heads)
+        for x in (attention.q_proj(qk), attention.k_proj(qk), attention.v_proj(v))
+    )
+    out = F.scaled_dot_product_attention(q, k, v)
+    return attention.out_proj(out.transpose(1, 2).flatten(2))
+
+
+def _read_single(attention: Attention, q_PTC: Tensor, image: ProjectedImage) -> Tensor:
+    """Tokens attend to an image that is the same for all prompts: (P, T, C)."""
+    q = _heads(attention.q_proj(q_PTC), attention.num_heads)  # (P, H, T, D / H)
+    p, heads, t, d = q.shape
+    rows = (q.transpose(0, 1).reshape(heads, p * t, d) / math.sqrt(d)).to(image.keys.dtype)
+    weights = torch.softmax(rows @ image.keys.view(heads, d, -1), dim=-1)
+    values = image.values.view(-1, heads, d).transpose(0, 1)
+    out = (weights @ values).view(heads, p, t, d).permute(1, 2, 0, 3).flatten(2)
+    return attention.out_proj(out.to(q.dtype))
+
+
+def _read(attention: Attention, q_PTC: Tensor, image_PNC: Tensor, positions_DN: Tensor) -> Tensor:
+    """Tokens attend to their prompt's own image tokens: (P, T, C).
+
+    positions_DN: what the positional encoding adds to the keys.
+    """
+    heads = attention.num_heads
+    q = _heads(attention.q_proj(q_PTC), heads)  # (P, H, T, D / H)
+    p, _, t, d = q.shape
+    q = q / math.sqrt(d)
+    folded = (q @ attention.k_proj.weight.view(heads, d, -1)).flatten(1, 2)  # (P, R, C)
+    scores = _by_position(q, positions_DN)
+    scores = torch.baddbmm(scores, folded.to(scores.dtype), image_PNC.transpose(1, 2))
+    mean = torch.softmax(scores, dim=-1) @ image_PNC  # (P, R, C): of the tokens, then projected
+    values = mean.view(p, heads, t, -1).to(q.dtype) @ attention.v_proj.weight.view(heads, d, -1).mT
+    out = values.transpose(1, 2).flatten(2) + attention.v_proj.bias
+    return attention.out_proj(out)
+
+
+def _written(
+    attention: Attention,
+    queries_PTC: Tensor,
+    tokens_PTC: Tensor,
+    image_PNC: Tensor,
+    queries_DN: Tensor,
+    own_PNC: Tensor | None,
+) -> Tensor:
+    """The image tokens plus what they read from their prompt's tokens: (P, N, C), before its norm.
+
+    queries_DN: the image's queries, or, with `own_PNC`, what the positional encoding and the bias
+    add to the queries made from `own_PNC`.
+    """
+    heads = attention.num_heads
+    k = _heads(attention.k_proj(queries_PTC + tokens_PTC), heads)  # (P, H, T, D / H)
+    p, _, t, d = k.shape
+    k = k / math.sqrt(d)
+    scores = _by_position(k, queries_DN)
+    if own_PNC is not None:
+        folded = (k @ attention.q_proj.weight.view(heads, d, -1)).flatten(1, 2)
+        scores = torch.baddbmm(scores, folded.to(scores.dtype), own_PNC.transpose(1, 2))
+    # over the few tokens; the many of the image stay contiguous
+    weights = torch.softmax(scores.view(p, heads, t, -1), dim=2).flatten(1, 2)
+    v = _heads(attention.v_proj(queries_PTC), heads)
+    out = attention.out_proj.weight.view(-1, heads, d).permute(1, 2, 0)  # (H, D / H, C)
+    folded = (v @ out).flatten(1, 2).to(weights.dtype)  # (P, R, C)
+    start = (image_PNC + attention.out_proj.bias.to(image_PNC.dtype)).expand(p, -1, -1)
+    return torch.baddbmm(start, weights.transpose(1, 2), folded)
+
+
+def _by_position(q_PHTd: Tensor, positions_DN: Tensor) -> Tensor:
+    """(P, H, T, D / H) against each head's own rows of (D, N): scores (P, R, N)."""
+    p, heads, t, d = q_PHTd.shape
+    apart = q_PHTd.new_zeros(p, heads, t, heads, d)
+    apart.diagonal(dim1=1, dim2=3).copy_(q_PHTd.permute(0, 2, 3, 1))
+    rows = apart.view(p * heads * t, heads * d).to(positions_DN.dtype)
+    return (rows @ positions_DN).view(p, heads * t, -1)
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:
-    """(B, L, C) -> (B, heads, L, C / heads)."""
+    """(B, L, D) -> (B, H, L, D / H)."""
     return x.view(x.shape[0], x.shape[1], heads, -1).transpose(1, 2)

@@ -34,7 +34,7 @@ from torch import Tensor
 
 from data.street import panorama, pinhole, split_seed
 from stages.device import autocast
-from stages.sam.decode import decode_masks, decode_tokens
+from stages.sam.decode import decode_masks, decode_tokens, project_image
 from stages.sam.load import load_sam, street_sam
 
 SIDE = 512  # SAM input px
@@ -57,11 +57,11 @@ class PretrainConfig:
     """
 
     seed: int = 0
-    steps: int = 8000
+    steps: int = 6500
     batch: int = 4
     pictures: int = 8000
-    kinship_share: float = 0.25
-    balanced_share: float = 0.5
+    kinship_share: float = 0.22
+    balanced_share: float = 0.43
     prompts: int = 10
     lr: float = 1e-3
     weight_decay: float = 0.01
@@ -335,7 +335,7 @@ def shaken(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     if rng.random() < 0.4:
         x = gaussian_filter(x, (sigma := rng.uniform(0.2, 0.8), sigma, 0))
     if rng.random() < 0.7:
-        noise = rng.uniform(0, 0.08)
+        noise = rng.uniform(0, 0.06)
         x += noise * rng.standard_normal(x.shape, np.float32)
     return (np.clip(x, 0, 1) * 255).astype(np.uint8)
 
@@ -398,13 +398,16 @@ class Kinship(torch.nn.Module):
     def forward(self, tokens: Tensor, instances: Tensor) -> Tensor:
         """tokens (C, h, w), instances int64 (2 H, 2 W) -> the loss: far pairs and near ones.
 
-        Far: pixels on a lattice over the picture; near: those of each block of 8 x 8.
+        Far: pixels all over the picture, of each instance as many as the square root of its area;
+        near: those of each block of 8 x 8.
         """
         ids = instances[::2, ::2]
         vectors = self.vectors(tokens[None])[0, :, : ids.shape[0], : ids.shape[1]]
+        _, own, areas = ids.flatten().unique(return_inverse=True, return_counts=True)
+        share = areas[own].rsqrt().cumsum(0)
         # An irrational stride visits the picture evenly, and no column twice in a row.
         lattice = torch.arange(FAR_PIXELS, device=ids.device) * 0.6180339887 % 1
-        chosen = (lattice * ids.numel()).long()
+        chosen = torch.searchsorted(share, lattice * share[-1]).clamp(max=len(own) - 1)
         far = self._pairs(vectors.flatten(1)[:, chosen].T[None], ids.flatten()[chosen][None])
         near = self._pairs(_blocks(vectors).movedim(0, -1), _blocks(ids[None])[0])
         return far + near
@@ -452,9 +455,8 @@ def predict(
             points = e.points[:, None].to(images.device)
             labels = torch.ones(points.shape[:2], device=images.device)
             sparse, dense = prompt((points, labels), None, None)
-            tokens, image, iou = decode_tokens(
-                sam.mask_decoder, embedding + dense[0, :, :1, :1], pe, sparse
-            )
+            projected = project_image(sam.mask_decoder, embedding + dense[0, :, :1, :1], pe)
+            tokens, image, iou = decode_tokens(sam.mask_decoder, projected, sparse)
             size = (embedding.shape[1], embedding.shape[2])
             logits = decode_masks(sam.mask_decoder, tokens[:, 1:], image, size, first=1)
             logits = logits[..., : e.valid[0], : e.valid[1]]

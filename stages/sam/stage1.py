@@ -7,6 +7,7 @@ of processes work side by side, in this process or over Dask.
 
 from __future__ import annotations
 
+import errno
 import platform
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -15,9 +16,11 @@ from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 
 from data.errors import InputError
 from data.panoramas import (
@@ -32,11 +35,13 @@ from data.sam_cache import BoundaryMode, Identity, PanoramaMasks, SamCache
 from data.window_masks import mask_boundaries, overlap_boundaries
 from data.windows import Windows
 from stages.device import pick_device
-from stages.sam.generate import GeneratorConfig, MaskGenerator, SamGenerator
+from stages.memory import keep_freed_memory
+from stages.sam.generate import GeneratorConfig, MaskGenerator, SamGenerator, precision
 from stages.sam.load import LoadedSam, load_sam
 
 ASPECT = 360 / 70.3  # of a panorama of the paper, width to height
 ASPECT_TOLERANCE = 0.03
+WORKER_SECONDS = 120  # to wait for a scheduler or a first worker
 FITTED = (400, 2048)  # the paper's panorama, for images that are fitted to no stated size
 
 
@@ -87,7 +92,9 @@ class GeneratorFactory(Hashable, Protocol):
         """All else worth recording."""
         ...
 
-    def build(self) -> MaskGenerator: ...
+    def build(self, place: int = 0) -> MaskGenerator:
+        """place: the number of the process on its machine; each has a GPU of its own."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -114,12 +121,19 @@ class SamFactory:
             "sam": self.name,
             "points_per_batch": self.generator.points_per_batch,
             "device": pick_device().type,
-            "precision": "float32",
+            "precision": str(self._dtype).removeprefix("torch."),
         }
 
-    def build(self) -> SamGenerator:
+    @property
+    def _dtype(self) -> torch.dtype:
+        return precision(pick_device()) if self.generator.mode == "fast" else torch.float32
+
+    def build(self, place: int = 0) -> SamGenerator:
+        device = pick_device()
+        if device.type == "cuda":
+            device = torch.device("cuda", place % torch.cuda.device_count())
         model = _load_once(self.name, self.checkpoint).model
-        return SamGenerator(model.to(pick_device()), self.generator)
+        return SamGenerator(model.to(device), self.generator)
 
 
 @lru_cache(maxsize=1)
@@ -201,6 +215,11 @@ def cache_sam(
             for result in work(_Job(store, factory), todo):
                 if result.problem is None:
                     done += 1
+                elif result.disk_full:
+                    raise OSError(
+                        f"{cache}: the disk is full after {done} panoramas of this run; make room "
+                        "and start the same command again, it goes on from there"
+                    )
                 else:
                     failed[result.name] = result.problem
                 conversions.kinds.update(result.conversions.kinds)
@@ -208,6 +227,58 @@ def cache_sam(
     seconds = time.perf_counter() - start
     skipped = len(samples) - len(todo)
     return Stage1Summary(done, skipped, dict(sorted(failed.items())), conversions, seconds)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would do. panoramas: to be done; windows, overlaps: SAM's images among them.
+
+    seconds: of one process at the rate of a trial; size: of the whole cache, bytes, if all windows
+    were like the one tried.
+    """
+
+    panoramas: int
+    windows: int
+    overlaps: int
+    seconds: float
+    size: int
+
+
+def estimate(
+    images: Path, cache: Path, config: Stage1Config, factory: GeneratorFactory
+) -> Estimate:
+    """Try one window of the first panorama, write nothing. Raises as `cache_sam` does."""
+    samples = find_panoramas(images)
+    geometry = choose_windows(samples, config)
+    identity = Identity(factory.sam, factory.settings, config.boundaries, geometry, config.fit)
+    done: set[str] = set()
+    if cache.exists():
+        store = SamCache.open(cache)
+        if differing := store.identity.differences(identity):
+            raise InputError(f"{cache}: was made with other settings ({', '.join(differing)})")
+        done = set(store.names) - set(store.missing())
+    todo = [sample for sample in samples if sample.name not in done]
+    image = read_panorama(samples[0].image, geometry, config.fit)
+    window = _as_image(geometry.cut(np.moveaxis(image, -1, 0))[0])
+    generator = factory.build()
+    generator([window])  # the first one pays for much that the others do not
+    began = time.perf_counter()
+    (masks,) = generator([window])
+    seconds = time.perf_counter() - began
+    windows = (masks,) * len(geometry)
+    record = PanoramaMasks(windows, tuple(overlap_boundaries(windows, geometry)))
+    with TemporaryDirectory() as folder:
+        trial = SamCache.create(Path(folder) / "trial.zarr", identity, {"trial": "0" * 64}, {})
+        trial.write("trial", record)
+        size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+    crops = len(geometry.overlaps) if config.boundaries == "overlap" else 0
+    return Estimate(
+        len(todo),
+        len(todo) * len(geometry),
+        len(todo) * crops,
+        seconds * len(todo) * (len(geometry) + crops),
+        size * len(samples),
+    )
 
 
 def choose_windows(samples: list[Sample], config: Stage1Config) -> Windows:
@@ -247,11 +318,11 @@ def panorama_masks(
     would drop all that touches their edges.
     """
     image_CHW = np.moveaxis(image, -1, 0)
-    windows = tuple(generator(_as_image(window)) for window in geometry.cut(image_CHW))
+    windows = tuple(generator([_as_image(window) for window in geometry.cut(image_CHW)]))
     if boundaries == "windows":
         return PanoramaMasks(windows, tuple(overlap_boundaries(windows, geometry)))
-    crops = geometry.cut_overlaps(image_CHW)
-    return PanoramaMasks(windows, tuple(mask_boundaries(generator(_as_image(c))) for c in crops))
+    crops = generator([_as_image(crop) for crop in geometry.cut_overlaps(image_CHW)])
+    return PanoramaMasks(windows, tuple(mask_boundaries(masks) for masks in crops))
 
 
 def _as_image(crop_CHW: np.ndarray) -> np.ndarray:
@@ -273,6 +344,7 @@ class _Result:
     name: str
     problem: str | None
     conversions: Conversions = field(default_factory=Conversions)
+    disk_full: bool = False
 
 
 Work = Callable[[_Job, list[Sample]], Iterator[_Result]]
@@ -286,6 +358,10 @@ def _work_on(job: _Job, sample: Sample, generator: MaskGenerator) -> _Result:
         job.cache.write(sample.name, masks)
     except InputError as error:  # this panorama's alone; anything else ends the run
         return _Result(sample.name, str(error))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return _Result(sample.name, str(error), disk_full=True)
     return _Result(sample.name, None, conversions)
 
 
@@ -298,6 +374,14 @@ def _workers(config: Stage1Config) -> Iterator[Work]:
     from distributed import Client, KilledWorker, LocalCluster, as_completed  # slow to import
 
     def over_dask(job: _Job, samples: list[Sample]) -> Iterator[_Result]:
+        try:
+            client.wait_for_workers(1, timeout=WORKER_SECONDS)
+        except TimeoutError as error:
+            raise RuntimeError(
+                f"no worker came within {WORKER_SECONDS} s; a worker needs goodsam installed and "
+                f"must reach {client.scheduler.address}"
+            ) from error
+        # A dead worker's panoramas are given to the others, and to the one that takes its place.
         names = {client.submit(_in_worker, job, s, pure=False): s.name for s in samples}
         for future in as_completed(names):
             try:
@@ -306,7 +390,14 @@ def _workers(config: Stage1Config) -> Iterator[Work]:
                 yield _Result(names[future], "its worker died, again and again; is memory short?")
 
     if config.scheduler:
-        with Client(config.scheduler) as client:
+        try:
+            client = Client(config.scheduler, timeout=WORKER_SECONDS)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{config.scheduler}: no Dask scheduler answers there; start one with `dask "
+                "scheduler` and give its address, tcp://HOST:PORT"
+            ) from error
+        with client:
             yield over_dask
     else:
         with (
@@ -325,13 +416,17 @@ def _here(job: _Job, samples: list[Sample]) -> Iterator[_Result]:
 
 
 def _in_worker(job: _Job, sample: Sample) -> _Result:
-    return _work_on(job, sample, _built(job.factory))
+    from distributed import get_worker
+
+    name = get_worker().name  # a local cluster numbers its workers
+    return _work_on(job, sample, _built(job.factory, name if isinstance(name, int) else 0))
 
 
 @lru_cache(maxsize=1)
-def _built(factory: GeneratorFactory) -> MaskGenerator:
+def _built(factory: GeneratorFactory, place: int) -> MaskGenerator:
     """The model is loaded once in each worker process."""
-    return factory.build()
+    keep_freed_memory()
+    return factory.build(place)
 
 
 def _provenance(factory: GeneratorFactory) -> Mapping[str, Any]:

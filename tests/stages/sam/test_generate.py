@@ -1,5 +1,7 @@
 """The generator against segment-anything's own, mask for mask."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,12 +15,22 @@ from segment_anything.modeling import (
     Sam,
     TwoWayTransformer,
 )
+from segment_anything.utils.amg import batched_mask_to_box
 
 from data.errors import InputError
 from data.street import panorama, split_seed
 from data.windows import Windows
-from stages.sam.decode import decode_masks, decode_tokens
-from stages.sam.generate import STREET_GENERATOR, GeneratorConfig, SamGenerator
+from stages.sam.decode import decode_masks, decode_tokens, project_image
+from stages.sam.encode import BIAS_ELEMENTS, encode
+from stages.sam.generate import (
+    STREET_GENERATOR,
+    GeneratorConfig,
+    PackedMasks,
+    SamGenerator,
+    boxes_of,
+    pack,
+    settled,
+)
 from stages.sam.load import load_sam
 
 
@@ -53,7 +65,7 @@ def reference(sam: Sam, image: np.ndarray, config: GeneratorConfig) -> list[dict
     found = SamAutomaticMaskGenerator(
         sam,
         points_per_side=config.points_per_side,
-        points_per_batch=config.points_per_batch,
+        points_per_batch=config.points_per_batch or 64,
         pred_iou_thresh=config.pred_iou_thresh,
         stability_score_thresh=config.stability_score_thresh,
         stability_score_offset=config.stability_score_offset,
@@ -63,7 +75,8 @@ def reference(sam: Sam, image: np.ndarray, config: GeneratorConfig) -> list[dict
 
 
 def assert_same(sam: Sam, image: np.ndarray, config: GeneratorConfig) -> int:
-    found, expected = SamGenerator(sam, config)(image), reference(sam, image, config)
+    config = replace(config, mode="exact")
+    (found,), expected = SamGenerator(sam, config)([image]), reference(sam, image, config)
     assert len(found) == len(expected)
     for mask, iou, stability, box, other in zip(
         found.masks(), found.predicted_iou, found.stability, found.box, expected, strict=True
@@ -99,7 +112,7 @@ def test_filters_are_the_reference_s() -> None:
     opened = GeneratorConfig(
         points_per_side=6, pred_iou_thresh=0.0, stability_score_thresh=0.0, box_nms_thresh=1.0
     )
-    every = SamGenerator(sam, opened)(image)
+    (every,) = SamGenerator(sam, opened)([image])
     iou = _gap(every.predicted_iou, 0.5)
     stability = _gap(every.stability, 0.3)
     config = GeneratorConfig(
@@ -122,14 +135,13 @@ def _gap(values: np.ndarray, quantile: float) -> float:
 
 def test_masks_fall_in_predicted_iou() -> None:
     config = GeneratorConfig(points_per_side=5, pred_iou_thresh=0, stability_score_thresh=0)
-    masks = SamGenerator(tiny_sam(3), config)(picture(3, 40, 64))
+    (masks,) = SamGenerator(tiny_sam(3), config)([picture(3, 40, 64)])
     assert (np.diff(masks.predicted_iou) <= 0).all()
 
 
 def test_no_mask_passes() -> None:
-    masks = SamGenerator(tiny_sam(), GeneratorConfig(points_per_side=3, pred_iou_thresh=1e9))(
-        picture(4, 20, 64)
-    )
+    config = GeneratorConfig(points_per_side=3, pred_iou_thresh=1e9)
+    (masks,) = SamGenerator(tiny_sam(), config)([picture(4, 20, 64)])
     assert len(masks) == 0
     assert masks.cells.shape == (20, 64)
     assert masks.masks().shape == (0, 20, 64)
@@ -152,7 +164,9 @@ def test_decoder_is_the_reference_s(seed: int, prompts: int) -> None:
     pe = sam.prompt_encoder.get_dense_pe()
     logits, iou = sam.mask_decoder.predict_masks(image, pe, sparse, dense)
     tokens, prompted, fast_iou = decode_tokens(
-        sam.mask_decoder, image[0] + dense[0, :, :1, :1], pe[0], sparse
+        sam.mask_decoder,
+        project_image(sam.mask_decoder, image[0] + dense[0, :, :1, :1], pe[0]),
+        sparse,
     )
     fast = decode_masks(sam.mask_decoder, tokens, prompted, (8, 8), first=0)
     torch.testing.assert_close(fast, logits, rtol=1e-4, atol=1e-5)
@@ -170,3 +184,105 @@ def test_demo_sam_gives_the_reference_s_masks() -> None:
         stability_score_thresh=STREET_GENERATOR.stability_score_thresh,
     )
     assert assert_same(sam, image, config) >= 3
+
+
+@settings(max_examples=20, deadline=None)
+@given(height=st.integers(1, 32), seed=st.integers(0, 99))
+def test_one_doubling_is_sam_s_two_resizes(height: int, seed: int) -> None:
+    generator = SamGenerator(tiny_sam())
+    low = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(seed))
+    generator.sam.image_encoder.img_size = 64
+    found = generator._enlarged(low, (2 * height, 64), (height, 32))
+    twice = generator.sam.postprocess_masks(low[:, None], (2 * height, 64), (height, 32))[:, 0]
+    torch.testing.assert_close(found, twice, rtol=0, atol=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(count=st.integers(0, 5), height=st.integers(1, 9), width=st.integers(1, 9), data=st.data())
+def test_bits_and_boxes_of_any_masks(count: int, height: int, width: int, data: object) -> None:
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**31)))  # type: ignore[attr-defined]
+    masks = rng.random((count, height, width)) < rng.random((count, 1, 1)) ** 3
+    bits = pack(torch.from_numpy(masks)).numpy()
+    empty = np.zeros(count, np.float32)
+    np.testing.assert_array_equal(PackedMasks(bits, empty, empty, (height, width)).masks(), masks)
+    expected = batched_mask_to_box(torch.from_numpy(masks))
+    np.testing.assert_array_equal(boxes_of(torch.from_numpy(masks)), expected)
+
+
+def test_a_point_is_settled_by_two_prompts_that_agree() -> None:
+    inside = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 1, 1], [0, 0, 1, 1]]).bool()
+    assert settled(inside, torch.tensor([0, 1, 2, 2])).tolist() == [True, True, True, False]
+    assert not settled(inside, torch.zeros(4)).any()
+    assert settled(inside[:0], torch.zeros(0)).tolist() == [False] * 4
+
+
+def test_adaptive_points_are_a_part_of_the_grid_s() -> None:
+    sam, image = tiny_sam(5), picture(5, 50, 64)
+    config = GeneratorConfig(
+        points_per_side=6,
+        pred_iou_thresh=0,
+        stability_score_thresh=0,
+        box_nms_thresh=1.0,
+        mode="exact",
+    )
+    (every,) = SamGenerator(sam, config)([image])
+    (some,) = SamGenerator(sam, replace(config, points="adaptive"))([image])
+    assert 0 < len(some) <= len(every)
+    known = {mask.tobytes() for mask in every.masks()}
+    assert all(mask.tobytes() in known for mask in some.masks())
+
+
+def test_several_images_are_one_after_the_other() -> None:
+    config = GeneratorConfig(points_per_side=3, pred_iou_thresh=0, stability_score_thresh=0)
+    generator = SamGenerator(tiny_sam(), config)
+    images = [picture(seed, 40, width) for seed, width in enumerate((64, 64, 32))]
+    for one, image in zip(generator(images), images, strict=True):
+        (alone,) = generator([image])
+        np.testing.assert_array_equal(one.masks(), alone.masks())
+
+
+@pytest.mark.parametrize("setting", [{"mode": "swift"}, {"points": "random"}])
+def test_unknown_settings_are_refused(setting: dict[str, str]) -> None:
+    with pytest.raises(InputError, match="use"):
+        GeneratorConfig(**setting)
+
+
+def test_a_vit_is_encoded_as_by_its_own_forward() -> None:
+    torch.manual_seed(6)
+    encoder = ImageEncoderViT(
+        img_size=64,
+        patch_size=8,
+        embed_dim=16,
+        depth=2,
+        num_heads=2,
+        out_chans=16,
+        use_rel_pos=True,
+        window_size=3,
+        global_attn_indexes=(1,),
+    ).eval()
+    with torch.no_grad():
+        for name, parameter in encoder.named_parameters():
+            if "rel_pos" in name or "pos_embed" in name:
+                parameter.normal_()
+        pixels = torch.randn(2, 3, 64, 64)
+        torch.testing.assert_close(encode(encoder, pixels), encoder(pixels), rtol=1e-4, atol=1e-5)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(BIAS_ELEMENTS, "cpu", 1)  # one row of queries at a time
+            one = encode(encoder, pixels)
+        torch.testing.assert_close(one, encoder(pixels), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_bfloat16_changes_little() -> None:
+    sam = load_sam("street").model
+    image, prompts = torch.randn(96, 32, 32), torch.randn(4, 2, 96)
+    pe = sam.prompt_encoder.get_dense_pe()[0]
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        projected = project_image(sam.mask_decoder, image, pe, dtype)
+        tokens, prompted, iou = decode_tokens(sam.mask_decoder, projected, prompts)
+        assert prompted.dtype == dtype
+        assert iou.dtype == torch.float32
+        found.append(decode_masks(sam.mask_decoder, tokens, prompted, (32, 32), 0).float())
+    exact, fast = found
+    assert (exact - fast).abs().mean() < 0.05 * exact.abs().mean()

@@ -1,4 +1,9 @@
+import json
+import os
 import pickle
+import subprocess
+import sys
+import time
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -9,14 +14,17 @@ from PIL import Image
 from data.errors import InputError
 from data.panoramas import read_image
 from data.sam_cache import PanoramaMasks, SamCache
+from data.street import write_world
 from data.window_masks import WindowMasks, mask_boundaries, overlap_boundaries
 from data.windows import Windows
+from stages.sam import stage1
 from stages.sam.generate import GeneratorConfig
 from stages.sam.stage1 import (
     Progress,
     SamFactory,
     Stage1Config,
     cache_sam,
+    estimate,
     panorama_masks,
 )
 
@@ -38,10 +46,13 @@ class Thresholds:
     def provenance(self):
         return {"device": "cpu"}
 
-    def build(self):
+    def build(self, place=0):
         return self.masks
 
-    def masks(self, image):
+    def masks(self, images):
+        return [self.of(image) for image in images]
+
+    def of(self, image):
         assert image.dtype == np.uint8
         assert image.flags.c_contiguous
         masks = np.moveaxis(image, -1, 0) >= self.level
@@ -80,7 +91,7 @@ def assert_same(a, b):
 def naive_masks(image, geometry, boundaries):
     """Each window and each overlap crop by hand, from the columns around the circle."""
     around = np.concatenate([image, image], axis=1)
-    generate = Thresholds().masks
+    generate = Thresholds().of
 
     def crop(start, width):
         return np.ascontiguousarray(around[:, start : start + width])
@@ -110,9 +121,9 @@ def test_every_panorama_is_cached(images, tmp_path, boundaries, wrap):
 def test_windows_are_given_as_images():
     seen = []
 
-    def generator(image):
-        seen.append(image)
-        return Thresholds().masks(image)
+    def generator(images):
+        seen.extend(images)
+        return Thresholds().masks(images)
 
     image, geometry = picture(0), Windows(HEIGHT, WIDTH, 14, 12)  # the last overlap is wider
     panorama_masks(image, geometry, "overlap", generator)
@@ -154,13 +165,13 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bytes(images, tmp_path, panora
 class Killed(Thresholds):
     after: int = 0
 
-    def build(self):
+    def build(self, place=0):
         left = iter(range(self.after))
 
-        def generator(image):
-            if next(left, None) is None:
+        def generator(images):
+            if any(next(left, None) is None for _ in images):
                 raise KeyboardInterrupt
-            return self.masks(image)
+            return self.masks(images)
 
         return generator
 
@@ -175,10 +186,11 @@ def test_a_disk_that_is_full_ends_the_run_and_keeps_what_is_done(images, tmp_pat
         write(self, name, masks)
 
     monkeypatch.setattr(SamCache, "write", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="the disk is full after 1 panoramas"):
         cache_sam(images, path, Stage1Config(), Thresholds())
     monkeypatch.undo()
     assert SamCache.open(path).missing() == ["city/b.png", "city/c.png"]
+    assert cache_sam(images, path, Stage1Config(), Thresholds()).done == 2
 
 
 def test_a_broken_image_is_reported_and_the_others_are_done(images, tmp_path):
@@ -293,3 +305,132 @@ def test_two_workers_write_what_one_does(images, tmp_path, monkeypatch):
     summary = cache_sam(images, together, Stage1Config(workers=2), Thresholds())
     assert replace(summary, seconds=0) == replace(expected, seconds=0)
     assert files(together) == files(alone)
+
+
+def test_an_estimate_writes_nothing_and_counts_what_is_missing(images, tmp_path):
+    cache = tmp_path / "sam.zarr"
+    plan = estimate(images, cache, Stage1Config(), Thresholds())
+    assert not cache.exists()
+    assert (plan.panoramas, plan.windows, plan.overlaps) == (3, 24, 24)
+    assert plan.seconds > 0
+    cache_sam(images, cache, Stage1Config(), Thresholds())
+    written = sum(len(content) for content in files(cache).values())
+    assert 0.5 < plan.size / written < 2
+    assert estimate(images, cache, Stage1Config(), Thresholds()).panoramas == 0
+    with pytest.raises(InputError, match="level"):
+        estimate(images, cache, Stage1Config(), Thresholds(level=1))
+
+
+@dataclass(frozen=True)
+class Deadly(Thresholds):
+    """Ends its process, without a word, the first time that it is called."""
+
+    marker: str = ""
+
+    def build(self, place=0):
+        def generator(images):
+            if not Path(self.marker).exists():
+                Path(self.marker).touch()
+                os._exit(1)
+            return self.masks(images)
+
+        return generator
+
+
+@pytest.mark.slow  # processes that import torch
+def test_a_worker_that_dies_costs_only_its_panorama(images, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[3])
+    path, whole = tmp_path / "sam.zarr", tmp_path / "whole.zarr"
+    deadly = Deadly(marker=str(tmp_path / "died"))
+    summary = cache_sam(images, path, Stage1Config(workers=2), deadly)
+    assert (tmp_path / "died").exists()
+    assert (summary.done, summary.failed) == (3, {})
+    cache_sam(images, whole, Stage1Config(), Thresholds())
+    for name in SamCache.open(whole).names:
+        assert_same(SamCache.open(path).read(name), SamCache.open(whole).read(name))
+
+
+@pytest.mark.slow  # a scheduler and two workers of the user's own
+def test_a_cluster_that_the_user_runs(images, tmp_path):
+    root = Path(__file__).parents[3]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    address = tmp_path / "scheduler.json"
+
+    def dask(*words):
+        command = [sys.executable, "-m", "dask", *words, "--scheduler-file", str(address)]
+        return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+
+    started = [dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")]
+    try:
+        started += [dask("worker", "--nthreads", "1", "--no-dashboard") for _ in range(2)]
+        deadline = time.monotonic() + 120
+        while not address.exists() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        tcp = json.loads(address.read_text())["address"]
+        path, whole = tmp_path / "sam.zarr", tmp_path / "whole.zarr"
+        summary = cache_sam(images, path, Stage1Config(scheduler=tcp), Thresholds())
+    finally:
+        for process in reversed(started):
+            process.terminate()
+            process.wait()
+    assert (summary.done, summary.failed) == (3, {})
+    cache_sam(images, whole, Stage1Config(), Thresholds())
+    assert files(path) == files(whole)
+
+
+def test_a_scheduler_that_is_not_there(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(stage1, "WORKER_SECONDS", 1)
+    config = Stage1Config(scheduler="tcp://127.0.0.1:9")
+    with pytest.raises(InputError, match="no Dask scheduler answers there"):
+        cache_sam(images, tmp_path / "sam.zarr", config, Thresholds())
+
+
+@pytest.mark.slow  # some twenty starts of the command
+@pytest.mark.timeout(1800)
+def test_killed_twenty_times_the_cache_is_the_same(tmp_path):
+    write_world(tmp_path / "world", source=0, unlabelled=4, test=0, seed=3)
+    images = tmp_path / "world" / "unlabelled"
+
+    def command(cache):
+        words = ["cache-sam", str(images), str(cache), "--sam", "street"]
+        run = "import sys; from pipeline.cli import main; main()"
+        return [sys.executable, "-c", run, *words, "--points-per-side", "4", "--exact"]
+
+    began = time.monotonic()
+    subprocess.run(command(tmp_path / "whole.zarr"), check=True, cwd=Path(__file__).parents[3])
+    seconds = time.monotonic() - began
+    rng, kills = np.random.default_rng(0), 0
+    for _ in range(20):
+        process = subprocess.Popen(command(tmp_path / "cut.zarr"), cwd=Path(__file__).parents[3])
+        try:
+            process.wait(timeout=float(rng.uniform(0.3, 0.9)) * seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            kills += 1
+    assert kills >= 5
+    subprocess.run(command(tmp_path / "cut.zarr"), check=True, cwd=Path(__file__).parents[3])
+    whole, cut = SamCache.open(tmp_path / "whole.zarr"), SamCache.open(tmp_path / "cut.zarr")
+    assert cut.missing() == cut.verify(images) == []
+    for name in whole.names:
+        assert_same(cut.read(name), whole.read(name))
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_panoramas(tmp_path):
+    for number in range(1000):
+        path = tmp_path / "images" / f"{number:04d}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(picture(number)).save(path)
+    used = []
+
+    def note(progress):
+        if progress.done in (100, 1000):
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            used.append(pages * os.sysconf("SC_PAGE_SIZE"))
+
+    summary = cache_sam(
+        tmp_path / "images", tmp_path / "c.zarr", Stage1Config(), Thresholds(), note
+    )
+    assert summary.done == 1000
+    assert used[1] - used[0] < 16e6

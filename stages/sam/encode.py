@@ -1,0 +1,71 @@
+"""SAM's image encoder, in less memory: attention by rows of queries, the bias of a few at a time.
+
+The reference holds every head's N x N attention at once, 800 MB for a ViT-B and one image. The sums
+are the same, but for the order that a fused attention kernel takes.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from segment_anything.modeling import ImageEncoderViT
+from segment_anything.modeling.image_encoder import (
+    Attention,
+    Block,
+    get_rel_pos,
+    window_partition,
+    window_unpartition,
+)
+from torch import Tensor, nn
+
+# elements of the attention bias held at once: 64 MiB of float32 in a CPU's memory
+BIAS_ELEMENTS = {"cpu": 2**24, "cuda": 2**29}
+
+
+def encode(encoder: nn.Module, pixels_BCHW: Tensor) -> Tensor:
+    """Normalised, padded images, float (B, 3, S, S) -> image tokens (B, C, h, w)."""
+    if not isinstance(encoder, ImageEncoderViT):
+        tokens: Tensor = encoder(pixels_BCHW)
+        return tokens
+    x = encoder.patch_embed(pixels_BCHW)
+    if encoder.pos_embed is not None:
+        x = x + encoder.pos_embed
+    for block in encoder.blocks:
+        x = _block(block, x)
+    return encoder.neck(x.permute(0, 3, 1, 2))
+
+
+def _block(block: Block, x_BHWC: Tensor) -> Tensor:
+    inner, size = block.norm1(x_BHWC), (x_BHWC.shape[1], x_BHWC.shape[2])
+    if block.window_size > 0:
+        inner, padded = window_partition(inner, block.window_size)
+        inner = _attention(block.attn, inner)
+        inner = window_unpartition(inner, block.window_size, padded, size)
+    else:
+        inner = _attention(block.attn, inner)
+    x = x_BHWC + inner
+    return x + block.mlp(block.norm2(x))
+
+
+def _attention(attention: Attention, x_BHWC: Tensor) -> Tensor:
+    """softmax(q k / sqrt(d) + height's and width's relative positions) v, projected."""
+    b, h, w, _ = x_BHWC.shape
+    heads = attention.num_heads
+    qkv = attention.qkv(x_BHWC).view(b, h * w, 3, heads, -1).permute(2, 0, 3, 1, 4)
+    q, k, v = qkv.unbind(0)  # (B, heads, h * w, d)
+    if not attention.use_rel_pos:
+        out = F.scaled_dot_product_attention(q, k, v)
+    else:
+        grid = q.view(b, heads, h, w, -1)
+        rel_h = torch.einsum("bnhwc,hkc->bnhwk", grid, get_rel_pos(h, h, attention.rel_pos_h))
+        rel_w = torch.einsum("bnhwc,wkc->bnhwk", grid, get_rel_pos(w, w, attention.rel_pos_w))
+        rows = max(1, BIAS_ELEMENTS[x_BHWC.device.type] // (b * heads * w * h * w))
+        parts = []
+        for top in range(0, h, rows):
+            part = slice(top, top + rows)
+            bias = rel_h[:, :, part, :, :, None] + rel_w[:, :, part, :, None, :]
+            bias = bias.reshape(b, heads, -1, h * w)
+            few = q[:, :, top * w : (top + rows) * w]
+            parts.append(F.scaled_dot_product_attention(few, k, v, attn_mask=bias))
+        out = torch.cat(parts, dim=2)
+    return attention.proj(out.transpose(1, 2).reshape(b, h, w, -1))
