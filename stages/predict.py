@@ -39,6 +39,7 @@ Mode = Literal["direct", "windows"]
 Network = Literal["student", "teacher_assistant"]
 
 OVERLAY_OPACITY = 0.55
+_THREADS = 2  # that read and write files beside the computing
 SMALLEST_SIDE = 32  # below it a SegFormer's first attention has nothing left to attend to
 
 
@@ -311,9 +312,6 @@ def predict(
             compute()
         settle(leave=0)
     return summary
-
-
-_THREADS = 2
 
 
 @dataclass(frozen=True)
