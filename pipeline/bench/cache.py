@@ -50,7 +50,7 @@ def bench_cache(panoramas: int = 2, seed: int = 0, repeats: int = 5) -> dict[str
 
     Raises InputError without pycocotools.
     """
-    copies = [near_duplicates(seed + i, WINDOWS.height, WINDOWS.window) for i in range(4)]
+    copies = [near_duplicates(seed + i, WINDOWS.height, WINDOWS.window) for i in range(2)]
     return {
         **measure(_demo_sam(panoramas, seed), repeats),
         "instances": measure(_instances(panoramas, seed), repeats),
@@ -231,7 +231,8 @@ def _formats(windows: Sequence[WindowMasks]) -> dict[str, _Format]:
         for i, window in enumerate(windows):
             np.save(root / f"{i:05}.npy", columns(window))
             bits = np.packbits(window.masks(), axis=2)
-            (root / f"{i:05}.bits").write_bytes(bytes(packed.encode(np.ascontiguousarray(bits))))
+            content = bytes(packed.encode(np.ascontiguousarray(bits))) if bits.size else b""
+            (root / f"{i:05}.bits").write_bytes(content)
 
     def load_packbits(root: Path) -> Iterator[Any]:
         for path in sorted(root.glob("*.bits")):
