@@ -231,10 +231,10 @@ class SamCache:
             raise InputError(f"{self.path}: {name} has no masks yet; run cache-sam again")
         try:
             windows = identity.windows
-            cells = np.zeros((len(windows), windows.height, windows.window), "<u2")
+            cells = np.empty((len(windows), windows.height, windows.window), "<u2")
             unpack_chunk(place.read(cells_key(number), chunk_limit(cells.nbytes)), cells)
             check(crc32c(cells) == row.cells_crc32c, "cells")
-            chunks = np.zeros((-(-row.tables_bytes // TABLES_CHUNK), TABLES_CHUNK), np.uint8)
+            chunks = np.empty((-(-row.tables_bytes // TABLES_CHUNK), TABLES_CHUNK), np.uint8)
             for chunk, out in enumerate(chunks):
                 unpack_chunk(place.read(tables_key(number, chunk), chunk_limit(out.nbytes)), out)
             tables = chunks.reshape(-1)[: row.tables_bytes]
