@@ -41,5 +41,5 @@ def test_bench_step():
 
 
 def test_bench_step_refuses_a_preset_that_is_not_there():
-    with pytest.raises(InputError, match="did you mean goodsam-."):
+    with pytest.raises(InputError, match=r"did you mean goodsam-."):
         bench_step("goodsam-x")
