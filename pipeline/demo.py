@@ -139,7 +139,7 @@ def _score_all(
 
     def ensemble(source: str | Path) -> Scores:
         loaded = Segmenter.load(source)
-        matrix = np.zeros((len(CITYSCAPES), len(CITYSCAPES)), dtype=np.int64)
+        matrix = np.zeros((len(CITYSCAPES), len(CITYSCAPES) + 1), dtype=np.int64)
         for sample in samples:
             assert sample.labels is not None
             image, truth = read_image(sample.image), read_labels(sample.labels)
