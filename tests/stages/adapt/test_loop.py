@@ -307,6 +307,7 @@ def test_all_losses_off_is_refused(world, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch's compiler, of itself
 def test_compiled_networks_learn_the_same(world, tmp_path):
     config = config_for(world, steps=2)
     for name, compile_ in (("plain", False), ("compiled", True)):
