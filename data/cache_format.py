@@ -65,7 +65,8 @@ class Identity:
 
     sam: SHA-256 of the SAM's weights. settings: of the mask generator, as JSON has them.
     boundaries: B_SAM from SAM on the `overlap` crops, or from the masks of the two `windows`.
-    windows: the geometry. fit: panoramas of other sizes were fitted to it.
+    windows: the geometry. fit: panoramas of other sizes were fitted to it. ignored: the pixels that
+    are left out of all panoramas, as lengths of runs (`ignored_runs`); empty: none.
 
     Raises InputError for values that no cache may have.
     """
@@ -75,6 +76,7 @@ class Identity:
     boundaries: BoundaryMode
     windows: Windows
     fit: bool
+    ignored: tuple[int, ...] = ()
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
@@ -87,11 +89,29 @@ class Identity:
                 f"{count} windows of {size.height} x {size.window} are more than a cache holds "
                 f"({MAX_WINDOWS} windows, {MAX_PIXELS} pixels): use a larger --stride"
             )
+        if self.ignored and sum(self.ignored) != size.height * size.width:
+            raise InputError(
+                f"the ignored pixels are of a picture of {sum(self.ignored)} pixels, "
+                f"a panorama has {size.height} x {size.width}"
+            )
         object.__setattr__(self, "settings", json.loads(json.dumps(self.settings)))
+
+    def ignored_mask(self) -> np.ndarray | None:
+        """bool (H, W), true where pixels are left out; None where none are."""
+        if not self.ignored:
+            return None
+        values = np.arange(len(self.ignored)) % 2 == 1
+        flat = np.repeat(values, self.ignored)
+        return flat.reshape(self.windows.height, self.windows.width)
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the cache's attributes."""
-        return asdict(self)
+        return {**asdict(self), "ignored": list(self.ignored)}
+
+    def described(self) -> dict[str, Any]:
+        """For people: as `to_json`, with the share of ignored pixels in the place of their runs."""
+        share = 100 * sum(self.ignored[1::2]) / (self.windows.height * self.windows.width)
+        return {**self.to_json(), "ignored": f"{share:.1f} % of the pixels"}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Identity:
@@ -99,7 +119,7 @@ class Identity:
         windows = dict(values["windows"])
         typed = (
             (values, {"sam": str, "settings": dict, "boundaries": str, "fit": bool}),
-            (values, {"format_version": int}),
+            (values, {"ignored": list, "format_version": int}),
             (windows, dict.fromkeys(("height", "width", "window", "stride"), int)),
             (windows, {"wrap": bool}),
         )
@@ -107,16 +127,36 @@ class Identity:
             for name, kind in types.items():
                 if type(fields[name]) is not kind:
                     raise TypeError(f"{name} is {fields[name]!r}, no {kind.__name__}")
-        return cls(**{**values, "windows": Windows(**windows)})
+        runs = values["ignored"]
+        if not all(type(run) is int and run >= 0 for run in runs):
+            raise TypeError("ignored holds other than lengths")
+        return cls(**{**values, "windows": Windows(**windows), "ignored": tuple(runs)})
 
     def differences(self, other: Identity) -> list[str]:
         """What another identity has otherwise, each as `field is MINE, not OTHER`."""
         mine, theirs = dict(_flat(self.to_json())), dict(_flat(other.to_json()))
         return [
-            f"{name} is {mine.get(name)}, not {theirs.get(name)}"
+            f"{name} is {_short(mine.get(name))}, not {_short(theirs.get(name))}"
             for name in sorted(mine.keys() | theirs.keys())
             if mine.get(name) != theirs.get(name)
         ]
+
+
+def ignored_runs(ignored: np.ndarray) -> tuple[int, ...]:
+    """bool (H, W) -> lengths of its runs, row by row; the first is of pixels that are kept.
+
+    Empty where nothing is ignored, so that no mask and an empty one are the same.
+    """
+    flat = ignored.ravel()
+    if not flat.any():
+        return ()
+    changes = np.flatnonzero(np.diff(flat, prepend=False))
+    return tuple(np.diff(changes, prepend=0, append=len(flat)).tolist())
+
+
+def _short(value: Any, most: int = 80) -> str:
+    text = str(value)
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
@@ -434,7 +474,8 @@ def decode_record(cells: np.ndarray, tables: np.ndarray, identity: Identity) -> 
         for i, (m, k) in enumerate(sizes)
     )
     if identity.boundaries == "windows":
-        return PanoramaMasks(windows, tuple(overlap_boundaries(windows, identity.windows)))
+        derived = overlap_boundaries(windows, identity.windows, identity.ignored_mask())
+        return PanoramaMasks(windows, tuple(derived))
     maps = (
         np.unpackbits(part, count=h * w).view(bool).reshape(h, w)
         for part, (h, w) in zip(bits[n:], overlaps, strict=True)

@@ -274,6 +274,27 @@ def read_ignore_mask(path: Path) -> np.ndarray:
     return read_image(path).max(axis=2) > 0
 
 
+def fitted_ignore_mask(path: Path, windows: Windows, fit: bool = False) -> np.ndarray:
+    """`read_ignore_mask` of exactly the windows' size; one of the images' own is fitted if `fit`.
+
+    A pixel is left out if any part of it is. Raises InputError for another size.
+    """
+    ignored = read_ignore_mask(path)
+    height, width = windows.height, windows.width
+    if ignored.shape == (height, width):
+        return ignored
+    if not fit:
+        raise InputError(
+            f"{path}: the ignore mask is {ignored.shape[1]} x {ignored.shape[0]} where the "
+            f"panoramas are {width} x {height}; draw it at their size"
+        )
+    grey = np.repeat(ignored[..., None].astype(np.uint8) * 255, 3, axis=2)
+    try:
+        return _fit(grey, height, width)[..., 0] > 25
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
 def fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """uint8 (h, w, 3) -> uint8 (height, width, 3), antialiased, the seam kept closed.
 

@@ -41,6 +41,7 @@ from data.cache_format import (
     crc32c,
     decode_record,
     encode_tables,
+    ignored_runs,
     index_key,
     pack_chunk,
     stack_cells,
@@ -51,7 +52,15 @@ from data.errors import InputError
 from data.panoramas import file_hash
 from data.places import Address, Folder, Zip, place_of
 
-__all__ = ["BoundaryMode", "Identity", "PanoramaMasks", "SamCache", "merge_caches", "writing"]
+__all__ = [
+    "BoundaryMode",
+    "Identity",
+    "PanoramaMasks",
+    "SamCache",
+    "ignored_runs",
+    "merge_caches",
+    "writing",
+]
 
 _LOCK = ".lock"
 
@@ -254,7 +263,7 @@ class SamCache:
             "windows": len(rows) * len(self.identity.windows),
             "masks": sum(row.masks for row in rows),
             "bytes": None if isinstance(place, Address) else place.size(),
-            "identity": self.identity.to_json(),
+            "identity": self.identity.described(),
             "provenance": self.provenance,
         }
 

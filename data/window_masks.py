@@ -64,6 +64,12 @@ class WindowMasks:
             stability=np.asarray(stability, np.float32).reshape(n),
         )
 
+    def without(self, ignored: np.ndarray) -> WindowMasks:
+        """The masks cut to what is not ignored, bool (H, W); those with nothing left are gone."""
+        masks = self.masks() & ~ignored
+        some = masks.any(axis=(1, 2))
+        return WindowMasks.of(masks[some], self.predicted_iou[some], self.stability[some])
+
 
 def _cells(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """bool (M, pixels) -> cells uint16 (pixels,), incidence bool (M, K)."""
@@ -98,11 +104,13 @@ def _boxes(masks: np.ndarray) -> np.ndarray:
     return box
 
 
-def mask_boundaries(masks: WindowMasks) -> np.ndarray:
+def mask_boundaries(masks: WindowMasks, ignored: np.ndarray | None = None) -> np.ndarray:
     """B_SAM of one image: bool (H, W), the union of the boundaries of all its masks.
 
     A mask's boundary is every pixel of it with a 4-neighbour outside it; the image's border is no
     boundary. In cells: a pixel whose cell lies in a mask that a neighbour's cell does not lie in.
+
+    ignored: bool (H, W), pixels that are left out; like the image's border, they make no boundary.
     """
     cells = masks.cells
     bits = np.packbits(masks.incidence.T, axis=1)  # (K, bytes): the masks of each cell
@@ -113,7 +121,10 @@ def mask_boundaries(masks: WindowMasks) -> np.ndarray:
     )
     for here, there in pairs:
         a_cells, b_cells = cells[here], cells[there]
-        at = np.nonzero(a_cells != b_cells)
+        differ = a_cells != b_cells
+        if ignored is not None:
+            differ &= ~(ignored[here] | ignored[there])
+        at = np.nonzero(differ)
         step = max(1, _BOUNDARY_MEMORY // max(1, 4 * bits.shape[1]))
         for first in range(0, len(at[0]), step):
             some = (at[0][first : first + step], at[1][first : first + step])
@@ -123,13 +134,18 @@ def mask_boundaries(masks: WindowMasks) -> np.ndarray:
     return boundary
 
 
-def overlap_boundaries(windows: Sequence[WindowMasks], geometry: Windows) -> list[np.ndarray]:
+def overlap_boundaries(
+    windows: Sequence[WindowMasks], geometry: Windows, ignored: np.ndarray | None = None
+) -> list[np.ndarray]:
     """B_SAM of each overlap from its two windows, at no further SAM run (boundaries: windows).
 
     The union of the boundaries of both windows' masks, cut to the overlap: per overlap of
-    `geometry` a bool (H, overlap.width).
+    `geometry` a bool (H, overlap.width). ignored: of the panorama, as in `mask_boundaries`.
     """
     if not geometry.overlaps:
         return []
-    boundaries = np.stack([mask_boundaries(masks) for masks in windows])
+    left_out = [None] * len(windows) if ignored is None else geometry.cut(ignored)
+    boundaries = np.stack(
+        [mask_boundaries(masks, part) for masks, part in zip(windows, left_out, strict=True)]
+    )
     return [np.logical_or(*geometry.pair(boundaries, overlap)) for overlap in geometry.overlaps]

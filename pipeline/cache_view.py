@@ -74,7 +74,7 @@ def view(
         section(
             "The cache",
             "",
-            settings_list(cache.identity.to_json()),
+            settings_list(cache.identity.described()),
             *(
                 folded(f"Made by, {number}", settings_list(entry))
                 for number, entry in enumerate(cache.provenance, 1)

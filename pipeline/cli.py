@@ -146,6 +146,10 @@ def cache_sam(
     ] = "overlap",
     fit: Fit = False,
     height: Annotated[int | None, typer.Option(help="With --fit: px to resize to; 400.")] = None,
+    ignore_mask: Annotated[
+        Path | None,
+        typer.Option(help="Picture; where it is not black: no masks here, no loss in training."),
+    ] = None,
     exact: Annotated[
         bool, typer.Option("--exact", help="float32 throughout; bfloat16 where it is faster else.")
     ] = False,
@@ -186,6 +190,7 @@ def cache_sam(
         "fit": fit,
         "height": height,
         "width": None if height is None else panorama_width(height),
+        "ignore_mask": ignore_mask,
         "workers": workers,
         "scheduler": scheduler,
     }

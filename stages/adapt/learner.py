@@ -69,8 +69,18 @@ class AdaptConfig:
 class Learner:
     """TA, student and what belongs to them. A step: `learn` of each panorama, then `update`."""
 
-    def __init__(self, config: AdaptConfig, group: Processes, windows: Windows) -> None:
-        """Load both networks. Raises InputError for networks that do not go together."""
+    def __init__(
+        self,
+        config: AdaptConfig,
+        group: Processes,
+        windows: Windows,
+        kept_HW: torch.Tensor | None = None,
+    ) -> None:
+        """Load both networks. Raises InputError for networks that do not go together.
+
+        kept: bool, the pixels of every panorama that a loss may come from; None: all.
+        """
+        self.kept = None if kept_HW is None else kept_HW.to(group.device)
         self.config, self.group, self.windows = config, group, windows
         teacher, student = load_networks(config, group.device)
         self.names = class_names(teacher)
@@ -121,6 +131,7 @@ class Learner:
                     self.windows,
                     self.config.step,
                     self.labeller,
+                    self.kept,
                 )
             ((outcome.teacher + outcome.student) * scale).backward()
         self._rows.append((name, measure(outcome, self.windows)))

@@ -37,7 +37,7 @@ def adapt(
         raise InputError("no panoramas to train on")
     with processes(config.device) as group:
         share = group.share_of(config.accumulate)
-        learner = Learner(config, group, panoramas.windows)
+        learner = Learner(config, group, panoramas.windows, panoramas.kept)
         first, checkpoints = learner.resume(out / "checkpoints"), out / "checkpoints"
         steps = config.steps or max(1, config.epochs * len(panoramas) // config.accumulate)
         begin, end = first * config.accumulate + group.rank, steps * config.accumulate

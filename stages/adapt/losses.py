@@ -15,81 +15,108 @@ from data.classes import IGNORE
 from data.windows import Windows
 
 
-def consistency_loss(predictions_NCHW: torch.Tensor, windows: Windows) -> torch.Tensor:
+def consistency_loss(
+    predictions_NCHW: torch.Tensor, windows: Windows, kept_HW: torch.Tensor | None = None
+) -> torch.Tensor:
     """Eq. 1: mean squared difference of the two predictions of every overlap's pixels.
 
     predictions: of all windows, softmax probabilities or logits; gradient through both sides.
+    kept: bool, of the panorama; its other pixels are left out. None: all count.
     """
-    return _Consistency.apply(predictions_NCHW, windows)
+    return _Consistency.apply(predictions_NCHW, windows, kept_HW)
 
 
 class _Consistency(torch.autograd.Function):
     """Its gradient is written once, where autograd would add up one tensor a slice."""
 
     @staticmethod
-    def forward(ctx: Any, predictions_NCHW: torch.Tensor, windows: Windows) -> torch.Tensor:
+    def forward(
+        ctx: Any,
+        predictions_NCHW: torch.Tensor,
+        windows: Windows,
+        kept_HW: torch.Tensor | None,
+    ) -> torch.Tensor:
         ctx.save_for_backward(predictions_NCHW)
         ctx.windows = windows
+        ctx.kept = None if kept_HW is None else windows.cut_overlaps(kept_HW)
+        ctx.values = _values(predictions_NCHW, windows, ctx.kept)
         total = predictions_NCHW.new_zeros(())
-        for overlap in windows.overlaps:
+        for i, overlap in enumerate(windows.overlaps):
             left, right = windows.pair(predictions_NCHW, overlap)
-            total += (left - right).square_().sum()
-        return total / _values(predictions_NCHW, windows)
+            squared = (left - right).square_()
+            total += (squared if ctx.kept is None else squared.mul_(ctx.kept[i])).sum()
+        return total / ctx.values
 
     @staticmethod
-    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor, None]:
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         (predictions_NCHW,) = ctx.saved_tensors
         windows: Windows = ctx.windows
-        scale = 2 * upstream / _values(predictions_NCHW, windows)
+        scale = 2 * upstream / ctx.values
         gradient = torch.zeros_like(predictions_NCHW)
-        for overlap in windows.overlaps:
+        for i, overlap in enumerate(windows.overlaps):
             left, right = windows.pair(predictions_NCHW, overlap)
             difference = (left - right).mul_(scale)
+            if ctx.kept is not None:
+                difference.mul_(ctx.kept[i])
             for_left, for_right = windows.pair(gradient, overlap)
             for_left += difference
             for_right -= difference
-        return gradient, None
+        return gradient, None, None
 
 
-def _values(predictions_NCHW: torch.Tensor, windows: Windows) -> int:
-    """How many values all overlaps hold."""
+def _values(
+    predictions_NCHW: torch.Tensor, windows: Windows, kept: Sequence[torch.Tensor] | None
+) -> int | torch.Tensor:
+    """How many values of all overlaps count."""
     _, classes, height, _ = predictions_NCHW.shape
-    return classes * height * sum(overlap.width for overlap in windows.overlaps)
+    if kept is None:
+        return classes * height * sum(overlap.width for overlap in windows.overlaps)
+    return classes * torch.stack([part.sum() for part in kept]).sum().clamp(min=1)
 
 
 def boundary_loss(
     refined_OHW: torch.Tensor,
     soft_OHW: Sequence[torch.Tensor],
     reduction: Literal["printed", "balanced"] = "printed",
+    kept_OHW: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Eq. 2 (two soft maps: the TA's two predictions) and Eq. 7 (one: the student's).
 
     refined: `B_ref`, bool; soft: soft boundaries in [0, 1]. `printed`: the sum over pixels of
     `|B_ref - B|` over `C_o`, the boundary pixels of `B_ref`; 0 for an overlap that has none.
-    `balanced`: the mean on `B_ref` plus the mean off it. The mean over all overlaps.
+    `balanced`: the mean on `B_ref` plus the mean off it. The mean over all overlaps. kept: bool;
+    other pixels are left out. None: all count.
     """
+    off_OHW = ~refined_OHW
+    if kept_OHW is not None:
+        refined_OHW, off_OHW = refined_OHW & kept_OHW, off_OHW & kept_OHW
     target = refined_OHW.to(soft_OHW[0].dtype)
     on = refined_OHW.sum(dim=(-2, -1))
     total = target.new_zeros(refined_OHW.shape[0])
     for soft in soft_OHW:
         difference = (target - soft).abs()
         if reduction == "printed":
-            total = total + difference.sum(dim=(-2, -1)) / on.clamp(min=1)
+            counted = difference if kept_OHW is None else difference * kept_OHW
+            total = total + counted.sum(dim=(-2, -1)) / on.clamp(min=1)
         else:
-            off = (~refined_OHW).sum(dim=(-2, -1)).clamp(min=1)
+            off = off_OHW.sum(dim=(-2, -1)).clamp(min=1)
             total = total + (difference * target).sum(dim=(-2, -1)) / on.clamp(min=1)
-            total = total + (difference * (1 - target)).sum(dim=(-2, -1)) / off
+            total = total + (difference * off_OHW).sum(dim=(-2, -1)) / off
     return torch.where(on > 0, total, 0.0).mean()
 
 
 def whole_image_loss(
-    student_log_p_1CHW: torch.Tensor, teacher_p_1CHW: torch.Tensor
+    student_log_p_1CHW: torch.Tensor,
+    teacher_p_1CHW: torch.Tensor,
+    kept_HW: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Eq. 4: cross entropy of the student's log probabilities to the TA's probabilities.
 
-    For `hard` targets these are one-hot. The TA gets no gradient.
+    For `hard` targets these are one-hot. The TA gets no gradient. kept: bool; the mean is over
+    these pixels. None: over all.
     """
-    return -(student_log_p_1CHW * teacher_p_1CHW.detach()).sum(dim=1).mean()
+    each = -(student_log_p_1CHW * teacher_p_1CHW.detach()).sum(dim=1)
+    return each.mean() if kept_HW is None else (each * kept_HW).sum() / kept_HW.sum().clamp(min=1)
 
 
 def ensemble_loss(

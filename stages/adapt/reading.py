@@ -19,12 +19,17 @@ Item = tuple[str, torch.Tensor, MaskBatch, list[torch.Tensor]]
 
 
 class CachedPanoramas(Dataset):
-    """Panoramas with what SAM gave for them. Picklable: files are opened in the worker."""
+    """Panoramas with what SAM gave for them. Picklable: files are opened in the worker.
+
+    kept: bool (H, W), false where the cache leaves pixels out; None where it leaves none out.
+    """
 
     def __init__(self, images: Path, cache: SamCache, names: list[str]) -> None:
         self.images, self.cache, self.names = images, cache, names
         self.windows: Windows = cache.identity.windows
         self.fit: bool = cache.identity.fit
+        ignored = cache.identity.ignored_mask()
+        self.kept = None if ignored is None else torch.from_numpy(~ignored)
 
     def __len__(self) -> int:
         return len(self.names)

@@ -12,6 +12,7 @@ from typing import Literal
 
 import torch
 
+from data.classes import IGNORE
 from data.windows import Overlap, Windows
 from stages.adapt.boundary import boundary_of_edges, edges, hard_boundary, refine_boundary
 from stages.adapt.fusion import FusionConfig, MaskBatch, fuse_prediction
@@ -92,11 +93,13 @@ def adaptation_step(
     windows: Windows,
     config: StepConfig,
     labeller: torch.nn.Module | None = None,
+    kept_HW: torch.Tensor | None = None,
 ) -> Outcome:
     """Forward passes and all losses of one panorama (Eq. 1 to 7).
 
     image: normalised, (1, 3, H, W). sam_boundaries: `B_SAM` of each overlap, bool (H, w_o).
     labeller: the network whose prediction is fused into the ensemble, if that is not the live TA.
+    kept: bool; no loss comes from the other pixels, and they have no label in the ensemble.
     """
     pieces = windows.cut(image_13HW[0])
     ours = Prediction.of(segment(teacher_assistant, pieces))
@@ -106,6 +109,10 @@ def adaptation_step(
         with torch.no_grad():
             source = Prediction.of(segment(labeller, pieces))
     ensemble, weight_map, trusted = fuse_prediction(source, masks, config.fusion)
+    if kept_HW is not None:
+        ignored = ~windows.cut(kept_HW)
+        ensemble = ensemble.masked_fill(ignored, IGNORE)
+        weight_map = weight_map.masked_fill(ignored, 0)
 
     wanted = config.weights
     terms: dict[str, torch.Tensor] = {}
@@ -118,18 +125,18 @@ def adaptation_step(
             goal = torch.zeros_like(goal).scatter_(
                 1, windows.join(ours.labels)[None, None].long(), 1
             )
-        terms["whole_image"] = whole_image_loss(theirs.log_probabilities, goal)
+        terms["whole_image"] = whole_image_loss(theirs.log_probabilities, goal, kept_HW)
     if wanted.student_windows:
         log_p = log_p_in_windows(ensemble, theirs.log_probabilities, windows)
         terms["student_windows"] = ensemble_loss(log_p, ensemble, weight_map, config.lambda_)
     if windows.overlaps and wanted.consistency:
         on_logits = config.consistency_space == "logits"
         sides = ours.logits if on_logits else ours.probabilities
-        terms["consistency"] = consistency_loss(sides, windows)
+        terms["consistency"] = consistency_loss(sides, windows, kept_HW)
     refined: list[torch.Tensor] = []
     if windows.overlaps and (wanted.teacher_boundary or wanted.student_boundary):
         refined = refined_boundaries(ours, sam_boundaries, windows, config)
-        terms |= _boundary_terms(ours, theirs, refined, windows, config)
+        terms |= _boundary_terms(ours, theirs, refined, windows, config, kept_HW)
 
     def total(names: Sequence[str]) -> torch.Tensor:
         zero = ensemble.new_zeros((), dtype=torch.float32)
@@ -172,9 +179,13 @@ def _boundary_terms(
     refined: Sequence[torch.Tensor],
     windows: Windows,
     config: StepConfig,
+    kept_HW: torch.Tensor | None,
 ) -> dict[str, torch.Tensor]:
     """Eq. 2 and 7: the mean over all overlaps."""
     terms: dict[str, list[torch.Tensor]] = {}
+    kept: list[torch.Tensor | None] = [None] * len(refined)
+    if kept_HW is not None:
+        kept = [part[None] for part in windows.cut_overlaps(kept_HW)]
     if config.weights.teacher_boundary:
         across, down = edges(teacher.probabilities)
         terms["teacher_boundary"] = [
@@ -182,19 +193,21 @@ def _boundary_terms(
                 reference[None],
                 _both_sides(across, down, windows, overlap),
                 config.boundary_reduction,
+                part,
             )
-            for overlap, reference in zip(windows.overlaps, refined, strict=True)
+            for overlap, reference, part in zip(windows.overlaps, refined, kept, strict=True)
         ]
     if config.weights.student_boundary:
         across, down = (part[0] for part in edges(student.probabilities, cyclic=True))
-        crops = zip(windows.cut_overlaps(across), windows.cut_overlaps(down), refined, strict=True)
+        cuts = windows.cut_overlaps(across), windows.cut_overlaps(down)
         terms["student_boundary"] = [
             boundary_loss(
                 reference[None],
                 [boundary_of_edges(a[..., :-1], d)[None]],
                 config.boundary_reduction,
+                part,
             )
-            for a, d, reference in crops
+            for a, d, reference, part in zip(*cuts, refined, kept, strict=True)
         ]
     return {name: torch.stack(values).mean() for name, values in terms.items()}
 

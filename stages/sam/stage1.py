@@ -28,10 +28,18 @@ from data.panoramas import (
     Sample,
     file_hash,
     find_panoramas,
+    fitted_ignore_mask,
     image_size,
     read_panorama,
 )
-from data.sam_cache import BoundaryMode, Identity, PanoramaMasks, SamCache, writing
+from data.sam_cache import (
+    BoundaryMode,
+    Identity,
+    PanoramaMasks,
+    SamCache,
+    ignored_runs,
+    writing,
+)
 from data.window_masks import mask_boundaries, overlap_boundaries
 from data.windows import Windows
 from stages.device import pick_device
@@ -53,6 +61,8 @@ class Stage1Config:
     over the seam. boundaries: B_SAM of an overlap from SAM on its crop, or from the masks of its
     two windows. fit: images of other sizes are fitted to height x width (400 x 2048 if not given);
     without it, height x width is the first image's size, and all must have it.
+    ignore_mask: a picture that is not black where the panoramas show no scene (rig, tripod, black
+    border): masks and boundaries are cut there, and training takes no loss from it.
     workers: processes beside this one, 0 for none. scheduler: address of a Dask cluster to use
     instead, which must see the same files.
     """
@@ -64,6 +74,7 @@ class Stage1Config:
     fit: bool = False
     height: int | None = None
     width: int | None = None
+    ignore_mask: Path | None = None
     workers: int = 0
     scheduler: str | None = None
 
@@ -206,7 +217,7 @@ def _cache_sam(
 ) -> Stage1Summary:
     samples = find_panoramas(images)
     geometry = choose_windows(samples, config)
-    identity = Identity(factory.sam, factory.settings, config.boundaries, geometry, config.fit)
+    identity = _identity(geometry, config, factory)
     hashes = {sample.name: file_hash(sample.image) for sample in samples}
     store = SamCache.create_or_resume(cache, identity, hashes, _provenance(factory))
 
@@ -261,7 +272,7 @@ def estimate(
     """Try one window of the first panorama, write nothing. Raises as `cache_sam` does."""
     samples = find_panoramas(images)
     geometry = choose_windows(samples, config)
-    identity = Identity(factory.sam, factory.settings, config.boundaries, geometry, config.fit)
+    identity = _identity(geometry, config, factory)
     done: set[str] = set()
     if cache.exists():
         store = SamCache.open(cache)
@@ -320,20 +331,40 @@ def choose_windows(samples: list[Sample], config: Stage1Config) -> Windows:
     return Windows(height, width, window, config.stride or window // 2, config.wrap)
 
 
+def _identity(geometry: Windows, config: Stage1Config, factory: GeneratorFactory) -> Identity:
+    runs: tuple[int, ...] = ()
+    if config.ignore_mask is not None:
+        runs = ignored_runs(fitted_ignore_mask(config.ignore_mask, geometry, config.fit))
+    return Identity(factory.sam, factory.settings, config.boundaries, geometry, config.fit, runs)
+
+
 def panorama_masks(
-    image: np.ndarray, geometry: Windows, boundaries: BoundaryMode, generator: MaskGenerator
+    image: np.ndarray,
+    geometry: Windows,
+    boundaries: BoundaryMode,
+    generator: MaskGenerator,
+    ignored: np.ndarray | None = None,
 ) -> PanoramaMasks:
     """uint8 (H, W, 3) -> the masks of each window, and B_SAM of each overlap.
 
     Windows and overlap crops are given to SAM as images of their own: SAM's own crops of a panorama
-    would drop all that touches their edges.
+    would drop all that touches their edges. ignored: bool (H, W); SAM sees what is there, and the
+    masks are cut.
     """
     image_CHW = np.moveaxis(image, -1, 0)
-    windows = tuple(generator([_as_image(window) for window in geometry.cut(image_CHW)]))
+    windows = generator([_as_image(window) for window in geometry.cut(image_CHW)])
+    if ignored is not None:
+        windows = [m.without(i) for m, i in zip(windows, geometry.cut(ignored), strict=True)]
     if boundaries == "windows":
-        return PanoramaMasks(windows, tuple(overlap_boundaries(windows, geometry)))
+        derived = overlap_boundaries(windows, geometry, ignored)
+        return PanoramaMasks(tuple(windows), tuple(derived))
     crops = generator([_as_image(crop) for crop in geometry.cut_overlaps(image_CHW)])
-    return PanoramaMasks(windows, tuple(mask_boundaries(masks) for masks in crops))
+    parts = [None] * len(crops) if ignored is None else geometry.cut_overlaps(ignored)
+    maps = [
+        mask_boundaries(masks if part is None else masks.without(part), part)
+        for masks, part in zip(crops, parts, strict=True)
+    ]
+    return PanoramaMasks(tuple(windows), tuple(maps))
 
 
 def _as_image(crop_CHW: np.ndarray) -> np.ndarray:
@@ -365,7 +396,9 @@ def _work_on(job: _Job, sample: Sample, generator: MaskGenerator) -> _Result:
     identity, conversions = job.cache.identity, Conversions()
     try:
         image = read_panorama(sample.image, identity.windows, identity.fit, conversions)
-        masks = panorama_masks(image, identity.windows, identity.boundaries, generator)
+        masks = panorama_masks(
+            image, identity.windows, identity.boundaries, generator, identity.ignored_mask()
+        )
         job.cache.write(sample.name, masks)
     except InputError as error:  # this panorama's alone; anything else ends the run
         return _Result(sample.name, str(error))

@@ -19,7 +19,14 @@ from data.archive import pack
 from data.errors import InputError
 from data.panoramas import file_hash
 from data.places import Folder
-from data.sam_cache import Identity, PanoramaMasks, SamCache, merge_caches, writing
+from data.sam_cache import (
+    Identity,
+    PanoramaMasks,
+    SamCache,
+    ignored_runs,
+    merge_caches,
+    writing,
+)
 from data.window_masks import WindowMasks, overlap_boundaries
 from data.windows import Windows
 
@@ -35,6 +42,9 @@ IMAGES = {"city/b.png": "b" * 64, "a.jpg": "a" * 64, "city/c.png": "c" * 64}
 PROVENANCE = {"device": "cpu"}
 DOCUMENT = (Path(cache_format.__file__).parents[1] / "docs" / "CACHE_FORMAT.md").read_text()
 SHAPES = [(GEOMETRY.height, overlap.width) for overlap in GEOMETRY.overlaps]
+
+
+IGNORED = (3, 40, GEOMETRY.height * GEOMETRY.width - 43)  # runs of pixels
 
 
 def record(stacks, boundaries):
@@ -142,6 +152,33 @@ def test_boundaries_of_windows_are_derived_on_reading(path):
     cache.write("a.jpg", PanoramaMasks(masks.windows, ()))
     derived = overlap_boundaries(masks.windows, GEOMETRY)
     assert_same(cache.read("a.jpg"), PanoramaMasks(masks.windows, tuple(derived)))
+
+
+@given(hnp.arrays(bool, (GEOMETRY.height, GEOMETRY.width)))
+def test_ignored_pixels_come_back(ignored):
+    identity = replace(IDENTITY, ignored=ignored_runs(ignored))
+    back = cache_format.Identity.from_json(json.loads(json.dumps(identity.to_json())))
+    assert back == identity
+    if ignored.any():
+        np.testing.assert_array_equal(back.ignored_mask(), ignored)
+    else:
+        assert back == IDENTITY
+        assert back.ignored_mask() is None
+    share = f"{100 * ignored.mean():.1f} % of the pixels"
+    assert back.described()["ignored"] == share
+
+
+def test_ignored_pixels_make_no_boundary_in_what_is_derived(path):
+    ignored = np.zeros((GEOMETRY.height, GEOMETRY.width), bool)
+    ignored[2:] = True
+    identity = replace(IDENTITY, boundaries="windows", ignored=ignored_runs(ignored))
+    cache = SamCache.create(path, identity, IMAGES, PROVENANCE)
+    whole = np.ones((1, GEOMETRY.height, GEOMETRY.window), bool)
+    masks = record([whole & ~part for part in GEOMETRY.cut(ignored)], [])
+    name = cache.names[0]
+    cache.write(name, masks)
+    assert not any(map_.any() for map_ in cache.read(name).boundaries)
+    assert any(map_.any() for map_ in overlap_boundaries(masks.windows, GEOMETRY))
 
 
 def test_tables_larger_than_a_chunk(tmp_path):
@@ -260,6 +297,7 @@ def test_the_same_again_changes_nothing(full):
         ({"windows": replace(GEOMETRY, stride=2)}, "windows.stride is 4, not 2"),
         ({"windows": replace(GEOMETRY, wrap=False)}, "windows.wrap is True, not False"),
         ({"fit": True}, "fit is False, not True"),
+        ({"ignored": IGNORED}, "ignored is [], not [3, 40, "),
         ({"format_version": 2}, "format_version is 1, not 2"),
     ],
 )
@@ -419,6 +457,10 @@ HUGE = {"height": 2**20, "width": 2**20, "window": 2**20, "stride": 2**20}
         lambda a: a["identity"].update(boundaries="both"),
         lambda a: a["identity"].update(surplus=1),
         lambda a: a["identity"].update(settings=[1]),
+        lambda a: a["identity"].update(ignored=[2**62]),
+        lambda a: a["identity"].update(ignored=[-8, 8 + GEOMETRY.height * GEOMETRY.width]),
+        lambda a: a["identity"].update(ignored=[float(GEOMETRY.height * GEOMETRY.width)]),
+        lambda a: a["identity"].pop("ignored"),
         lambda a: a["identity"]["windows"].update(HUGE),
         lambda a: a["identity"]["windows"].update(width=2**40, stride=1),
         lambda a: a["identity"]["windows"].update(window="6"),

@@ -122,6 +122,21 @@ def test_a_mask_inside_another_has_its_boundary_inside():
     np.testing.assert_array_equal(mask_boundaries(of(np.stack([outer, inner]))), expected)
 
 
+@given(mask_sets(), st.data())
+def test_ignored_pixels_are_in_no_mask_and_make_no_boundary(masks, data):
+    ignored = data.draw(hnp.arrays(bool, masks.shape[1:]))
+    window = of(masks).without(ignored)
+    kept = masks & ~ignored
+    np.testing.assert_array_equal(window.masks(), kept[kept.any(axis=(1, 2))])
+    expected = np.zeros(ignored.shape, bool)
+    for mask in kept:
+        for y, x in zip(*np.nonzero(mask), strict=True):
+            for v, u in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
+                if 0 <= v < mask.shape[0] and 0 <= u < mask.shape[1] and not ignored[v, u]:
+                    expected[y, x] |= not mask[v, u]
+    np.testing.assert_array_equal(mask_boundaries(window, ignored), expected)
+
+
 @settings(max_examples=40)
 @given(st.data(), st.booleans())
 def test_overlap_boundaries_are_those_of_both_windows(data, wrap):

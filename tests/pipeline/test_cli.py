@@ -120,6 +120,24 @@ def test_eval_by_protocols_and_with_an_ignore_mask(world, goodsam, tmp_path):
     one_line(*goodsam(*arguments[:-1], "--ignore-mask", tmp_path / "small.png"), 2, "sizes")
 
 
+def test_an_ignore_mask_from_stage_1_to_training(world, goodsam, tmp_path):
+    mask = np.zeros((HEIGHT, HEIGHT * 1024 // 200), np.uint8)
+    mask[HEIGHT * 2 // 3 :] = 255
+    Image.fromarray(mask).save(tmp_path / "rig.png")
+    images, cache = world / "unlabelled", tmp_path / "c.zarr"
+    sam = ("cache-sam", images, cache, "--sam", "street", "--points-per-side", 4)
+    assert goodsam(*sam, "--boundaries", "windows", "--ignore-mask", tmp_path / "rig.png")[0] == 0
+    one_line(*goodsam(*sam, "--boundaries", "windows"), 2, "ignored is")
+    _, out, _ = goodsam("cache", "info", cache)
+    assert f"{100 * (mask > 0).mean():.1f} % of the pixels" in out
+    status, _, err = goodsam(
+        "train", images, cache, "--preset", "demo", "--set", "steps=1", "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert status == 0, err
+    metrics = json.loads((tmp_path / "run/metrics.jsonl").read_text())
+    assert np.isfinite(metrics["student_total"])
+
+
 def test_eval_without_labels_says_that_it_is_no_accuracy(world, goodsam, tmp_path):
     status, out, _ = goodsam("eval", world / "run", world / "unlabelled", "--out", tmp_path)
     assert status == 0

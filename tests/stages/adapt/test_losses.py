@@ -84,6 +84,46 @@ def test_boundary_loss(seed, maps, reduction):
 
 
 @settings(max_examples=25, deadline=None)
+@given(seed=SEEDS, reduction=st.sampled_from(["printed", "balanced"]))
+def test_boundary_loss_of_some_pixels(seed, reduction):
+    """As if the others were not there: two columns are ignored, or cut off."""
+    rng = np.random.default_rng(seed)
+    refined = torch.from_numpy(rng.random((3, 4, 5)) < 0.4)
+    soft = torch.from_numpy(rng.random((3, 4, 5)))
+    kept = torch.ones(3, 4, 5, dtype=torch.bool)
+    kept[..., 3:] = False
+    loss = boundary_loss(refined, [soft], reduction, kept)
+    expected = boundary_loss(refined[..., :3], [soft[..., :3]], reduction)
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-9)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=SEEDS)
+def test_the_other_losses_of_some_pixels(seed):
+    rng = np.random.default_rng(seed)
+    kept = torch.from_numpy(rng.random((3, 16)) < 0.7)
+    student, teacher = torch.from_numpy(rng.normal(size=(2, 1, 4, 3, 16)))
+    total = [
+        -(teacher.softmax(1) * student.log_softmax(1))[0, :, y, x].sum().item()
+        for y, x in kept.nonzero()
+    ]
+    loss = whole_image_loss(student.log_softmax(1), teacher.softmax(1), kept)
+    assert loss.item() == pytest.approx(sum(total) / max(1, len(total)), abs=1e-6)
+
+    windows = Windows(3, 16, 8, 5)
+    p = torch.from_numpy(rng.normal(size=(len(windows), 4, 3, 8))).requires_grad_()
+    squares = []
+    for overlap in windows.overlaps:
+        for c, y, x in np.ndindex(4, 3, overlap.width):
+            if kept[y, windows.overlap_columns(overlap)[x]]:
+                left = p[overlap.left, c, y, windows.window - overlap.width + x].item()
+                squares.append((left - p[overlap.right, c, y, x].item()) ** 2)
+    expected = sum(squares) / max(1, len(squares))
+    assert consistency_loss(p, windows, kept).item() == pytest.approx(expected, abs=1e-6)
+    assert torch.autograd.gradcheck(lambda x: consistency_loss(x, windows, kept), p)
+
+
+@settings(max_examples=25, deadline=None)
 @given(seed=SEEDS, targets=st.sampled_from(["soft", "hard"]))
 def test_whole_image_loss(seed, targets):
     rng = np.random.default_rng(seed)

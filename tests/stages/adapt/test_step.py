@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -99,6 +100,42 @@ def test_totals_are_weighted_sums(networks, inputs):
     for total, names in ((outcome.teacher, TEACHER_TERMS), (outcome.student, STUDENT_TERMS)):
         expected = sum(weights[name] * outcome.terms[name].item() for name in names)
         assert total.item() == pytest.approx(expected, rel=1e-5)
+
+
+class Maps(torch.nn.Module):
+    """A network whose logits of an image are its parameters, whatever the image."""
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        super().__init__()
+        self.logits = torch.nn.Parameter(logits)
+
+    def forward(self, pixel_values: torch.Tensor):
+        return SimpleNamespace(logits=self.logits)
+
+
+@pytest.mark.parametrize("reduction", ["printed", "balanced"])
+def test_no_loss_comes_from_pixels_that_are_not_kept(inputs, reduction):
+    torch.manual_seed(3)
+    n = len(WINDOWS)
+    networks = Maps(3 * torch.randn(n, 3, 32, 32)), Maps(3 * torch.randn(1, 3, 32, 128))
+    kept = torch.ones(32, 128, dtype=torch.bool)
+    kept[20:, 40:90] = False
+    config = StepConfig(boundary_reduction=reduction)
+    outcome = adaptation_step(*networks, *inputs, WINDOWS, config, None, kept)
+    (outcome.teacher + outcome.student).backward()
+    assert all(term.item() > 0 for term in outcome.terms.values())
+    # a kept pixel's soft boundary looks at its neighbours: the ignored ones beside it take part
+    inner = kept.clone()
+    inner[20:, 39:91] = True
+    inner[21:, 41:89] = False
+    student, teacher = networks[1].logits.grad[0], networks[0].logits.grad
+    assert (student[:, ~inner] == 0).all()
+    assert (student[:, kept] != 0).any(dim=0).all()
+    assert (teacher.movedim(1, -1)[~WINDOWS.cut(inner)] == 0).all()
+    assert (teacher.movedim(1, -1)[WINDOWS.cut(kept)] != 0).any(dim=-1).all()
+    ignored = ~WINDOWS.cut(kept)
+    assert (outcome.ensemble[ignored] == 255).all()
+    assert (outcome.weight_map[ignored] == 0).all()
 
 
 def test_no_overlaps_no_overlap_losses(networks, inputs):

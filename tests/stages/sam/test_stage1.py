@@ -118,6 +118,51 @@ def test_every_panorama_is_cached(images, tmp_path, boundaries, wrap):
         assert_same(cache.read(name), naive_masks(read_image(images / name), geometry, boundaries))
 
 
+@pytest.mark.parametrize("boundaries", ["overlap", "windows"])
+def test_an_ignore_mask_leaves_no_masks_there(images, tmp_path, boundaries):
+    ignored = np.zeros((HEIGHT, WIDTH), bool)
+    ignored[5:, 3:30] = True
+    Image.fromarray(ignored.astype(np.uint8) * 9).save(tmp_path / "rig.png")
+    config = Stage1Config(boundaries=boundaries, ignore_mask=tmp_path / "rig.png")
+    cache_sam(images, tmp_path / "sam.zarr", config, Thresholds())
+    cache = SamCache.open(tmp_path / "sam.zarr")
+    np.testing.assert_array_equal(cache.identity.ignored_mask(), ignored)
+    geometry = cache.identity.windows
+    for name in cache.names:
+        found = cache.read(name)
+        plain = naive_masks(read_image(images / name), geometry, boundaries)
+        for masks, before, part in zip(
+            found.windows, plain.windows, geometry.cut(ignored), strict=True
+        ):
+            kept = before.masks() & ~part
+            np.testing.assert_array_equal(masks.masks(), kept[kept.any(axis=(1, 2))])
+        # away from the mask's edge nothing has changed, and in it there is nothing
+        edge = ignored.copy()
+        edge[:-1] |= ignored[1:]
+        edge |= np.roll(ignored, 1, axis=1) | np.roll(ignored, -1, axis=1)
+        parts = geometry.cut_overlaps(ignored), geometry.cut_overlaps(edge)
+        for map_, before, part, near in zip(
+            found.boundaries, plain.boundaries, *parts, strict=True
+        ):
+            assert not map_[part].any()
+            np.testing.assert_array_equal(map_[~near], before[~near])
+
+
+def test_an_ignore_mask_of_another_size_is_fitted_or_refused(images, tmp_path):
+    mask = np.zeros((2 * HEIGHT, 2 * WIDTH), np.uint8)
+    mask[2 * HEIGHT - 4 :] = 255
+    Image.fromarray(mask).save(tmp_path / "rig.png")
+    config = Stage1Config(ignore_mask=tmp_path / "rig.png")
+    with pytest.raises(InputError, match=r"rig.png: the ignore mask is 80 x 16 .* are 40 x 8"):
+        cache_sam(images, tmp_path / "sam.zarr", config, Thresholds())
+    assert not (tmp_path / "sam.zarr").exists()
+    fitted = replace(config, fit=True, height=HEIGHT, width=WIDTH)
+    cache_sam(images, tmp_path / "sam.zarr", fitted, Thresholds())
+    ignored = SamCache.open(tmp_path / "sam.zarr").identity.ignored_mask()
+    assert ignored[-2:].all()
+    assert not ignored[:-3].any()
+
+
 def test_windows_are_given_as_images():
     seen = []
 
