@@ -259,6 +259,7 @@ def train(
             lambda step, steps, row: update(
                 step, steps, f"student {row['student_total']:.2f} TA {row['teacher_total']:.2f}"
             ),
+            warn=lambda text: _say(f"WARNING: {text}"),
         )
     print(f"{out}: student/ and teacher_assistant/ written; next: goodsam eval {out} IMAGES")
 

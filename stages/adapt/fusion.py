@@ -20,19 +20,20 @@ from data.classes import IGNORE
 from data.window_masks import WindowMasks
 from stages.adapt.prediction import Prediction
 
-Rule = Literal["ctcf", "ssa", "sepl"]
+Rule = Literal["ctcf", "ssa", "sepl", "none"]
 
 
 @dataclass(frozen=True)
 class FusionConfig:
     """How an ensemble is made.
 
-    rule: ctcf, ssa or sepl. theta_medium, theta_other: the thresholds on the label coverage rate
-    for masks of medium area and for smaller and larger ones. medium: the least and the greatest
-    medium area in px of a 400 x 512 window; they scale with the window's area. entropy: of a label
-    in a mask, the mean of the pixels' entropies (`mean`) or the entropy of their mean softmax
-    (`of_mean`). uncovered: pixels in no mask keep the TA's label at weight 0 (`keep`) or are left
-    out (`ignore`). sepl_share, sepl_cover: SEPL's two thresholds.
+    rule: ctcf, ssa or sepl; none: the TA's own labels, as in plain self-training. theta_medium,
+    theta_other: the thresholds on the label coverage rate for masks of medium area and for smaller
+    and larger ones. medium: the least and the greatest medium area in px of a 400 x 512 window;
+    they scale with the window's area. entropy: of a label in a mask, the mean of the pixels'
+    entropies (`mean`) or the entropy of their mean softmax (`of_mean`). uncovered: pixels in no
+    mask keep the TA's label at weight 0 (`keep`) or are left out (`ignore`). sepl_share,
+    sepl_cover: SEPL's two thresholds.
     """
 
     rule: Rule = "ctcf"
@@ -148,6 +149,9 @@ def fuse_maps(
     config: FusionConfig = FusionConfig(),
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """`E`, `M` and each mask's weight from the TA's labels and `doubt_maps` (for CTCF alone)."""
+    if config.rule == "none":
+        nowhere = torch.zeros(labels_NHW.shape, device=labels_NHW.device)
+        return labels_NHW.long(), nowhere, nowhere.new_zeros(len(masks.area))
     index = torch.add(labels_NHW, masks.cells, alpha=classes).long().flatten()
     length = masks.cell_count * classes
     count_KC = torch.bincount(index, minlength=length).view(-1, classes)

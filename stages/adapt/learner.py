@@ -41,7 +41,8 @@ class AdaptConfig:
     processes. clip: largest norm of either network's gradient. labels: the TA whose predictions
     are fused: `live` (the paper), `ema` of it, or `frozen`. compile: torch.compile both networks;
     worth it for thousands of steps (needs a C++ compiler). workers: processes that read ahead.
-    checkpoint_every, pictures_every: steps; 0: no pictures.
+    checkpoint_every, pictures_every: steps; 0: no pictures. collapse: a run stops when the entropy
+    of the ensemble's class shares has fallen below this part of its first value; 0: never.
     """
 
     teacher_assistant: str
@@ -64,6 +65,7 @@ class AdaptConfig:
     workers: int = 1
     checkpoint_every: int = 100
     pictures_every: int = 100
+    collapse: float = 0.5
 
 
 class Learner:
@@ -134,7 +136,7 @@ class Learner:
                     self.kept,
                 )
             ((outcome.teacher + outcome.student) * scale).backward()
-        self._rows.append((name, measure(outcome, self.windows)))
+        self._rows.append((name, measure(outcome, self.windows, self.names)))
         return outcome
 
     def measured(self) -> tuple[dict[str, float], str]:

@@ -12,14 +12,16 @@ run goes on to the same weights, bit for bit, on a CPU.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 from data.errors import InputError
 from stages.adapt.learner import AdaptConfig, Learner
+from stages.adapt.monitor import Collapse, Monitor
 from stages.adapt.processes import processes
 from stages.adapt.reading import CachedPanoramas, read_in_order, schedule
-from stages.adapt.watch import Journal, strip
+from stages.adapt.watch import Journal, read_rows, strip
 from stages.schedule import poly_schedule
 
 
@@ -28,10 +30,12 @@ def adapt(
     out: Path,
     config: AdaptConfig,
     progress: Callable[[int, int, dict[str, float]], None] | None = None,
+    warn: Callable[[str], None] = warnings.warn,
 ) -> Path:
     """Adapt TA and student; returns `OUT/student`. Goes on from OUT's last checkpoint.
 
-    Raises FloatingPointError for a loss that is not finite, after saving.
+    warn: gets what `Monitor` says. Raises FloatingPointError for a loss that is not finite and
+    Collapse for a run that is falling apart, both after saving.
     """
     if not len(panoramas):
         raise InputError("no panoramas to train on")
@@ -43,6 +47,9 @@ def adapt(
         begin, end = first * config.accumulate + group.rank, steps * config.accumulate
         order = schedule(len(panoramas), config.seed, begin, end, stride=group.count)
         items = read_in_order(panoramas, order, config.workers, group.device)
+        monitor = Monitor(learner.names, len(panoramas), config.collapse)
+        for row in read_rows(out / "metrics.jsonl", first):
+            monitor.see(row)  # what it said then, it need not say again
         with Journal(out, first, writes=group.first) as journal:
             for step in range(first, steps):
                 started, waited = time.monotonic(), 0.0
@@ -57,6 +64,13 @@ def adapt(
                     learner.save(checkpoints, step)
                     raise FloatingPointError(f"step {step}, {wrong}")
                 learner.update()
+                try:
+                    for text in monitor.see(row):
+                        if group.first:
+                            warn(f"step {step + 1}: {text}")
+                except Collapse as collapse:
+                    learner.save(checkpoints, step + 1)
+                    raise Collapse(f"step {step + 1}, saved: {collapse}") from None
 
                 seconds = time.monotonic() - started
                 row |= {"images_per_second": config.accumulate / seconds, "seconds_waited": waited}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -14,19 +14,20 @@ from torch.utils.tensorboard import SummaryWriter
 from data.classes import colourise, palette_for
 from data.files import write_whole
 from data.windows import Windows
+from stages.adapt.monitor import share_key
 from stages.adapt.step import Outcome
 
 STRIP_WIDTH = 1024  # px, at most
 
 
 @torch.no_grad()
-def measure(outcome: Outcome, windows: Windows) -> dict[str, torch.Tensor]:
+def measure(outcome: Outcome, windows: Windows, names: Sequence[str]) -> dict[str, torch.Tensor]:
     """What is worth watching in a step, besides its losses; nothing here waits for the device.
 
     trusted: the share of pixels with weight 1; trusted_masks: of masks. agreement: of the ensemble
     with the TA. ensemble_entropy: of the ensemble's class shares, nats; it falls when a run
     collapses. student_agreement: of the student with the TA's whole-image labels, at every fourth
-    row and column (a SegFormer's own resolution).
+    row and column (a SegFormer's own resolution). share/NAME: of each class in the ensemble.
     """
     ensemble, labels = outcome.ensemble, outcome.teacher_labels
     classes = outcome.student_log_p.shape[1]
@@ -42,6 +43,7 @@ def measure(outcome: Outcome, windows: Windows) -> dict[str, torch.Tensor]:
         "agreement": (labels == ensemble).float().mean(),
         "ensemble_entropy": torch.special.entr(shares).sum(),
         "student_agreement": (student == windows.join(labels)[::4, ::4]).float().mean(),
+        **dict(zip(map(share_key, names), shares.unbind(), strict=True)),
     }
 
 
@@ -82,7 +84,9 @@ class Journal:
     def __init__(self, out: Path, step: int, writes: bool) -> None:
         self.writes = writes
         if writes:
-            _forget_after(out / "metrics.jsonl", step)
+            out.mkdir(parents=True, exist_ok=True)
+            kept = read_rows(out / "metrics.jsonl", step)
+            write_whole(out / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
             self.metrics = (out / "metrics.jsonl").open("a", buffering=1)
             self.board = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
 
@@ -113,10 +117,10 @@ class Journal:
             self.board.add_text("strip", name, step)
 
 
-def _forget_after(metrics: Path, step: int) -> None:
-    """Drop the lines of steps that a resumed run does again."""
-    metrics.parent.mkdir(parents=True, exist_ok=True)
-    if metrics.exists():
-        rows = metrics.read_text().splitlines(keepends=True)
-        kept = [r for r in rows if r.endswith("\n") and json.loads(r)["step"] <= step]
-        write_whole(metrics, "".join(kept))
+def read_rows(metrics: Path, step: int) -> list[dict[str, float]]:
+    """The rows of a `metrics.jsonl`, if there is one, up to `step`; not a last one cut off."""
+    if not metrics.exists():
+        return []
+    lines = metrics.read_text().splitlines(keepends=True)
+    rows = [json.loads(line) for line in lines if line.endswith("\n")]
+    return [row for row in rows if row["step"] <= step]

@@ -219,3 +219,13 @@ def test_a_gpu_gives_the_same(rule):
     there = fuse(logits.to(device), batch.pin_memory().to(device), FusionConfig(rule=rule))
     for a, b in zip(here, there, strict=True):
         assert torch.equal(a, b.cpu())
+
+
+def test_without_a_rule_the_labels_are_the_tas_own():
+    rng = np.random.default_rng(0)
+    windows = [random_window(rng, n, 4, 8, 9) for n in (2, 3)]
+    logits = torch.from_numpy(np.stack([w[1] for w in windows]))
+    batch = batch_of([w[0] for w in windows])
+    ensemble, weight_map = fuse(logits, batch, FusionConfig(rule="none"))
+    assert torch.equal(ensemble, logits.argmax(1))
+    assert not weight_map.any()

@@ -24,6 +24,7 @@ from data.sam_cache import Identity, PanoramaMasks, SamCache
 from data.window_masks import WindowMasks, overlap_boundaries
 from data.windows import Windows
 from pipeline.config import as_yaml
+from stages.adapt import monitor
 from stages.adapt.learner import Learner
 from stages.adapt.loop import AdaptConfig, CachedPanoramas, adapt, schedule
 from stages.adapt.models import build_segformer, load_segformer, save_segformer
@@ -329,3 +330,24 @@ def test_on_a_gpu(world, tmp_path, precision):
         for name in ("gpu", "cpu")
     ]
     assert rows[0]["student_total"] == pytest.approx(rows[1]["student_total"], rel=0.05)
+
+
+def test_a_run_that_falls_apart_warns_saves_and_stops(world, tmp_path, monkeypatch):
+    """At these learning rates random networks do fall into one class within a few steps."""
+    monkeypatch.setattr(monitor, "STEPS", 2)
+    config = config_for(world, steps=9, collapse=0.5)
+    warned: list[str] = []
+    with pytest.raises(monitor.Collapse, match=r"step \d, saved: the ensemble is coll") as stop:
+        adapt(panoramas(world), tmp_path / "run", config, warn=warned.append)
+    step = int(str(stop.value).split()[1].rstrip(","))
+    assert (tmp_path / f"run/checkpoints/step_{step:08d}.safetensors").exists()
+    # gone on with, it knows what was at first
+    with pytest.raises(monitor.Collapse, match=f"step {step + 1}, saved"):
+        adapt(panoramas(world), tmp_path / "run", config, warn=warned.append)
+    free = dataclasses.replace(config, collapse=0.0)
+    adapt(panoramas(world), tmp_path / "free", free, warn=warned.append)
+    assert "is being forgotten" in warned[-1]
+    rows = [json.loads(r) for r in (tmp_path / "free/metrics.jsonl").read_text().splitlines()]
+    assert len(rows) == 9
+    for row in rows:
+        assert sum(row[f"share/{name}"] for name in NAMES) == pytest.approx(1, abs=1e-5)
