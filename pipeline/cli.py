@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from data.errors import InputError
-from pipeline import bench_commands, cache_commands, reproduce_commands
+from pipeline import ablate_commands, bench_commands, cache_commands, reproduce_commands
 from pipeline.options import (
     ByWindows,
     Cache,
@@ -46,6 +46,7 @@ app.add_typer(cache_commands.app, name="cache")
 app.add_typer(data_app, name="data")
 app.add_typer(bench_commands.app, name="bench")
 app.add_typer(reproduce_commands.app, name="reproduce")
+app.command()(ablate_commands.ablate)
 
 
 def main() -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from data.classes import CITYSCAPES, colourise, palette_for
 from data.files import write_whole
@@ -23,14 +22,14 @@ from data.panoramas import Sample, find_panoramas, read_image, read_labels
 from data.sam_cache import SamCache
 from data.street import DEFAULT_GAP, write_world
 from pipeline.config import adapt_config
+from pipeline.effect import ensemble_labels, ensemble_scores
 from pipeline.progress import progress_bar
 from pipeline.report import Layer, Result, demo_report, error_picture, masks_picture, read_metrics
 from pipeline.run import open_run
 from pipeline.stage1 import run_stage1
-from stages.adapt.fusion import FusionConfig, MaskBatch, fuse
+from stages.adapt.fusion import FusionConfig
 from stages.adapt.loop import adapt
-from stages.adapt.models import normalise, segment
-from stages.evaluate import Scores, confusion, evaluate
+from stages.evaluate import Scores, evaluate
 from stages.predict import Segmenter
 
 BEFORE, AFTER = "student, before", "student, after"
@@ -85,7 +84,7 @@ def run_demo(
     with stage("training"):
         panoramas = open_run(world / "unlabelled", caches["unlabelled"], run, config)
         with progress_bar("train") as update:
-            adapt(panoramas, run, config, lambda step, n, row: update(step, n))
+            adapt(panoramas, run, config, lambda step, n, row: update(step, n), say)
 
     samples = find_panoramas(world / "test")
     cache = SamCache.open(caches["test"])
@@ -114,19 +113,6 @@ def run_demo(
     return DemoResult(record, _table(rows, len(samples)), report)
 
 
-def ensemble_labels(
-    teacher: Segmenter, image: np.ndarray, cache: SamCache, name: str, config: FusionConfig
-) -> np.ndarray:
-    """uint8 (H, W): the ensemble of a panorama, from the windows that tile it."""
-    windows = cache.identity.windows
-    with torch.inference_mode():
-        pixels = normalise(image[None], teacher.device)[0]
-        logits = segment(teacher.model, windows.cut(pixels))
-        masks = MaskBatch.of(cache.read(name).windows).to(teacher.device)
-        ensemble, _ = fuse(logits, masks, config)
-    return windows.join(ensemble).to(torch.uint8).cpu().numpy()
-
-
 def _score_all(
     teacher: str, student: str, run: Path, samples: list[Sample], cache: SamCache
 ) -> list[Result]:
@@ -138,14 +124,7 @@ def _score_all(
         return evaluate(loaded, samples).scores
 
     def ensemble(source: str | Path) -> Scores:
-        loaded = Segmenter.load(source)
-        matrix = np.zeros((len(CITYSCAPES), len(CITYSCAPES) + 1), dtype=np.int64)
-        for sample in samples:
-            assert sample.labels is not None
-            image, truth = read_image(sample.image), read_labels(sample.labels)
-            labels = ensemble_labels(loaded, image, cache, sample.name, FusionConfig())
-            matrix += confusion(labels, truth, len(CITYSCAPES))
-        return Scores(matrix, CITYSCAPES)
+        return ensemble_scores(Segmenter.load(source), samples, cache, FusionConfig())
 
     adapted = run / "teacher_assistant"
     return [

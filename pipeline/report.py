@@ -661,7 +661,8 @@ def demo_report(
 def _columns(metrics: Sequence[Mapping[str, float]]) -> tuple[list[float], dict[str, list[float]]]:
     """Steps, and each measure that every row has and that ever changes, over them."""
     steps = [row["step"] for row in metrics]
-    shared = [key for key in (metrics[0] if metrics else {}) if all(key in row for row in metrics)]
+    names = [key for key in (metrics[0] if metrics else {}) if not key.startswith("share/")]
+    shared = [key for key in names if all(key in row for row in metrics)]
     series = {key: [float(row[key]) for row in metrics] for key in shared if key != "step"}
     return steps, {name: values for name, values in series.items() if len(set(values)) > 1}
 

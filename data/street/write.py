@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -29,6 +30,7 @@ def write_world(
     seed: int,
     height: int = 200,
     gap: float = DEFAULT_GAP,
+    labelled: Literal["test", "tuning"] = "test",
     processes: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
@@ -40,6 +42,8 @@ def write_world(
     - out/unlabelled, as WildPASS2K: leftImg8bit/CITY/N.png;
     - out/test, as DensePASS: leftImg8bit/val/N_.png, gtFine/val/N_labelTrainIds.png.
 
+    labelled: the scenes of out/test; those of `tuning` are for choosing settings.
+
     Panoramas are `height` x 5.12 `height`, pinhole images `height` x 1.28 `height`. Files that are
     there are kept, each is written aside and renamed, and a picture's image comes last: an
     interrupted run goes on where it stopped. `processes` render side by side (None: one a core).
@@ -50,7 +54,7 @@ def write_world(
     jobs = [
         *_source_jobs(out / "source", source, seed, height),
         *_unlabelled_jobs(out / "unlabelled", unlabelled, seed, height, gap),
-        *_test_jobs(out / "test", test, seed, height, gap),
+        *_test_jobs(out / "test", test, seed, height, gap, labelled),
     ]
     missing = [job for job in jobs if not all(path.exists() for path in job[0].values())]
     kept = len(jobs) - len(missing)
@@ -105,13 +109,15 @@ def _unlabelled_jobs(out: Path, count: int, seed: int, height: int, gap: float) 
         yield files, partial(panorama, scene, height, height * 1024 // 200, gap)
 
 
-def _test_jobs(out: Path, count: int, seed: int, height: int, gap: float) -> Iterator[Job]:
+def _test_jobs(
+    out: Path, count: int, seed: int, height: int, gap: float, split: Literal["test", "tuning"]
+) -> Iterator[Job]:
     for index in range(count):
         files = {
             "labels": out / "gtFine" / "val" / f"{index}_labelTrainIds.png",
             "image": out / "leftImg8bit" / "val" / f"{index}_.png",
         }
-        scene = split_seed("test", index, seed)
+        scene = split_seed(split, index, seed)
         yield files, partial(panorama, scene, height, height * 1024 // 200, gap)
 
 

@@ -12,7 +12,8 @@ import pipeline.stage1
 from data.panoramas import find_panoramas, read_image, read_labels
 from data.sam_cache import SamCache
 from data.weights import FOLDER
-from pipeline.demo import AFTER, ensemble_labels, run_demo
+from pipeline.demo import AFTER, run_demo
+from pipeline.effect import ensemble_labels
 from stages.adapt.fusion import FusionConfig
 from stages.evaluate import evaluate
 from stages.predict import Segmenter

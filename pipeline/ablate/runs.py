@@ -1,0 +1,258 @@
+"""One row of a table on one seed: masks, training, scores. What is done is never done again.
+
+OUT/worlds/3/...          a street world of its own for each seed (or your own data, for all)
+OUT/masks/KEY/...         the caches of one setting of stage 1
+OUT/rows/KEY/row.json     what came of a row, whichever tables show it; run/ holds its networks
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from data.errors import InputError
+from data.files import write_whole
+from data.panoramas import Sample, find_panoramas, image_size
+from data.sam_cache import SamCache
+from data.street import DEFAULT_GAP, write_world
+from data.windows import Windows
+from pipeline.ablate.tables import Column, Row
+from pipeline.config import adapt_config
+from pipeline.effect import ensemble_scores
+from pipeline.progress import progress_bar
+from pipeline.run import FREE, open_run
+from pipeline.stage1 import run_stage1, sam_factory
+from stages.adapt.learner import AdaptConfig
+from stages.adapt.loop import adapt
+from stages.evaluate import Scores, evaluate
+from stages.predict import Segmenter
+
+PAPER_WIDTH = 2048  # the tables' px are those of such a panorama
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Study:
+    """What all rows have in common.
+
+    out: where everything is kept. images, test: unlabelled and labelled panoramas; None: a street
+    world for each seed, with `unlabelled` and `labelled` panoramas, of the `tuning` scenes if so.
+    settings: of stage 2, before a row's own. generator: fields of GeneratorConfig, likewise.
+    """
+
+    out: Path
+    preset: str = "demo"
+    settings: tuple[str, ...] = ()
+    sam: str = "street"
+    checkpoint: Path | None = None
+    boundaries: str = "windows"
+    generator: tuple[tuple[str, Any], ...] = ()
+    images: Path | None = None
+    test: Path | None = None
+    unlabelled: int = 12
+    labelled: int = 40
+    tuning: bool = False
+    gap: float = DEFAULT_GAP
+
+    def __post_init__(self) -> None:
+        if (self.images is None) != (self.test is None):
+            raise InputError("give both your unlabelled and your labelled panoramas, or neither")
+
+    def config(self, row: Row, seed: int) -> AdaptConfig:
+        """Stage 2's settings of a row. InputError for names or values that there are not."""
+        return adapt_config(self.preset, [*self.settings, *row.settings], seed=seed)
+
+    def stage1(self, row: Row, width: int) -> dict[str, Any]:
+        """Stage 1's settings of a row, for panoramas of this width."""
+        chosen = {"boundaries": self.boundaries, "wrap": True, **row.stage1}
+        window = _scaled(chosen.pop("window", PAPER_WIDTH // 4), width)
+        stride = _scaled(chosen.pop("stride", PAPER_WIDTH // 8), width)
+        return {**chosen, "window": window, "stride": min(stride, window)}
+
+
+def _scaled(pixels: int, width: int) -> int:
+    return max(1, round(pixels * width / PAPER_WIDTH))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a seed's panoramas are. key: what tells them from others."""
+
+    images: Path
+    test: Path
+    width: int
+    key: str
+
+
+def place_of(study: Study, seed: int) -> Place:
+    """The panoramas of a seed; a street world is written first, or completed."""
+    if study.images is not None and study.test is not None:
+        width = image_size(find_panoramas(study.images)[0].image)[1]
+        return Place(study.images, study.test, width, f"{study.images} {study.test}")
+    what = f"{'tuning' if study.tuning else 'test'}-{seed}-gap-{study.gap:g}"
+    world = study.out / "worlds" / what
+    with progress_bar("street world") as update:
+        write_world(
+            world,
+            source=0,
+            unlabelled=study.unlabelled,
+            test=study.labelled,
+            seed=seed,
+            gap=study.gap,
+            labelled="tuning" if study.tuning else "test",
+            progress=update,
+        )
+    key = f"{what} {study.unlabelled} {study.labelled}"
+    return Place(world / "unlabelled", world / "test", 1024, key)
+
+
+def finished(study: Study, row: Row, place: Place, seed: int) -> dict[str, Any] | None:
+    """What came of a row, if it is done."""
+    path = _folder(study, row, place, seed) / "row.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def run_row(study: Study, row: Row, place: Place, seed: int, say: Say) -> dict[str, Any]:
+    """Do a row on a seed, or what is left of it; what came of it.
+
+    scores: by column `miou`, `pixel_accuracy` and `per_class`, percent. seconds: by part.
+    """
+    done = finished(study, row, place, seed)
+    if done is not None:
+        return done
+    folder, config = _folder(study, row, place, seed), study.config(row, seed)
+    seconds: dict[str, float] = {}
+    started = time.monotonic()
+    caches = _caches(study, row, place, say)
+    seconds["masks"] = time.monotonic() - started
+
+    started, networks = time.monotonic(), (config.teacher_assistant, config.student)
+    if row.trains:
+        run = folder / "run"
+        panoramas = open_run(place.images, caches["unlabelled"], run, config)
+        with progress_bar("train") as update:
+            adapt(panoramas, run, config, lambda step, n, _: update(step, n), say)
+        networks = (str(run / "teacher_assistant"), str(run / "student"))
+    seconds["training"] = time.monotonic() - started
+
+    started = time.monotonic()
+    samples = find_panoramas(place.test)
+    scores = _scores(study, row, config, place, samples, networks, caches.get("test"))
+    seconds["scores"] = time.monotonic() - started
+    record = {
+        "row": row.name,
+        "seed": seed,
+        "panoramas": {"unlabelled": len(find_panoramas(place.images)), "test": len(samples)},
+        "scores": {
+            column: {
+                "miou": value.miou,
+                "pixel_accuracy": value.pixel_accuracy,
+                "per_class": value.per_class,
+            }
+            for column, value in scores.items()
+        },
+        "seconds": seconds,
+        "settings": asdict(config),
+        "stage1": study.stage1(row, place.width),
+        "generator": _generator(study, row),
+    }
+    write_whole(folder / "row.json", json.dumps(record, indent=1))
+    for name in ("checkpoints", "tensorboard"):  # the networks and metrics are kept
+        shutil.rmtree(folder / "run" / name, ignore_errors=True)
+    return record
+
+
+def _generator(study: Study, row: Row) -> dict[str, Any]:
+    return {**dict(study.generator), **row.generator}
+
+
+def _key(*parts: Any) -> str:
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _folder(study: Study, row: Row, place: Place, seed: int) -> Path:
+    settings = asdict(study.config(row, seed))
+    decisive = {name: value for name, value in settings.items() if name not in FREE}
+    masks = (study.stage1(row, place.width), _sam_key(study, row))
+    how = (row.trains, row.whole, row.squeezed, row.shows)
+    return study.out / "rows" / _key(decisive, masks, how, place.key)
+
+
+def _sam_key(study: Study, row: Row) -> Any:
+    factory = sam_factory(study.sam, study.checkpoint, _generator(study, row))
+    return factory.sam, factory.settings
+
+
+def _caches(study: Study, row: Row, place: Place, say: Say) -> dict[str, Path]:
+    """The caches that a row needs, made or completed."""
+    needed = {"unlabelled": place.images} if row.trains else {}
+    if "ensemble" in row.shows:
+        needed["test"] = place.test
+    settings = study.stage1(row, place.width)
+    folder = study.out / "masks" / _key(settings, _sam_key(study, row), place.key)
+    for split, images in needed.items():
+        summary = run_stage1(
+            images,
+            folder / f"{split}.zarr",
+            sam=study.sam,
+            checkpoint=study.checkpoint,
+            generator=_generator(study, row),
+            say=say,
+            **settings,
+        )
+        if summary.failed:
+            raise RuntimeError(f"SAM failed on {', '.join(summary.failed)}; replace them")
+    return {split: folder / f"{split}.zarr" for split in needed}
+
+
+def _scores(
+    study: Study,
+    row: Row,
+    config: AdaptConfig,
+    place: Place,
+    samples: list[Sample],
+    networks: tuple[str, str],
+    cache: Path | None,
+) -> Mapping[Column, Scores]:
+    teacher, student = networks
+    height = image_size(samples[0].image)[0]
+    geometry = study.stage1(row, place.width)
+    windows = Windows(height, place.width, geometry["window"], geometry["stride"], geometry["wrap"])
+    found: dict[Column, Scores] = {}
+    if "student" in row.shows:
+        seen = Segmenter.load(student, device=config.device)
+        found["student"] = evaluate(_squeezed(seen) if row.squeezed else seen, samples).scores
+    if "ta" in row.shows:
+        if row.whole or row.squeezed:
+            seen = Segmenter.load(teacher, device=config.device)
+        else:
+            seen = Segmenter.load(teacher, mode="windows", windows=windows, device=config.device)
+        found["ta"] = evaluate(_squeezed(seen) if row.squeezed else seen, samples).scores
+    if cache is not None:
+        loaded = Segmenter.load(teacher, device=config.device)
+        found["ensemble"] = ensemble_scores(
+            loaded, samples, SamCache.open(cache), config.step.fusion
+        )
+    return found
+
+
+def _squeezed(segmenter: Segmenter) -> Callable[[np.ndarray], np.ndarray]:
+    """Whole panoramas resized to a square of their height, labels resized back."""
+
+    def predict(image: np.ndarray) -> np.ndarray:
+        height, width = image.shape[:2]
+        square = Image.fromarray(image).resize((height, height), Image.Resampling.BILINEAR)
+        labels = Image.fromarray(segmenter(np.array(square)))
+        return np.array(labels.resize((width, height), Image.Resampling.NEAREST))
+
+    return predict

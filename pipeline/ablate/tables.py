@@ -1,0 +1,238 @@
+"""What is compared: the paper's ablations, and those of our own. Only lists; nothing runs here.
+
+Widths and strides are px of a panorama 2048 wide and scale with it. The paper's values are those
+of its Tables 3 to 5 (CVPR 2024; SegFormers B0 to B5 on DensePASS); where our copy of it lacks one,
+there is none here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Column = Literal["ensemble", "ta", "student"]
+COLUMNS: dict[Column, str] = {"ensemble": "ensemble", "ta": "TA", "student": "student"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting.
+
+    settings: of stage 2, as for `--set`. stage1, generator: fields of Stage1Config and of
+    GeneratorConfig. trains: False for networks as they come. whole: the TA sees the panorama
+    whole, not by windows. squeezed: both networks do, squeezed to a square. shows: the columns that
+    it has. printed: the paper's values.
+    """
+
+    name: str
+    settings: tuple[str, ...] = ()
+    stage1: Mapping[str, Any] = field(default_factory=dict)
+    generator: Mapping[str, Any] = field(default_factory=dict)
+    trains: bool = True
+    whole: bool = False
+    squeezed: bool = False
+    shows: tuple[Column, ...] = ("ensemble", "ta", "student")
+    printed: Mapping[Column, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """title: one line. reference: the row that the others are held against, on the same seed."""
+
+    title: str
+    rows: tuple[Row, ...]
+    reference: str
+    note: str = ""
+
+
+LOSSES = (
+    "whole_image",
+    "teacher_windows",
+    "consistency",
+    "teacher_boundary",
+    "student_windows",
+    "student_boundary",
+)
+
+
+def losses(*names: str) -> tuple[str, ...]:
+    """Settings that leave only these losses on."""
+    return tuple(f"step.weights.{name}=0" for name in LOSSES if name not in names)
+
+
+AS_IT_COMES = "as they come"
+METHOD = "GoodSAM"
+
+EFFECT = Table(
+    "What the method is worth: the student before and after, and after simpler trainings",
+    (
+        Row(AS_IT_COMES, trains=False),
+        Row(METHOD),
+        Row(
+            "self-training: the TA's own labels",
+            (*losses("teacher_windows", "student_windows"), "step.fusion.rule=none"),
+        ),
+        Row("distillation of the whole image (Eq. 4)", losses("whole_image")),
+    ),
+    AS_IT_COMES,
+    "Equal steps, equal learning rates, equal panoramas.",
+)
+
+_TOUCHING = {"stride": 512}  # rows 2 to 4 of Table 3: windows that touch
+_LADDER = ("whole_image", "teacher_windows", "consistency", "teacher_boundary", "student_windows")
+
+TABLE3 = Table(
+    "Table 3: the losses, one after the other",
+    (
+        Row(
+            "whole image, untouched",
+            trains=False,
+            whole=True,
+            shows=("ta", "student"),
+            printed={"ta": 27.62, "student": 15.88},
+        ),
+        Row(
+            "+ windows",
+            stage1=_TOUCHING,
+            trains=False,
+            shows=("ta", "student"),
+            printed={"ta": 53.86, "student": 15.88},
+        ),
+        Row(
+            "+ CTCF",
+            stage1=_TOUCHING,
+            trains=False,
+            printed={"ensemble": 55.88, "ta": 53.86, "student": 15.88},
+        ),
+        Row(
+            "+ Eq. 6 and 4",
+            losses(*_LADDER[:2]),
+            stage1=_TOUCHING,
+            printed={"ensemble": 60.68, "ta": 58.89, "student": 49.88},
+        ),
+        Row("+ Eq. 1 (overlaps)", losses(*_LADDER[:3]), printed={"ta": 60.07, "student": 50.07}),
+        Row("+ Eq. 2", losses(*_LADDER[:4]), printed={"ta": 62.49, "student": 50.90}),
+        Row("+ Eq. 5", losses(*_LADDER), printed={"ta": 62.49, "student": 54.12}),
+        Row("+ Eq. 7: all", printed={"ta": 62.49, "student": 55.93}),
+    ),
+    "whole image, untouched",
+    "Rows 2 to 4 have windows that touch, as in the paper; the rest overlap by half.",
+)
+
+TABLE4 = Table(
+    "Table 4: windows and strides",
+    (
+        *(
+            Row(
+                f"window 400 x {width}, untouched",
+                stage1={"window": width, "stride": width},
+                trains=False,
+                shows=("ta",),
+                printed={"ta": printed},
+            )
+            for width, printed in ((1024, 52.45), (512, 53.86), (256, 53.29), (128, 52.79))
+        ),
+        *(
+            Row(
+                f"stride {stride}, trained (Eq. 4, 6, 1)",
+                losses(*_LADDER[:3]),
+                stage1={"stride": stride},
+                shows=("ta", "student"),
+                printed={"ta": printed},
+            )
+            for stride, printed in ((512, 58.89), (400, 59.68), (320, 59.73), (256, 60.07))
+        ),
+    ),
+    "window 400 x 512, untouched",
+)
+
+LAMBDAS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
+
+FIGURE7 = Table(
+    "Figure 7: the weight of trusted masks",
+    tuple(Row(f"lambda {value:g}", (f"step.lambda_={value}",)) for value in LAMBDAS),
+    "lambda 0",
+    "The figure's values are not in our copy of the paper.",
+)
+
+CHOICES = Table(
+    "What the paper leaves open, one factor at a time",
+    (
+        Row(METHOD),
+        Row("boundaries by SAM on the overlaps", stage1={"boundaries": "overlap"}),
+        Row("seam open", stage1={"wrap": False}),
+        Row("Eq. 1 on logits", ("step.consistency_space=logits",)),
+        Row("entropy of the mean softmax", ("step.fusion.entropy=of_mean",)),
+        Row("hard labels in Eq. 4", ("step.whole_image_targets=hard",)),
+        Row("Eq. 2 and 7 as printed", ("step.boundary_reduction=printed",)),
+        Row("pixels in no mask left out", ("step.fusion.uncovered=ignore",)),
+        Row("labels of an EMA of the TA", ("labels=ema", "ema_decay=0.99")),
+        Row("labels of the frozen TA", ("labels=frozen",)),
+        Row("majority rule (SSA)", ("step.fusion.rule=ssa",)),
+        Row("SEPL", ("step.fusion.rule=sepl",)),
+        Row("exact masks", generator={"mode": "exact"}),
+        Row("adaptive prompts", generator={"points": "adaptive"}),
+    ),
+    METHOD,
+)
+
+SIZES = Table(
+    "Whole, by windows, or squeezed: networks as they come",
+    (
+        Row("whole, at its own aspect", trains=False, whole=True, shows=("ta", "student")),
+        Row("by windows", stage1=_TOUCHING, trains=False, shows=("ta",)),
+        Row("squeezed to a square", trains=False, squeezed=True, shows=("ta", "student")),
+    ),
+    "whole, at its own aspect",
+    "How much of the paper's 27.62 and 15.88 for whole panoramas could be a resize? A rendered "
+    "world can only make it plausible.",
+)
+
+FUSIONS = (("SSA", "ssa"), ("SEPL", "sepl"), ("CTCF", "ctcf"))
+_PRINTED = {
+    "ssa": dict(zip("012345", (39.28, 40.28, 47.93, 49.13, 52.19, 54.32), strict=True)),
+    "ctcf": dict(zip("012345", (40.68, 41.75, 49.70, 52.89, 54.13, 55.88), strict=True)),
+}
+_STUDENTS = {"3": 57.16, "4": 59.02, "5": 60.56}  # B2 under each TA
+
+
+def table5(teachers: Mapping[str, str]) -> Table:
+    """Table 5: fusion rules over TAs, and the student under each. teachers: name -> SegFormer.
+
+    The paper's values stand beside a TA that is named B0 to B5.
+    """
+    rows = []
+    for name, source in teachers.items():
+        size = name[1:] if name.startswith("B") else ""
+        teacher = f"teacher_assistant={source}"
+        for title, rule in FUSIONS:
+            printed = _PRINTED.get(rule, {}).get(size)
+            rows.append(
+                Row(
+                    f"{name}, {title}",
+                    (teacher, f"step.fusion.rule={rule}"),
+                    trains=False,
+                    shows=("ensemble", "ta"),
+                    printed={} if printed is None else {"ensemble": printed},
+                )
+            )
+        known = _STUDENTS.get(size)
+        rows.append(
+            Row(
+                f"{name}, trained (CTCF)",
+                (teacher,),
+                printed={} if known is None else {"student": known},
+            )
+        )
+    return Table("Table 5: fusion rules and TAs", tuple(rows), rows[0].name)
+
+
+TABLES = {
+    "effect": EFFECT,
+    "table3": TABLE3,
+    "table4": TABLE4,
+    "figure7": FIGURE7,
+    "choices": CHOICES,
+    "sizes": SIZES,
+}
