@@ -10,7 +10,7 @@ from data.street.look import LookName, Palette, draw_look
 from data.street.scene import View, draw_scene
 from data.street.shade import develop, shade
 
-DEFAULT_GAP = 0.35
+DEFAULT_GAP = 0.45
 
 
 @dataclass(frozen=True)

@@ -57,11 +57,11 @@ class PretrainConfig:
     """
 
     seed: int = 0
-    steps: int = 5700
+    steps: int = 10400
     batch: int = 4
     pictures: int = 8000
     kinship_share: float = 0.25
-    balanced_share: float = 0.5
+    balanced_share: float = 0.4
     prompts: int = 10
     lr: float = 1e-3
     weight_decay: float = 0.01
