@@ -24,7 +24,7 @@ def ablate(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="key=value of stage 2, for all rows.")
     ] = None,
-    unlabelled: Annotated[int, typer.Option(help="Panoramas of a street world.", min=1)] = 12,
+    unlabelled: Annotated[int, typer.Option(help="Panoramas of a street world.", min=1)] = 24,
     test: Annotated[int, typer.Option(help="Labelled panoramas of it.", min=1)] = 40,
     tuning: Annotated[
         bool, typer.Option("--tuning", help="Score on its tuning scenes, not on its test scenes.")

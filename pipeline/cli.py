@@ -81,7 +81,7 @@ def _say(line: str) -> None:
 def demo(
     out: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("runs/demo"),
     seed: Annotated[int, typer.Option(help="Of the street world and the training.")] = 0,
-    unlabelled: Annotated[int, typer.Option(help="Panoramas to adapt to.", min=1)] = 12,
+    unlabelled: Annotated[int, typer.Option(help="Panoramas to adapt to.", min=1)] = 24,
     test: Annotated[int, typer.Option(help="Labelled panoramas to score on.", min=1)] = 10,
     steps: Annotated[
         int | None, typer.Option(help="Training steps; the preset's by default.")

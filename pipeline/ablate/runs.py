@@ -58,7 +58,7 @@ class Study:
     generator: tuple[tuple[str, Any], ...] = ()
     images: Path | None = None
     test: Path | None = None
-    unlabelled: int = 12
+    unlabelled: int = 24
     labelled: int = 40
     tuning: bool = False
     gap: float = DEFAULT_GAP
