@@ -61,7 +61,7 @@ def reproduce(plan: Plan, say: Say) -> dict[str, Any]:
     say("training ...")
     panoramas = open_run(images, request.cache, request.run, plan.config)
     with progress_bar("train") as update:
-        adapt(panoramas, request.run, plan.config, lambda step, n, row: update(step, n))
+        adapt(panoramas, request.run, plan.config, lambda step, n, row: update(step, n), say)
 
     say("scores ...")
     rows = _score_all(plan, say)

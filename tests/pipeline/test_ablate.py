@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from pipeline.ablate import whole
 from pipeline.ablate.results import markdown, write_results
 from pipeline.ablate.runs import Study, _squeezed, place_of, run_row
 from pipeline.ablate.tables import COLUMNS, LOSSES, METHOD, TABLES, Row, Table, losses, table5
+from pipeline.ablate_commands import ablate
 from stages.adapt.learner import AdaptConfig
 from stages.evaluate import evaluate
 from stages.predict import Segmenter
@@ -111,7 +113,7 @@ def test_the_ladder_switches_on_one_loss_after_the_other(study):
         on.append({name for name in LOSSES if getattr(weights, name)})
     assert on[0] == {"whole_image", "teacher_windows"}
     assert on[-1] == set(LOSSES)
-    assert [len(after - before) for before, after in zip(on, on[1:], strict=False)] == [1, 1, 1, 1]
+    assert [len(after - before) for before, after in itertools.pairwise(on)] == [1, 1, 1, 1]
     assert study.stage1(TABLES["table3"].rows[3], 1024)["stride"] == 256
     assert study.stage1(TABLES["table3"].rows[4], 1024)["stride"] == 128
     assert losses(*LOSSES) == ()
@@ -153,6 +155,14 @@ def test_settings_are_looked_at_before_the_first_hour(study):
         whole.run_table(wrong, "t", TABLES["effect"], [0], print)
     with pytest.raises(InputError, match="both"):
         replace(study, test=None)
+
+
+def test_the_command_names_what_is_wrong(tmp_path):
+    with pytest.raises(InputError, match="table 'table9': use one of effect"):
+        ablate("table9", out=tmp_path)
+    with pytest.raises(InputError, match="NAME=SEGFORMER"):
+        ablate("table5", out=tmp_path, teachers=["B5"])
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_method_is_the_presets_own(study):
