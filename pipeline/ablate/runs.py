@@ -151,6 +151,7 @@ def run_row(study: Study, row: Row, place: Place, seed: int, say: Say) -> dict[s
     record = {
         "row": row.name,
         "seed": seed,
+        "trained": row.trains,
         "panoramas": {"unlabelled": len(find_panoramas(place.images)), "test": len(samples)},
         "scores": {
             column: {

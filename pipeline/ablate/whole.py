@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.ablate.results import write_results
@@ -34,7 +35,7 @@ def run_table(study: Study, name: str, table: Table, seeds: Sequence[int], say: 
     steps = sum(study.config(row, 0).steps or 0 for row in training)
     say(
         f"{len(done)} of {len(done) + len(todo)} runs are done; {len(todo)} to do, "
-        f"{len(training)} of them trainings ({steps} steps)."
+        f"{len(training)} of them trainings ({steps} steps){_at_this_rate(done, steps)}."
     )
     began = time.monotonic()
     for count, (row, seed) in enumerate(todo):
@@ -50,3 +51,15 @@ def run_table(study: Study, name: str, table: Table, seeds: Sequence[int], say: 
             f"about {duration(left)} left)"
         )
     return text
+
+
+def _at_this_rate(done: Mapping[tuple[str, int], Mapping[str, Any]], steps: int) -> str:
+    """What the steps to come will take, if a run is there to tell."""
+    rates = [
+        record["seconds"]["training"] / record["settings"]["steps"]
+        for record in done.values()
+        if record["trained"] and record["settings"]["steps"]
+    ]
+    if not rates or not steps:
+        return ""
+    return f", about {duration(statistics.fmean(rates) * steps)} at the rate of those that are done"

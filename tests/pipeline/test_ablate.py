@@ -78,7 +78,7 @@ def test_rows_are_run_once_and_shared_among_tables(study, monkeypatch):
     table = Table("T", (Row("as is", trains=False), Row("all")), "as is")
     said: list[str] = []
     text = whole.run_table(study, "one", table, [0], said.append)
-    assert "2 to do, 1 of them trainings (1 steps)" in said[0]
+    assert said[0].endswith("2 to do, 1 of them trainings (1 steps).")
     place = place_of(study, 0)
     samples = find_panoramas(study.test)
     as_is = run_row(study, table.rows[0], place, 0, said.append)["scores"]
@@ -86,6 +86,8 @@ def test_rows_are_run_once_and_shared_among_tables(study, monkeypatch):
     assert as_is["student"]["miou"] == student.miou
     assert f"{student.miou:.2f}" in text
     assert not list(study.out.rglob("checkpoints"))
+    done = {("all", 0): run_row(study, table.rows[1], place, 0, said.append)}
+    assert whole._at_this_rate(done, 7).startswith(", about ")
     monkeypatch.setattr(whole, "run_row", None)  # nothing is run any more
     again = Table("U", (Row("another name, the same thing"), table.rows[0]), "as is")
     assert "UNFINISHED" not in whole.run_table(study, "two", again, [0], said.append)
