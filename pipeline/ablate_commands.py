@@ -10,7 +10,9 @@ import typer
 
 from data.errors import InputError
 
-TABLE_HELP = "effect, table3, table4, table5, figure7 (the paper's), choices, sizes: one of them."
+TABLE_HELP = (
+    "effect; table3, table4, table5, figure7 (the paper's); choices, masks, sizes: one of them."
+)
 
 
 def ablate(
@@ -29,6 +31,10 @@ def ablate(
     tuning: Annotated[
         bool, typer.Option("--tuning", help="Score on its tuning scenes, not on its test scenes.")
     ] = False,
+    true_masks: Annotated[
+        bool,
+        typer.Option("--true-masks", help="Street worlds' true instances in the place of SAM's."),
+    ] = False,
     images: Annotated[
         Path | None, typer.Option(help="Your unlabelled panoramas, in place of street worlds.")
     ] = None,
@@ -43,7 +49,8 @@ def ablate(
 ) -> None:
     """The paper's ablations and our own: rows of settings, on several seeds, as one table.
 
-    Writes TABLE.md, .csv, .json and .svg after every run. Rows that tables share are run once.
+    Writes TABLE.md, .csv, .json and .svg after every run, TABLE-tuning and TABLE-true-masks apart.
+    Rows that tables share are run once.
     """
     from pipeline.ablate.runs import Study
     from pipeline.ablate.tables import TABLES, table5
@@ -63,6 +70,7 @@ def ablate(
         sam=sam,
         checkpoint=checkpoint,
         boundaries=boundaries,
+        true_masks=true_masks,
         images=images,
         test=labelled,
         unlabelled=unlabelled,
@@ -70,7 +78,8 @@ def ablate(
         tuning=tuning,
     )
     numbers = range(first_seed, first_seed + seeds)
-    text = run_table(study, table, chosen, numbers, lambda line: print(line, file=sys.stderr))
+    name = "-".join([table, *["tuning"] * tuning, *["true-masks"] * true_masks])
+    text = run_table(study, name, chosen, numbers, lambda line: print(line, file=sys.stderr))
     print(text)
 
 

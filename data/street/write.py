@@ -31,6 +31,7 @@ def write_world(
     height: int = 200,
     gap: float = DEFAULT_GAP,
     labelled: Literal["test", "tuning"] = "test",
+    instances: bool = False,
     processes: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
@@ -42,7 +43,9 @@ def write_world(
     - out/unlabelled, as WildPASS2K: leftImg8bit/CITY/N.png;
     - out/test, as DensePASS: leftImg8bit/val/N_.png, gtFine/val/N_labelTrainIds.png.
 
-    labelled: the scenes of out/test; those of `tuning` are for choosing settings.
+    labelled: the scenes of out/test; those of `tuning` are for choosing settings. instances: of
+    each panorama, too, the true instances (16 bit, 0: none) under its own name, in
+    out/instances/{unlabelled,test}: apart from the data sets, which no method may look into.
 
     Panoramas are `height` x 5.12 `height`, pinhole images `height` x 1.28 `height`. Files that are
     there are kept, each is written aside and renamed, and a picture's image comes last: an
@@ -56,6 +59,8 @@ def write_world(
         *_unlabelled_jobs(out / "unlabelled", unlabelled, seed, height, gap),
         *_test_jobs(out / "test", test, seed, height, gap, labelled),
     ]
+    if instances:
+        jobs = [_with_instances(out, *job) for job in jobs]
     missing = [job for job in jobs if not all(path.exists() for path in job[0].values())]
     kept = len(jobs) - len(missing)
     processes = min(processes or os.cpu_count() or 1, len(missing) // _WORTH_A_PROCESS)
@@ -68,6 +73,19 @@ def write_world(
 
 
 Job = tuple[dict[str, Path], Callable[[], Picture]]  # where labels, instances, image go
+
+
+def instances_path(world: Path, split: Literal["unlabelled", "test"], name: str) -> Path:
+    """Where the true instances of the panorama `name` (its path below `split`) are, if written."""
+    return world / "instances" / split / name
+
+
+def _with_instances(out: Path, files: dict[str, Path], render: Callable[[], Picture]) -> Job:
+    """The job, and a file for the instances of a panorama."""
+    split, *below = files["image"].relative_to(out).parts
+    if split == "source":  # has its own
+        return files, render
+    return {"instances": out.joinpath("instances", split, *below), **files}, render
 
 
 def _write(job: Job) -> None:

@@ -12,25 +12,27 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 
 from data.errors import InputError
 from data.files import write_whole
-from data.panoramas import Sample, find_panoramas, image_size
+from data.panoramas import Sample, file_hash, find_panoramas, image_size
 from data.sam_cache import SamCache
-from data.street import DEFAULT_GAP, write_world
+from data.street import DEFAULT_GAP, instances_path, write_world
+from data.weights import SEGFORMERS
 from data.windows import Windows
-from pipeline.ablate.tables import Column, Row
+from pipeline.ablate.tables import Column, Row, Table
 from pipeline.config import adapt_config
 from pipeline.effect import ensemble_scores
 from pipeline.progress import progress_bar
 from pipeline.run import FREE, open_run
 from pipeline.stage1 import run_stage1, sam_factory
+from pipeline.truth import NAME, cache_truth
 from stages.adapt.learner import AdaptConfig
 from stages.adapt.loop import adapt
 from stages.evaluate import Scores, evaluate
@@ -38,6 +40,7 @@ from stages.predict import Segmenter
 
 PAPER_WIDTH = 2048  # the tables' px are those of such a panorama
 Say = Callable[[str], None]
+Split = Literal["unlabelled", "test"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Study:
     out: where everything is kept. images, test: unlabelled and labelled panoramas; None: a street
     world for each seed, with `unlabelled` and `labelled` panoramas, of the `tuning` scenes if so.
     settings: of stage 2, before a row's own. generator: fields of GeneratorConfig, likewise.
+    true_masks: of all rows. Raises InputError for what does not go together.
     """
 
     out: Path
@@ -56,6 +60,7 @@ class Study:
     checkpoint: Path | None = None
     boundaries: str = "windows"
     generator: tuple[tuple[str, Any], ...] = ()
+    true_masks: bool = False
     images: Path | None = None
     test: Path | None = None
     unlabelled: int = 24
@@ -66,10 +71,18 @@ class Study:
     def __post_init__(self) -> None:
         if (self.images is None) != (self.test is None):
             raise InputError("give both your unlabelled and your labelled panoramas, or neither")
+        if self.images is not None and self.true_masks:
+            raise InputError("only street worlds have true masks; leave your panoramas out")
 
     def config(self, row: Row, seed: int) -> AdaptConfig:
         """Stage 2's settings of a row. InputError for names or values that there are not."""
         return adapt_config(self.preset, [*self.settings, *row.settings], seed=seed)
+
+    def table(self, table: Table) -> Table:
+        """The table without the rows that these panoramas cannot have."""
+        if self.images is None:
+            return table
+        return replace(table, rows=tuple(row for row in table.rows if not row.true_masks))
 
     def stage1(self, row: Row, width: int) -> dict[str, Any]:
         """Stage 1's settings of a row, for panoramas of this width."""
@@ -85,12 +98,13 @@ def _scaled(pixels: int, width: int) -> int:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a seed's panoramas are. key: what tells them from others."""
+    """Where a seed's panoramas are. key: what tells them from others. world: a street world's."""
 
     images: Path
     test: Path
     width: int
     key: str
+    world: Path | None = None
 
 
 def place_of(study: Study, seed: int) -> Place:
@@ -109,10 +123,11 @@ def place_of(study: Study, seed: int) -> Place:
             seed=seed,
             gap=study.gap,
             labelled="tuning" if study.tuning else "test",
+            instances=True,
             progress=update,
         )
     key = f"{what} {study.unlabelled} {study.labelled}"
-    return Place(world / "unlabelled", world / "test", 1024, key)
+    return Place(world / "unlabelled", world / "test", 1024, key, world)
 
 
 def finished(study: Study, row: Row, place: Place, seed: int) -> dict[str, Any] | None:
@@ -184,23 +199,36 @@ def _key(*parts: Any) -> str:
 def _folder(study: Study, row: Row, place: Place, seed: int) -> Path:
     settings = asdict(study.config(row, seed))
     decisive = {name: value for name, value in settings.items() if name not in FREE}
+    weights = [_weights(settings[name]) for name in ("teacher_assistant", "student")]
     masks = (study.stage1(row, place.width), _sam_key(study, row))
     how = (row.trains, row.whole, row.squeezed, row.shows)
-    return study.out / "rows" / _key(decisive, masks, how, place.key)
+    return study.out / "rows" / _key(decisive, weights, masks, how, place.key)
+
+
+def _weights(source: str) -> list[str]:
+    """Hashes of a network's files; none for a name on the hub."""
+    folder = SEGFORMERS.get(source, Path(source))
+    return [file_hash(path) for path in sorted(folder.glob("*.safetensors"))]
 
 
 def _sam_key(study: Study, row: Row) -> Any:
+    if study.true_masks or row.true_masks:
+        return NAME
     factory = sam_factory(study.sam, study.checkpoint, _generator(study, row))
     return factory.sam, factory.settings
 
 
 def _caches(study: Study, row: Row, place: Place, say: Say) -> dict[str, Path]:
     """The caches that a row needs, made or completed."""
-    needed = {"unlabelled": place.images} if row.trains else {}
+    needed: dict[Split, Path] = {"unlabelled": place.images} if row.trains else {}
     if "ensemble" in row.shows:
         needed["test"] = place.test
     settings = study.stage1(row, place.width)
     folder = study.out / "masks" / _key(settings, _sam_key(study, row), place.key)
+    if study.true_masks or row.true_masks:
+        for split in needed:
+            _true_cache(study, row, place, split, folder / f"{split}.zarr")
+        return {split: folder / f"{split}.zarr" for split in needed}
     for split, images in needed.items():
         summary = run_stage1(
             images,
@@ -216,6 +244,21 @@ def _caches(study: Study, row: Row, place: Place, say: Say) -> dict[str, Path]:
     return {split: folder / f"{split}.zarr" for split in needed}
 
 
+def _true_cache(study: Study, row: Row, place: Place, split: Split, cache: Path) -> None:
+    assert place.world is not None
+    found = {
+        sample.name: (sample.image, instances_path(place.world, split, sample.name))
+        for sample in find_panoramas(place.world / split)
+    }
+    height = image_size(next(iter(found.values()))[0])[0]
+    cache_truth(found, cache, _windows(study, row, place, height))
+
+
+def _windows(study: Study, row: Row, place: Place, height: int) -> Windows:
+    geometry = study.stage1(row, place.width)
+    return Windows(height, place.width, geometry["window"], geometry["stride"], geometry["wrap"])
+
+
 def _scores(
     study: Study,
     row: Row,
@@ -226,9 +269,7 @@ def _scores(
     cache: Path | None,
 ) -> Mapping[Column, Scores]:
     teacher, student = networks
-    height = image_size(samples[0].image)[0]
-    geometry = study.stage1(row, place.width)
-    windows = Windows(height, place.width, geometry["window"], geometry["stride"], geometry["wrap"])
+    windows = _windows(study, row, place, image_size(samples[0].image)[0])
     found: dict[Column, Scores] = {}
     if "student" in row.shows:
         seen = Segmenter.load(student, device=config.device)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 Column = Literal["ensemble", "ta", "student"]
 COLUMNS: dict[Column, str] = {"ensemble": "ensemble", "ta": "TA", "student": "student"}
+TRAINED: tuple[Column, ...] = ("ta", "student")  # without masks of the test panoramas
 
 
 @dataclass(frozen=True)
@@ -20,15 +21,16 @@ class Row:
     """One setting.
 
     settings: of stage 2, as for `--set`. stage1, generator: fields of Stage1Config and of
-    GeneratorConfig. trains: False for networks as they come. whole: the TA sees the panorama
-    whole, not by windows. squeezed: both networks do, squeezed to a square. shows: the columns that
-    it has. printed: the paper's values.
+    GeneratorConfig. true_masks: the true instances in the place of SAM's masks. trains: False for
+    networks as they come. whole: the TA sees the panorama whole, not by windows. squeezed: both
+    networks do, squeezed to a square. shows: the columns that it has. printed: the paper's values.
     """
 
     name: str
     settings: tuple[str, ...] = ()
     stage1: Mapping[str, Any] = field(default_factory=dict)
     generator: Mapping[str, Any] = field(default_factory=dict)
+    true_masks: bool = False
     trains: bool = True
     whole: bool = False
     squeezed: bool = False
@@ -63,6 +65,7 @@ def losses(*names: str) -> tuple[str, ...]:
 
 AS_IT_COMES = "as they come"
 METHOD = "GoodSAM"
+PERFECT_SAM = "a perfect SAM"
 
 EFFECT = Table(
     "What the method is worth: the student before and after, and after simpler trainings",
@@ -74,9 +77,12 @@ EFFECT = Table(
             (*losses("teacher_windows", "student_windows"), "step.fusion.rule=none"),
         ),
         Row("distillation of the whole image (Eq. 4)", losses("whole_image")),
+        Row(f"{AS_IT_COMES}, {PERFECT_SAM}", true_masks=True, trains=False, shows=("ensemble",)),
+        Row(f"{METHOD}, {PERFECT_SAM}", true_masks=True),
     ),
     AS_IT_COMES,
-    "Equal steps, equal learning rates, equal panoramas.",
+    "Equal steps, equal learning rates, equal panoramas. A perfect SAM: the true instances as "
+    "masks, in training too.",
 )
 
 _TOUCHING = {"stride": 512}  # rows 2 to 4 of Table 3: windows that touch
@@ -89,14 +95,14 @@ TABLE3 = Table(
             "whole image, untouched",
             trains=False,
             whole=True,
-            shows=("ta", "student"),
+            shows=TRAINED,
             printed={"ta": 27.62, "student": 15.88},
         ),
         Row(
             "+ windows",
             stage1=_TOUCHING,
             trains=False,
-            shows=("ta", "student"),
+            shows=TRAINED,
             printed={"ta": 53.86, "student": 15.88},
         ),
         Row(
@@ -133,16 +139,23 @@ TABLE4 = Table(
             )
             for width, printed in ((1024, 52.45), (512, 53.86), (256, 53.29), (128, 52.79))
         ),
+        Row(  # no overlaps, so no Eq. 1: a row of Table 3
+            "stride 512, trained (Eq. 4, 6)",
+            losses(*_LADDER[:2]),
+            stage1=_TOUCHING,
+            printed={"ta": 58.89},
+        ),
         *(
             Row(
                 f"stride {stride}, trained (Eq. 4, 6, 1)",
                 losses(*_LADDER[:3]),
                 stage1={"stride": stride},
-                shows=("ta", "student"),
+                shows=TRAINED,
                 printed={"ta": printed},
             )
-            for stride, printed in ((512, 58.89), (400, 59.68), (320, 59.73), (256, 60.07))
+            for stride, printed in ((400, 59.68), (320, 59.73))
         ),
+        Row("stride 256, trained (Eq. 4, 6, 1)", losses(*_LADDER[:3]), printed={"ta": 60.07}),
     ),
     "window 400 x 512, untouched",
 )
@@ -157,22 +170,33 @@ FIGURE7 = Table(
 )
 
 CHOICES = Table(
-    "What the paper leaves open, one factor at a time",
+    "What the paper leaves open in stage 2, one factor at a time",
     (
         Row(METHOD),
-        Row("boundaries by SAM on the overlaps", stage1={"boundaries": "overlap"}),
-        Row("seam open", stage1={"wrap": False}),
         Row("Eq. 1 on logits", ("step.consistency_space=logits",)),
         Row("entropy of the mean softmax", ("step.fusion.entropy=of_mean",)),
         Row("hard labels in Eq. 4", ("step.whole_image_targets=hard",)),
+        Row("Eq. 2 and 7 balanced", ("step.boundary_reduction=balanced",)),
         Row("Eq. 2 and 7 as printed", ("step.boundary_reduction=printed",)),
         Row("pixels in no mask left out", ("step.fusion.uncovered=ignore",)),
         Row("labels of an EMA of the TA", ("labels=ema", "ema_decay=0.99")),
         Row("labels of the frozen TA", ("labels=frozen",)),
         Row("majority rule (SSA)", ("step.fusion.rule=ssa",)),
         Row("SEPL", ("step.fusion.rule=sepl",)),
-        Row("exact masks", generator={"mode": "exact"}),
-        Row("adaptive prompts", generator={"points": "adaptive"}),
+    ),
+    METHOD,
+    "A row that is the preset's own setting repeats the first.",
+)
+
+MASKS = Table(
+    "What stage 1 leaves open, one factor at a time",
+    (
+        Row(METHOD),
+        Row("boundaries by SAM on the overlaps", stage1={"boundaries": "overlap"}, shows=TRAINED),
+        Row("seam open", stage1={"wrap": False}, shows=TRAINED),
+        Row("exact masks", generator={"mode": "exact"}, shows=TRAINED),
+        Row("adaptive prompts", generator={"points": "adaptive"}, shows=TRAINED),
+        Row(PERFECT_SAM, true_masks=True),
     ),
     METHOD,
 )
@@ -180,9 +204,9 @@ CHOICES = Table(
 SIZES = Table(
     "Whole, by windows, or squeezed: networks as they come",
     (
-        Row("whole, at its own aspect", trains=False, whole=True, shows=("ta", "student")),
+        Row("whole, at its own aspect", trains=False, whole=True, shows=TRAINED),
         Row("by windows", stage1=_TOUCHING, trains=False, shows=("ta",)),
-        Row("squeezed to a square", trains=False, squeezed=True, shows=("ta", "student")),
+        Row("squeezed to a square", trains=False, squeezed=True, shows=TRAINED),
     ),
     "whole, at its own aspect",
     "How much of the paper's 27.62 and 15.88 for whole panoramas could be a resize? A rendered "
@@ -234,5 +258,6 @@ TABLES = {
     "table4": TABLE4,
     "figure7": FIGURE7,
     "choices": CHOICES,
+    "masks": MASKS,
     "sizes": SIZES,
 }

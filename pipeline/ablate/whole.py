@@ -18,6 +18,7 @@ def run_table(study: Study, name: str, table: Table, seeds: Sequence[int], say: 
 
     Seed by seed, so that after the first one the whole table can be seen.
     """
+    table = study.table(table)
     for row in table.rows:
         study.config(row, seeds[0])  # a wrong setting is found before the first hour
     done: dict[tuple[str, int], dict[str, Any]] = {}

@@ -13,6 +13,7 @@ from data.street import DEFAULT_GAP, Picture, panorama, pinhole, split_seed
 from data.weights import FOLDER, SEGFORMERS
 from data.window_masks import WindowMasks
 from data.windows import Windows
+from pipeline.truth import true_masks
 from stages.adapt.fusion import FusionConfig, MaskBatch, fuse
 from stages.adapt.models import normalise, segment
 from stages.evaluate import Scores, confusion
@@ -131,23 +132,13 @@ def _masks(generator: SamGenerator, picture: Picture) -> list[WindowMasks]:
     return generator([np.ascontiguousarray(window.transpose(1, 2, 0)) for window in cut])
 
 
-def _true_masks(picture: Picture) -> list[WindowMasks]:
-    """The true instances of each window: what a perfect SAM would give."""
-    found = []
-    for instances in WINDOWS.cut(picture.instances):
-        ids = np.unique(instances[instances > 0])
-        ones = np.ones(len(ids), dtype=np.float32)
-        found.append(WindowMasks.of(instances[None] == ids[:, None, None], ones, ones))
-    return found
-
-
 @torch.inference_mode()
 def _fused(teacher: Segmenter, masks: list[WindowMasks], picture: Picture) -> dict[str, np.ndarray]:
     """uint8 (H, W) ensembles of one panorama by rule, from SAM's masks and from the true ones."""
     pixels = normalise(picture.image[None], teacher.device)[0]
     logits = segment(teacher.model, WINDOWS.cut(pixels))
     found = MaskBatch.of(masks)
-    true = MaskBatch.of(_true_masks(picture))
+    true = MaskBatch.of(true_masks(picture.instances, WINDOWS))
     jobs = {
         "fused_ssa": (found, FusionConfig(rule="ssa")),
         "fused_ctcf": (found, FusionConfig(rule="ctcf")),

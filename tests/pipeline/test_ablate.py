@@ -16,7 +16,7 @@ from data.panoramas import find_panoramas
 from data.street import write_world
 from pipeline.ablate import whole
 from pipeline.ablate.results import markdown, write_results
-from pipeline.ablate.runs import Study, _squeezed, place_of, run_row
+from pipeline.ablate.runs import Study, _folder, _squeezed, place_of, run_row
 from pipeline.ablate.tables import COLUMNS, LOSSES, METHOD, TABLES, Row, Table, losses, table5
 from pipeline.ablate_commands import ablate
 from stages.adapt.learner import AdaptConfig
@@ -135,6 +135,32 @@ def test_worlds_of_their_own(tmp_path):
     places = [place_of(s, seed) for s in (study, replace(study, tuning=True)) for seed in (0, 1)]
     pictures = {find_panoramas(place.test)[0].image.read_bytes() for place in places}
     assert len(pictures) == len({place.key for place in places}) == 4
+
+
+def test_a_street_world_can_have_true_masks_and_ones_own_panoramas_cannot(tmp_path, study):
+    own = Study(tmp_path, settings=STEPS, unlabelled=1, labelled=1, true_masks=True)
+    place = place_of(own, 0)
+    row = Row("a", trains=False, shows=("ta", "ensemble"))
+    scores = run_row(own, row, place, 0, print)["scores"]
+    assert scores["ensemble"]["miou"] > scores["ta"]["miou"]  # what masks are good for
+    sam = replace(own, true_masks=False)
+    assert _folder(sam, row, place, 0) != _folder(own, row, place, 0)
+    assert _folder(sam, replace(row, true_masks=True), place, 0) == _folder(own, row, place, 0)
+    names = [row.name for row in study.table(TABLES["effect"]).rows]
+    assert names == [row.name for row in TABLES["effect"].rows if not row.true_masks]
+    assert own.table(TABLES["effect"]) is TABLES["effect"]
+    with pytest.raises(InputError, match="only street worlds"):
+        replace(study, true_masks=True)
+
+
+def test_a_networks_files_are_part_of_what_a_row_is(tmp_path, study):
+    (tmp_path / "a.safetensors").write_bytes(b"one")
+    own = replace(study, settings=(*STEPS, f"student={tmp_path}"))
+    place, row = place_of(own, 0), Row("a")
+    before = _folder(own, row, place, 0)
+    assert _folder(own, row, place, 0) == before
+    (tmp_path / "a.safetensors").write_bytes(b"two")
+    assert _folder(own, row, place, 0) != before
 
 
 def test_squeezed_labels_come_back_at_the_images_size():
