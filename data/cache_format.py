@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import PurePosixPath
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -96,6 +96,7 @@ class Identity:
             )
         object.__setattr__(self, "settings", json.loads(json.dumps(self.settings)))
 
+    @cached_property
     def ignored_mask(self) -> np.ndarray | None:
         """bool (H, W), true where pixels are left out; None where none are."""
         if not self.ignored:
@@ -474,7 +475,7 @@ def decode_record(cells: np.ndarray, tables: np.ndarray, identity: Identity) -> 
         for i, (m, k) in enumerate(sizes)
     )
     if identity.boundaries == "windows":
-        derived = overlap_boundaries(windows, identity.windows, identity.ignored_mask())
+        derived = overlap_boundaries(windows, identity.windows, identity.ignored_mask)
         return PanoramaMasks(windows, tuple(derived))
     maps = (
         np.unpackbits(part, count=h * w).view(bool).reshape(h, w)

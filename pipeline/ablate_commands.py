@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from data.errors import InputError
+from pipeline.progress import say
 
 TABLE_HELP = (
     "effect; table3, table4, table5, figure7 (the paper's); choices, masks, sizes: one of them."
@@ -79,7 +79,7 @@ def ablate(
     )
     numbers = range(first_seed, first_seed + seeds)
     name = "-".join([table, *["tuning"] * tuning, *["true-masks"] * true_masks])
-    text = run_table(study, name, chosen, numbers, lambda line: print(line, file=sys.stderr))
+    text = run_table(study, name, chosen, numbers, say)
     print(text)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json as json_module
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipeline.options import Device, Json
+from pipeline.progress import progress_bar, say
 
 app = typer.Typer(no_args_is_help=True, help="Measure the parts against their peers, in one run.")
 
@@ -23,7 +23,6 @@ def bench_weights_(
 ) -> None:
     """The demo weights on a street world of any seed: TA, student, SAM, and labels fused."""
     from pipeline.bench.weights import bench_weights, weights_table
-    from pipeline.progress import progress_bar
 
     with progress_bar("bench") as update:
         record = bench_weights(seed, panoramas, images, progress=update)
@@ -52,7 +51,7 @@ def stage1(
         windows=windows,
         points_per_side=points_per_side,
         device=device,
-        say=lambda line: print(line, file=sys.stderr),
+        say=say,
     )
     print(json_module.dumps(record, indent=1) if json else stage1_table(record))
 
@@ -73,7 +72,6 @@ def bench_predict_(
 ) -> None:
     """goodsam predict against plain transformers inference on the same images."""
     from pipeline.bench.predict import bench_predict, predict_table
-    from pipeline.progress import progress_bar
 
     with progress_bar("bench") as update:
         record = bench_predict(
@@ -120,7 +118,6 @@ def bench_step_(
 ) -> None:
     """A full training step, reading the cache included, against the bare one."""
     from pipeline.bench.step import bench_step, step_table
-    from pipeline.progress import progress_bar
 
     with progress_bar("bench") as update:
         record = bench_step(

@@ -31,6 +31,7 @@ from pipeline.options import (
     fitted,
     panorama_width,
 )
+from pipeline.progress import bar_of_names, progress_bar, say
 from stages.memory import keep_freed_memory
 
 app = typer.Typer(
@@ -72,11 +73,6 @@ def _fail(error: BaseException, message: str, status: int, debug: bool) -> None:
     sys.exit(status)
 
 
-def _say(line: str) -> None:
-    if line:
-        print(line, file=sys.stderr)
-
-
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("runs/demo"),
@@ -91,7 +87,7 @@ def demo(
     """The whole method on the embedded street world, and a report. Minutes on two cores."""
     from pipeline.demo import run_demo
 
-    result = run_demo(out, seed=seed, unlabelled=unlabelled, test=test, steps=steps, say=_say)
+    result = run_demo(out, seed=seed, unlabelled=unlabelled, test=test, steps=steps, say=say)
     if json:
         print(json_module.dumps(result.record, indent=1))
     else:
@@ -113,7 +109,6 @@ def world(
 ) -> None:
     """Write the street world: source/ (Cityscapes layout), unlabelled/, test/ (DensePASS)."""
     from data.street import DEFAULT_GAP, write_world
-    from pipeline.progress import progress_bar
 
     with progress_bar("street world", source + unlabelled + test) as update:
         write_world(
@@ -205,7 +200,7 @@ def cache_sam(
         )
         return
     summary = run_stage1(
-        images, cache, sam=sam, checkpoint=checkpoint, generator=generator, say=_say, **settings
+        images, cache, sam=sam, checkpoint=checkpoint, generator=generator, say=say, **settings
     )
     print(
         f"{cache}: {summary.done} panoramas done in {duration(summary.seconds)}, "
@@ -239,7 +234,6 @@ def train(
 ) -> None:
     """Stage 2: adapt TA and student to the panoramas, reading SAM's masks from the cache."""
     from pipeline.config import adapt_config
-    from pipeline.progress import progress_bar
     from pipeline.run import open_run
     from stages.adapt.loop import adapt
 
@@ -260,7 +254,7 @@ def train(
             lambda step, steps, row: update(
                 step, steps, f"student {row['student_total']:.2f} TA {row['teacher_total']:.2f}"
             ),
-            warn=lambda text: _say(f"WARNING: {text}"),
+            warn=lambda text: say(f"WARNING: {text}"),
         )
     print(f"{out}: student/ and teacher_assistant/ written; next: goodsam eval {out} IMAGES")
 
@@ -328,7 +322,7 @@ def eval_(
             protocol=protocol,
             ignore_mask=ignore_mask,
             boundary_radius=boundary_radius,
-            say=_say,
+            say=say,
         )
     if json:
         print(json_module.dumps(record, indent=1))
@@ -356,20 +350,12 @@ def predict(
 ) -> None:
     """Label maps and colour overlays of all images in a folder."""
     from data.panoramas import find_panoramas
-    from pipeline.progress import progress_bar
     from pipeline.score import Use
     from stages.predict import predict as predict_all
 
     samples = find_panoramas(images)
     segmenter = Use(network, windows, wrap, device).load(model)
-    with progress_bar("predict", len(samples)) as update:
-        done = 0
-
-        def finished(name: str) -> None:
-            nonlocal done
-            done += 1
-            update(done, note=name)
-
+    with bar_of_names("predict", len(samples)) as finished:
         summary = predict_all(
             segmenter,
             samples,
@@ -379,9 +365,9 @@ def predict(
             batch=batch,
             probabilities=probabilities,
         )
-    _say(str(summary.conversions))
+    say(str(summary.conversions))
     for name, why in summary.failed.items():
-        _say(f"failed: {name}: {why}")
+        say(f"failed: {name}: {why}")
     print(
         f"{out}: {len(summary.done)} written, {len(summary.skipped)} already there, "
         f"{len(summary.failed)} failed"
@@ -410,7 +396,6 @@ def source(
 ) -> None:
     """Supervised training: the fine-tuned SegFormer that the method starts from."""
     from data.panoramas import find_panoramas
-    from pipeline.progress import progress_bar
     from stages.evaluate import evaluate
     from stages.predict import Segmenter
     from stages.source import SourceConfig, train_source
@@ -476,7 +461,6 @@ def data_check(
 ) -> None:
     """Recognise a data set, pair its images with labels, and read every file once."""
     from data.check import check
-    from pipeline.progress import progress_bar
 
     with progress_bar("check") as update:
         found = check(folder, labels, update)

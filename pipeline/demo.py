@@ -24,11 +24,12 @@ from data.street import DEFAULT_GAP, write_world
 from pipeline.config import adapt_config
 from pipeline.effect import ensemble_labels, ensemble_scores
 from pipeline.progress import progress_bar
-from pipeline.report import Layer, Result, demo_report, error_picture, masks_picture, read_metrics
+from pipeline.report import Layer, Result, demo_report, error_picture, masks_picture
 from pipeline.run import open_run
 from pipeline.stage1 import run_stage1
 from stages.adapt.fusion import FusionConfig
 from stages.adapt.loop import adapt
+from stages.adapt.watch import read_rows
 from stages.evaluate import Scores, evaluate
 from stages.predict import Segmenter
 
@@ -211,7 +212,7 @@ def _write_report(
         palette=palette,
         panoramas={"The panorama above": layers(median)}
         | {f"{title}: {sample.name}": layers(sample) for title, sample in further.items()},
-        metrics=read_metrics(run / "metrics.jsonl"),
+        metrics=read_rows(run / "metrics.jsonl"),
         settings=asdict(config),
         seconds=seconds,
         notes=(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +30,6 @@ from stages.unlabelled import AGREEMENTS, Unlabelled
 MAX_WIDTH = 2048  # wider pictures are made smaller: a page must stay light enough to be sent
 
 RIGHT, WRONG, UNKNOWN = np.array([(38, 44, 52), (235, 64, 84), (0, 0, 0)], dtype=np.uint8)
-MENDED, STILL_WRONG = np.array([(64, 206, 138), (122, 130, 140)], dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -85,16 +83,6 @@ def picture_uri(image: np.ndarray) -> tuple[str, bool]:
 def error_picture(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """uint8 (H, W, 3): dark where the ids agree, red where they do not, black at truth 255."""
     picture = np.where((prediction == truth)[..., None], RIGHT, WRONG)
-    return np.where((truth == IGNORE)[..., None], UNKNOWN, picture)
-
-
-def change_picture(before: np.ndarray, after: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, 3): green where a wrong label became right, red where a right one became wrong.
-
-    Dark: right both times; grey: wrong both times; black: truth 255.
-    """
-    colours = np.array([[STILL_WRONG, MENDED], [WRONG, RIGHT]])
-    picture = colours[(before == truth).astype(int), (after == truth).astype(int)]
     return np.where((truth == IGNORE)[..., None], UNKNOWN, picture)
 
 
@@ -549,15 +537,6 @@ def shown_layers(shown: Shown, palette: np.ndarray) -> list[Layer]:
         layers.append(Layer("Teacher assistant", colourise(shown.teacher, palette)))
         layers.append(Layer("Not as the teacher", error_picture(shown.prediction, shown.teacher)))
     return layers
-
-
-def read_metrics(path: Path) -> list[dict[str, float]]:
-    """The rows of a run's `metrics.jsonl`; a last line that was cut off is left out."""
-    rows = []
-    for line in path.read_text().splitlines(keepends=True):
-        if line.endswith("\n"):
-            rows.append(json.loads(line))
-    return rows
 
 
 def demo_report(

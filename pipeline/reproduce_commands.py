@@ -1,15 +1,13 @@
 """`goodsam reproduce`: the paper's tables, from your copies of the data."""
 
-from __future__ import annotations
-
 import json as json_module
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from pipeline.options import Json
+from pipeline.progress import say
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,6 +15,7 @@ app = typer.Typer(
     "to go on.",
 )
 
+Benchmark = Literal["densepass", "wildpass"]
 Preset = Annotated[str, typer.Option(help="goodsam-m, goodsam-t or goodsam-s.")]
 Training = Annotated[Path, typer.Option("--wildpass2k", help="The unlabelled set to adapt to.")]
 Out = Annotated[Path, typer.Option(help="Everything is written there; the same one goes on.")]
@@ -36,62 +35,50 @@ Device = Annotated[str | None, typer.Option(help="Of stage 2: auto, cpu or cuda.
 Check = Annotated[bool, typer.Option("--check", help="Look and estimate, and stop there.")]
 
 
-@app.command("densepass")
-def densepass(
-    wildpass2k: Training,
-    densepass: Annotated[Path, typer.Option(help="The labelled test set.")],
-    out: Out,
-    preset: Preset = "goodsam-m",
-    sam: Sam = "vit_h",
-    checkpoint: Checkpoint = None,
-    teacher_assistant: Assistant = None,
-    student: Student = None,
-    set_: Settings = None,
-    boundaries: Boundaries = "overlap",
-    points_per_side: Points = None,
-    workers: Workers = 0,
-    device: Device = None,
-    check: Check = False,
-    json: Json = False,
-) -> None:
-    """Train on WildPASS2K, test on DensePASS, and print Table 1 with our row."""
-    _run(
-        "densepass", wildpass2k, densepass, out, json=json, check=check, preset=preset, sam=sam,
-        checkpoint=checkpoint, teacher_assistant=teacher_assistant, student=student,
-        settings=tuple(set_ or ()), boundaries=boundaries, points_per_side=points_per_side,
-        workers=workers, device=device,
-    )  # fmt: skip
+def _command(benchmark: Benchmark, test: str, does: str) -> None:
+    """Register a benchmark's command; `--BENCHMARK` is where its labelled test set is."""
+    Test = Annotated[Path, typer.Option(f"--{benchmark}", help=test)]
+
+    @app.command(benchmark, help=does)
+    def command(
+        wildpass2k: Training,
+        test: Test,
+        out: Out,
+        preset: Preset = "goodsam-m",
+        sam: Sam = "vit_h",
+        checkpoint: Checkpoint = None,
+        teacher_assistant: Assistant = None,
+        student: Student = None,
+        set_: Settings = None,
+        boundaries: Boundaries = "overlap",
+        points_per_side: Points = None,
+        workers: Workers = 0,
+        device: Device = None,
+        check: Check = False,
+        json: Json = False,
+    ) -> None:
+        _run(
+            benchmark, wildpass2k, test, out, json=json, check=check, preset=preset, sam=sam,
+            checkpoint=checkpoint, teacher_assistant=teacher_assistant, student=student,
+            settings=tuple(set_ or ()), boundaries=boundaries, points_per_side=points_per_side,
+            workers=workers, device=device,
+        )  # fmt: skip
 
 
-@app.command("wildpass")
-def wildpass(
-    wildpass2k: Training,
-    wildpass: Annotated[Path, typer.Option(help="The labelled test set, in Mapillary ids.")],
-    out: Out,
-    preset: Preset = "goodsam-m",
-    sam: Sam = "vit_h",
-    checkpoint: Checkpoint = None,
-    teacher_assistant: Assistant = None,
-    student: Student = None,
-    set_: Settings = None,
-    boundaries: Boundaries = "overlap",
-    points_per_side: Points = None,
-    workers: Workers = 0,
-    device: Device = None,
-    check: Check = False,
-    json: Json = False,
-) -> None:
-    """Train on WildPASS2K, test on WildPASS (our class mapping), print Table 2 with our row."""
-    _run(
-        "wildpass", wildpass2k, wildpass, out, json=json, check=check, preset=preset, sam=sam,
-        checkpoint=checkpoint, teacher_assistant=teacher_assistant, student=student,
-        settings=tuple(set_ or ()), boundaries=boundaries, points_per_side=points_per_side,
-        workers=workers, device=device,
-    )  # fmt: skip
+_command(
+    "densepass",
+    "The labelled test set.",
+    "Train on WildPASS2K, test on DensePASS, and print Table 1 with our row.",
+)
+_command(
+    "wildpass",
+    "The labelled test set, in Mapillary ids.",
+    "Train on WildPASS2K, test on WildPASS (our class mapping), print Table 2 with our row.",
+)
 
 
 def _run(
-    benchmark: Literal["densepass", "wildpass"],
+    benchmark: Benchmark,
     training: Path,
     test: Path,
     out: Path,
@@ -104,10 +91,6 @@ def _run(
     from pipeline.reproduce.plan import Request, look, summary_lines
     from pipeline.reproduce.table import markdown
     from pipeline.reproduce.whole import reproduce
-
-    def say(line: str) -> None:
-        if line:
-            print(line, file=sys.stderr)
 
     plan = look(Request(benchmark, training=training, test=test, out=out, **pieces))
     for line in summary_lines(plan):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -25,7 +24,7 @@ from data.panoramas import (
     read_truth,
 )
 from data.windows import Windows
-from pipeline.progress import progress_bar
+from pipeline.progress import bar_of_names
 from pipeline.report import (
     Shown,
     best_median_worst,
@@ -109,16 +108,14 @@ def score_model(
         "wrap": segmenter.wrap,
         "weights": segmenter.fingerprint,
     }
-    if ignore_mask is not None:
-        settings["ignore_mask"] = str(ignore_mask)
-    ignore = None if ignore_mask is None else read_ignore_mask(ignore_mask)
+    ignore = _ignored(ignore_mask, settings)
     conversions = Conversions()
     if not labelled:
         return _describe(
             model, use, segmenter, samples, out, fit, ignore, settings, conversions, say
         )
     chosen = protocol_for(protocol, segmenter.names)
-    with _progress(len(samples)) as finished:
+    with bar_of_names("evaluate", len(samples)) as finished:
         evaluation = evaluate(
             segmenter,
             samples,
@@ -153,10 +150,8 @@ def score_predictions(
     chosen = protocol_for(protocol, CITYSCAPES)
     maps = {sample.name: path for sample, path in pair_predictions(samples, predictions)}
     settings = {"images": str(images), "predictions": str(predictions)}
-    if ignore_mask is not None:
-        settings["ignore_mask"] = str(ignore_mask)
-    ignore = None if ignore_mask is None else read_ignore_mask(ignore_mask)
-    with _progress(len(samples)) as finished:
+    ignore = _ignored(ignore_mask, settings)
+    with bar_of_names("evaluate", len(samples)) as finished:
         evaluation = evaluate_predictions(
             predictions,
             samples,
@@ -170,6 +165,14 @@ def score_predictions(
         return read_labels(maps[sample.name], chosen.ids)
 
     return _write(out, evaluation, samples, label, str(predictions), settings, ignore)
+
+
+def _ignored(mask: Path | None, settings: dict[str, Any]) -> np.ndarray | None:
+    """The pixels to leave out, if any; the settings then say so."""
+    if mask is None:
+        return None
+    settings["ignore_mask"] = str(mask)
+    return read_ignore_mask(mask)
 
 
 def _write(
@@ -216,7 +219,7 @@ def _describe(
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     peers = find_peers(model, use, say)
-    with _progress(len(samples)) as finished:
+    with bar_of_names("evaluate", len(samples)) as finished:
         seen = inspect(segmenter, samples, fit, finished, conversions, peers=peers, ignore=ignore)
     say(str(conversions))
     record = unlabelled_record(seen, **settings)
@@ -265,17 +268,3 @@ def read_record(path: Path) -> dict[str, Any]:
             f"{path}: not the eval.json of `goodsam eval` with labels ({error})"
         ) from error
     return record
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[str], None]]:
-    """A bar, and what to call with each finished name."""
-    with progress_bar("evaluate", total) as update:
-        done = 0
-
-        def finished(name: str) -> None:
-            nonlocal done
-            done += 1
-            update(done, note=name)
-
-        yield finished

@@ -89,11 +89,6 @@ class Scores:
         total = int(self.confusion.sum())
         return 100 * float(np.trace(self.confusion)) / total if total else math.nan
 
-    @property
-    def without_class(self) -> int:
-        """How many counted pixels were given no class."""
-        return int(self.confusion[:, len(self.names) :].sum())
-
 
 def by_name(names: Sequence[str], values: np.ndarray) -> dict[str, float | None]:
     """Values by class name, None for nan: what JSON can hold."""

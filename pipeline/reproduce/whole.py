@@ -15,7 +15,7 @@ from typing import Any
 
 from data.files import write_whole
 from data.panoramas import file_hash
-from pipeline.progress import progress_bar
+from pipeline.progress import bar_of_names, progress_bar
 from pipeline.report import percent
 from pipeline.reproduce.plan import Plan, images_of, not_as_in_the_paper, origin_of
 from pipeline.reproduce.table import write_table
@@ -109,15 +109,7 @@ def _score_all(plan: Plan, say: Say) -> dict[str, dict[str, Any]]:
         path = plan.request.out / "scores" / f"{name.replace(', ', '-').replace(' ', '_')}.json"
         rows[name] = _kept(path, key)
         if not rows[name]:
-            with progress_bar(name, len(plan.test)) as update:
-                seen: list[str] = []
-
-                def finished(
-                    image: str, seen: list[str] = seen, update: Callable[..., None] = update
-                ) -> None:
-                    seen.append(image)
-                    update(len(seen), note=image)
-
+            with bar_of_names(name, len(plan.test)) as finished:
                 result = evaluate(loaded, plan.test, plan.benchmark.protocol, finished)
             record = evaluation_record(result, plan.test)
             kept = ("miou", "pixel_accuracy", "per_class", "boundary_f")

@@ -28,7 +28,7 @@ class CachedPanoramas(Dataset):
         self.images, self.cache, self.names = images, cache, names
         self.windows: Windows = cache.identity.windows
         self.fit: bool = cache.identity.fit
-        ignored = cache.identity.ignored_mask()
+        ignored = cache.identity.ignored_mask
         self.kept = None if ignored is None else torch.from_numpy(~ignored)
 
     def __len__(self) -> int:

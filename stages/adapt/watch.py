@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -117,7 +118,7 @@ class Journal:
             self.board.add_text("strip", name, step)
 
 
-def read_rows(metrics: Path, step: int) -> list[dict[str, float]]:
+def read_rows(metrics: Path, step: float = math.inf) -> list[dict[str, float]]:
     """The rows of a `metrics.jsonl`, if there is one, up to `step`; not a last one cut off."""
     if not metrics.exists():
         return []

@@ -166,12 +166,6 @@ class Progress:
     def windows_per_second(self) -> float:
         return self.windows / self.seconds if self.seconds else 0.0
 
-    @property
-    def seconds_left(self) -> float:
-        """At the rate so far; nan before the first panorama."""
-        worked = self.done + self.failed
-        return self.seconds / worked * (self.total - worked) if worked else float("nan")
-
 
 @dataclass(frozen=True)
 class Stage1Summary:
@@ -397,7 +391,7 @@ def _work_on(job: _Job, sample: Sample, generator: MaskGenerator) -> _Result:
     try:
         image = read_panorama(sample.image, identity.windows, identity.fit, conversions)
         masks = panorama_masks(
-            image, identity.windows, identity.boundaries, generator, identity.ignored_mask()
+            image, identity.windows, identity.boundaries, generator, identity.ignored_mask
         )
         job.cache.write(sample.name, masks)
     except InputError as error:  # this panorama's alone; anything else ends the run

@@ -160,10 +160,10 @@ def test_ignored_pixels_come_back(ignored):
     back = cache_format.Identity.from_json(json.loads(json.dumps(identity.to_json())))
     assert back == identity
     if ignored.any():
-        np.testing.assert_array_equal(back.ignored_mask(), ignored)
+        np.testing.assert_array_equal(back.ignored_mask, ignored)
     else:
         assert back == IDENTITY
-        assert back.ignored_mask() is None
+        assert back.ignored_mask is None
     share = f"{100 * ignored.mean():.1f} % of the pixels"
     assert back.described()["ignored"] == share
 

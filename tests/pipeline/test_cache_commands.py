@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from html.parser import HTMLParser
 
 import numpy as np
@@ -16,27 +15,9 @@ from data.sam_cache import Identity, PanoramaMasks, SamCache
 from data.window_masks import WindowMasks
 from data.windows import Windows
 from pipeline.cache_view import boundary_picture
-from pipeline.cli import main
 from stages.adapt.models import build_segformer, save_segformer
 
 WINDOWS = Windows.of(32, 128)
-
-
-@pytest.fixture
-def goodsam(monkeypatch, capsys):
-    """Run the command; gives (exit status, stdout, stderr)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["goodsam", *map(str, arguments)])
-        status = 0
-        try:
-            main()
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

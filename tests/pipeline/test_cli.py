@@ -18,23 +18,6 @@ from stages.adapt.models import build_segformer, save_segformer
 HEIGHT = 64  # of the small world's panoramas; 8 * round(64 * 5.12 / 8) = 328 wide
 
 
-@pytest.fixture
-def goodsam(monkeypatch, capsys):
-    """Run the command; gives (exit status, stdout, stderr)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["goodsam", *map(str, arguments)])
-        status = 0
-        try:
-            main()
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
     """A small street world, its SAM cache, and an adapted run."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ import pipeline.reproduce.whole
 from data.classes import CITYSCAPES, WILDPASS
 from data.panoramas import find_panoramas
 from data.street import write_world
-from pipeline.cli import main
 from pipeline.reproduce import published
 from pipeline.reproduce.cost import check_room, estimate
 from pipeline.reproduce.plan import Request, look, not_as_in_the_paper
@@ -69,30 +67,18 @@ def options(pieces: Path, out: Path, benchmark: str = "densepass") -> list[str]:
     ).split()
 
 
-def goodsam(capsys, *arguments: str) -> tuple[int, str, str]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["goodsam", *arguments])
-        status = 0
-        try:
-            main()
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
-
-
-def test_densepass_to_the_table_and_on_after_a_stop(pieces, tmp_path, capsys, monkeypatch):
+def test_densepass_to_the_table_and_on_after_a_stop(pieces, tmp_path, goodsam, monkeypatch):
     out = tmp_path / "out"
-    assert goodsam(capsys, *options(pieces, out), "--check")[0] == 0
+    assert goodsam(*options(pieces, out), "--check")[0] == 0
     assert not out.exists()
 
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(pipeline.reproduce.whole, "adapt", stopped)
-    assert goodsam(capsys, *options(pieces, out))[0] == 130
+    assert goodsam(*options(pieces, out))[0] == 130
     monkeypatch.undo()
-    status, text, said = goodsam(capsys, *options(pieces, out))
+    status, text, said = goodsam(*options(pieces, out))
     assert status == 0, said
     assert "SAM: 0 panoramas done, 2 were there" in said
     assert "estimate for this machine" in said
@@ -113,14 +99,14 @@ def test_densepass_to_the_table_and_on_after_a_stop(pieces, tmp_path, capsys, mo
         raise AssertionError("scored again")
 
     monkeypatch.setattr(pipeline.reproduce.whole, "evaluate", not_again)
-    assert goodsam(capsys, *options(pieces, out))[1] == text
-    status, _, said = goodsam(capsys, *options(pieces, out), "--set", "teacher_lr=1.0e-3")
+    assert goodsam(*options(pieces, out))[1] == text
+    status, _, said = goodsam(*options(pieces, out), "--set", "teacher_lr=1.0e-3")
     assert status == 2
     assert "started with another settings" in said
 
 
-def test_wildpass_by_our_mapping(pieces, tmp_path, capsys):
-    status, text, said = goodsam(capsys, *options(pieces, tmp_path / "out", "wildpass"), "--json")
+def test_wildpass_by_our_mapping(pieces, tmp_path, goodsam):
+    status, text, said = goodsam(*options(pieces, tmp_path / "out", "wildpass"), "--json")
     assert status == 0, said
     record = json.loads(text)
     assert tuple(record["ours"]["per_class"]) == WILDPASS.names
@@ -133,12 +119,12 @@ def test_wildpass_by_our_mapping(pieces, tmp_path, capsys):
     assert "| GoodSAM-S, SegFormer-B2 | 65.18 |" in markdown
 
 
-def test_every_missing_piece_is_named_at_once(pieces, tmp_path, capsys):
+def test_every_missing_piece_is_named_at_once(pieces, tmp_path, goodsam):
     arguments = options(pieces, tmp_path / "out")
     for name, wrong in (("WildPASS2K", "nowhere"), ("segformer-b5", "gone"), ("sam.pth", "no.pth")):
         arguments = [a.replace(f"{pieces}/{name}", f"{tmp_path}/{wrong}") for a in arguments]
     arguments[arguments.index("--densepass") + 1] = str(pieces / "WildPASS")
-    status, _, said = goodsam(capsys, *arguments)
+    status, _, said = goodsam(*arguments)
     assert status == 2
     for words in ("nowhere: no such folder", "gone: no SegFormer", "no.pth: no such file"):
         assert words in said
@@ -180,13 +166,13 @@ def test_printed_rows_are_copied_right(row):
 
 
 @pytest.mark.slow
-def test_with_a_checkpoint_of_segment_anything(pieces, tmp_path, capsys):
+def test_with_a_checkpoint_of_segment_anything(pieces, tmp_path, goodsam):
     torch.manual_seed(0)
     torch.save(sam_model_registry["vit_b"]().state_dict(), tmp_path / "sam_vit_b.pth")
     arguments = options(pieces, tmp_path / "out")
     arguments[arguments.index("--sam") + 1] = "vit_b"
     arguments[arguments.index("--checkpoint") + 1] = str(tmp_path / "sam_vit_b.pth")
     arguments += ["--boundaries", "windows"]
-    status, text, said = goodsam(capsys, *arguments)
+    status, text, said = goodsam(*arguments)
     assert status == 0, said
     assert "SAM vit_b, the paper's is ViT-H" in text

@@ -12,7 +12,6 @@ from transformers import SegformerForSemanticSegmentation, SegformerImageProcess
 import stages.export
 from data.classes import CITYSCAPES
 from data.errors import InputError
-from stages.adapt.models import build_segformer, save_segformer
 from stages.export import export_huggingface, export_onnx
 from stages.predict import Segmenter
 
@@ -25,17 +24,8 @@ SCORES = {
 }
 
 
-def write_model(folder, names=CITYSCAPES, seed=0):
-    torch.manual_seed(seed)
-    model = build_segformer("w16", tuple(names)).eval()
-    with torch.no_grad():  # an untrained head gives one class everywhere: let the image decide
-        model.decode_head.classifier.weight.mul_(50)
-    save_segformer(model, folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, write_model):
     folder = tmp_path_factory.mktemp("run")
     write_model(folder / "student", seed=1)
     write_model(folder / "teacher_assistant", seed=2)

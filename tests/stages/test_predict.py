@@ -7,22 +7,13 @@ from data.classes import CITYSCAPES, PALETTE
 from data.errors import InputError
 from data.panoramas import Sample, find_panoramas, image_size
 from data.windows import Windows
-from stages.adapt.models import build_segformer, normalise, save_segformer, segment
+from stages.adapt.models import normalise, segment
 from stages.predict import Segmenter, label_path, overlay, predict, probability_path
 from stages.unlabelled import rolled
 
 
-def write_model(folder, names=CITYSCAPES, seed=0):
-    torch.manual_seed(seed)
-    model = build_segformer("w16", tuple(names)).eval()
-    with torch.no_grad():  # an untrained head gives one class everywhere: let the image decide
-        model.decode_head.classifier.weight.mul_(50)
-    save_segformer(model, folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, write_model):
     folder = tmp_path_factory.mktemp("run")
     write_model(folder / "student", seed=1)
     write_model(folder / "teacher_assistant", seed=2)
@@ -139,14 +130,14 @@ def test_overlay_leaves_the_ignored_pixels():
     assert shown.tolist() == [[[155, 45, 100], [100, 100, 100]]]
 
 
-def test_other_classes_come_with_their_own_palette(tmp_path):
+def test_other_classes_come_with_their_own_palette(tmp_path, write_model):
     segmenter = Segmenter.load(write_model(tmp_path / "m", names=("floor", "lamp", "sky")))
     assert segmenter.names == ("floor", "lamp", "sky")
     assert segmenter.palette.shape == (3, 3)
     assert segmenter(panorama()).max() <= 2
 
 
-def test_what_cannot_be_loaded(tmp_path):
+def test_what_cannot_be_loaded(tmp_path, write_model):
     with pytest.raises(InputError, match=r"no config.json"):
         Segmenter.load(tmp_path)
     (tmp_path / "checkpoints").mkdir()

@@ -30,6 +30,7 @@ from stages.adapt.loop import AdaptConfig, CachedPanoramas, adapt, schedule
 from stages.adapt.models import build_segformer, load_segformer, save_segformer
 from stages.adapt.processes import Processes, gather_only, processes
 from stages.adapt.step import LossWeights, StepConfig
+from stages.adapt.watch import read_rows
 
 WINDOWS = Windows(32, 128, 32, 16)
 NAMES = ("road", "car", "sky")
@@ -351,3 +352,12 @@ def test_a_run_that_falls_apart_warns_saves_and_stops(world, tmp_path, monkeypat
     assert len(rows) == 9
     for row in rows:
         assert sum(row[f"share/{name}"] for name in NAMES) == pytest.approx(1, abs=1e-5)
+
+
+def test_rows_of_a_journal_up_to_a_step_without_one_that_was_cut_off(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    assert read_rows(path) == []
+    rows = [{"step": step, "loss": 2.0} for step in (1, 2)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"step": 3, "lo')
+    assert read_rows(path) == rows
+    assert read_rows(path, 1) == rows[:1]
