@@ -1,21 +1,31 @@
-"""Masks of a perfect SAM: the true instances of the street world, in the place of SAM's.
+"""What the street world's truth is good for: upper bounds of masks and of labels.
 
-They tell what the method gives apart from what the demo SAM, three hours of two cores, cannot see.
+The true instances are masks of a perfect SAM. They tell what the method gives apart from what the
+demo SAM, three hours of two cores, cannot see. The true labels tell what labels can give at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from data.cache_format import Identity, PanoramaMasks
-from data.panoramas import file_hash
+from data.classes import IGNORE
+from data.panoramas import file_hash, read_labels
 from data.sam_cache import SamCache, writing
 from data.window_masks import WindowMasks, overlap_boundaries
 from data.windows import Windows
+from stages.adapt.learner import AdaptConfig, Learner
+from stages.adapt.models import normalise, segment
+from stages.adapt.processes import processes
+from stages.adapt.reading import CachedPanoramas, schedule
+from stages.device import autocast
+from stages.schedule import poly_schedule
 
 NAME = "true instances"  # in the place of the hash of a SAM's weights
 
@@ -49,3 +59,36 @@ def cache_truth(
                 name, PanoramaMasks(tuple(masks), tuple(overlap_boundaries(masks, windows)))
             )
     return store
+
+
+def train_on_truth(
+    panoramas: CachedPanoramas,
+    labels: Mapping[str, Path],
+    out: Path,
+    config: AdaptConfig,
+    progress: Callable[[int, int], None],
+) -> None:
+    """OUT/teacher_assistant and OUT/student, trained on true labels: name -> label map.
+
+    The steps, rates and order are those of `adapt`; the TA sees windows, the student the whole.
+    """
+    steps = config.steps or config.epochs * len(panoramas)
+    with processes(config.device) as group:
+        learner = Learner(config, group, panoramas.windows)
+        teacher, student = learner.teacher, learner.student
+        for step, index in enumerate(schedule(len(panoramas), config.seed, 0, steps)):
+            learner.set_rate(poly_schedule(step, steps, config.warmup))
+            name, image, *_ = panoramas[index]
+            pixels = normalise(image[None], group.device)
+            truth = torch.from_numpy(read_labels(labels[name], len(learner.names)))
+            truth = truth.to(group.device).long()
+            with autocast(group.device, config.precision):
+                by_windows = segment(teacher, panoramas.windows.cut(pixels[0]))
+                whole = segment(student, pixels)
+            loss = F.cross_entropy(
+                by_windows.float(), panoramas.windows.cut(truth), ignore_index=IGNORE
+            ) + F.cross_entropy(whole.float(), truth[None], ignore_index=IGNORE)
+            loss.backward()
+            learner.update()
+            progress(step + 1, steps)
+        learner.write(out)

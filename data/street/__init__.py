@@ -8,14 +8,14 @@
 
 from data.street.picture import DEFAULT_GAP, Picture, panorama, pinhole
 from data.street.seeds import split_seed
-from data.street.write import instances_path, write_world
+from data.street.write import truth_path, write_world
 
 __all__ = [
     "DEFAULT_GAP",
     "Picture",
-    "instances_path",
     "panorama",
     "pinhole",
     "split_seed",
+    "truth_path",
     "write_world",
 ]

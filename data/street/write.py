@@ -31,7 +31,7 @@ def write_world(
     height: int = 200,
     gap: float = DEFAULT_GAP,
     labelled: Literal["test", "tuning"] = "test",
-    instances: bool = False,
+    truth: bool = False,
     processes: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
@@ -43,9 +43,9 @@ def write_world(
     - out/unlabelled, as WildPASS2K: leftImg8bit/CITY/N.png;
     - out/test, as DensePASS: leftImg8bit/val/N_.png, gtFine/val/N_labelTrainIds.png.
 
-    labelled: the scenes of out/test; those of `tuning` are for choosing settings. instances: of
-    each panorama, too, the true instances (16 bit, 0: none) under its own name, in
-    out/instances/{unlabelled,test}: apart from the data sets, which no method may look into.
+    labelled: the scenes of out/test; those of `tuning` are for choosing settings. truth: of each
+    panorama also the true labels and instances (16 bit, 0: none), at `truth_path`: apart from the
+    data sets, which no method may look into.
 
     Panoramas are `height` x 5.12 `height`, pinhole images `height` x 1.28 `height`. Files that are
     there are kept, each is written aside and renamed, and a picture's image comes last: an
@@ -59,8 +59,8 @@ def write_world(
         *_unlabelled_jobs(out / "unlabelled", unlabelled, seed, height, gap),
         *_test_jobs(out / "test", test, seed, height, gap, labelled),
     ]
-    if instances:
-        jobs = [_with_instances(out, *job) for job in jobs]
+    if truth:
+        jobs += [job for files, render in jobs for job in _truth_jobs(out, files["image"], render)]
     missing = [job for job in jobs if not all(path.exists() for path in job[0].values())]
     kept = len(jobs) - len(missing)
     processes = min(processes or os.cpu_count() or 1, len(missing) // _WORTH_A_PROCESS)
@@ -75,17 +75,19 @@ def write_world(
 Job = tuple[dict[str, Path], Callable[[], Picture]]  # where labels, instances, image go
 
 
-def instances_path(world: Path, split: Literal["unlabelled", "test"], name: str) -> Path:
-    """Where the true instances of the panorama `name` (its path below `split`) are, if written."""
-    return world / "instances" / split / name
+Split = Literal["unlabelled", "test"]
 
 
-def _with_instances(out: Path, files: dict[str, Path], render: Callable[[], Picture]) -> Job:
-    """The job, and a file for the instances of a panorama."""
-    split, *below = files["image"].relative_to(out).parts
-    if split == "source":  # has its own
-        return files, render
-    return {"instances": out.joinpath("instances", split, *below), **files}, render
+def truth_path(world: Path, what: Literal["labels", "instances"], split: Split, name: str) -> Path:
+    """Where the truth of the panorama `name` (its path below `split`) is, if it was written."""
+    return world / "truth" / what / split / name
+
+
+def _truth_jobs(out: Path, image: Path, render: Callable[[], Picture]) -> Iterator[Job]:
+    split, *below = image.relative_to(out).parts
+    if split != "source":  # has its own
+        kinds = ("labels", "instances")
+        yield {what: out.joinpath("truth", what, split, *below) for what in kinds}, render
 
 
 def _write(job: Job) -> None:

@@ -23,7 +23,7 @@ from data.errors import InputError
 from data.files import write_whole
 from data.panoramas import Sample, file_hash, find_panoramas, image_size
 from data.sam_cache import SamCache
-from data.street import DEFAULT_GAP, instances_path, write_world
+from data.street import DEFAULT_GAP, truth_path, write_world
 from data.weights import SEGFORMERS
 from data.windows import Windows
 from pipeline.ablate.tables import Column, Row, Table
@@ -32,7 +32,7 @@ from pipeline.effect import ensemble_scores
 from pipeline.progress import progress_bar
 from pipeline.run import FREE, open_run
 from pipeline.stage1 import run_stage1, sam_factory
-from pipeline.truth import NAME, cache_truth
+from pipeline.truth import NAME, cache_truth, train_on_truth
 from stages.adapt.learner import AdaptConfig
 from stages.adapt.loop import adapt
 from stages.evaluate import Scores, evaluate
@@ -82,7 +82,9 @@ class Study:
         """The table without the rows that these panoramas cannot have."""
         if self.images is None:
             return table
-        return replace(table, rows=tuple(row for row in table.rows if not row.true_masks))
+        return replace(
+            table, rows=tuple(row for row in table.rows if not (row.true_masks or row.true_labels))
+        )
 
     def stage1(self, row: Row, width: int) -> dict[str, Any]:
         """Stage 1's settings of a row, for panoramas of this width."""
@@ -98,13 +100,12 @@ def _scaled(pixels: int, width: int) -> int:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a seed's panoramas are. key: what tells them from others. world: a street world's."""
+    """Where a seed's panoramas are. key: what tells them from others."""
 
     images: Path
     test: Path
     width: int
     key: str
-    world: Path | None = None
 
 
 def place_of(study: Study, seed: int) -> Place:
@@ -123,11 +124,11 @@ def place_of(study: Study, seed: int) -> Place:
             seed=seed,
             gap=study.gap,
             labelled="tuning" if study.tuning else "test",
-            instances=True,
+            truth=True,
             progress=update,
         )
     key = f"{what} {study.unlabelled} {study.labelled}"
-    return Place(world / "unlabelled", world / "test", 1024, key, world)
+    return Place(world / "unlabelled", world / "test", 1024, key)
 
 
 def finished(study: Study, row: Row, place: Place, seed: int) -> dict[str, Any] | None:
@@ -155,7 +156,10 @@ def run_row(study: Study, row: Row, place: Place, seed: int, say: Say) -> dict[s
         run = folder / "run"
         panoramas = open_run(place.images, caches["unlabelled"], run, config)
         with progress_bar("train") as update:
-            adapt(panoramas, run, config, lambda step, n, _: update(step, n), say)
+            if row.true_labels:
+                train_on_truth(panoramas, _true_labels(place), run, config, update)
+            else:
+                adapt(panoramas, run, config, lambda step, n, _: update(step, n), say)
         networks = (str(run / "teacher_assistant"), str(run / "student"))
     seconds["training"] = time.monotonic() - started
 
@@ -201,7 +205,7 @@ def _folder(study: Study, row: Row, place: Place, seed: int) -> Path:
     decisive = {name: value for name, value in settings.items() if name not in FREE}
     weights = [_weights(settings[name]) for name in ("teacher_assistant", "student")]
     masks = (study.stage1(row, place.width), _sam_key(study, row))
-    how = (row.trains, row.whole, row.squeezed, row.shows)
+    how = (row.trains, row.whole, row.squeezed, row.true_labels, row.shows)
     return study.out / "rows" / _key(decisive, weights, masks, how, place.key)
 
 
@@ -245,13 +249,20 @@ def _caches(study: Study, row: Row, place: Place, say: Say) -> dict[str, Path]:
 
 
 def _true_cache(study: Study, row: Row, place: Place, split: Split, cache: Path) -> None:
-    assert place.world is not None
+    world = place.images.parent
     found = {
-        sample.name: (sample.image, instances_path(place.world, split, sample.name))
-        for sample in find_panoramas(place.world / split)
+        sample.name: (sample.image, truth_path(world, "instances", split, sample.name))
+        for sample in find_panoramas(world / split)
     }
     height = image_size(next(iter(found.values()))[0])[0]
     cache_truth(found, cache, _windows(study, row, place, height))
+
+
+def _true_labels(place: Place) -> dict[str, Path]:
+    """Of each unlabelled panorama."""
+    world = place.images.parent
+    names = [sample.name for sample in find_panoramas(place.images)]
+    return {name: truth_path(world, "labels", "unlabelled", name) for name in names}
 
 
 def _windows(study: Study, row: Row, place: Place, height: int) -> Windows:

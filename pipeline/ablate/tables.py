@@ -21,9 +21,10 @@ class Row:
     """One setting.
 
     settings: of stage 2, as for `--set`. stage1, generator: fields of Stage1Config and of
-    GeneratorConfig. true_masks: the true instances in the place of SAM's masks. trains: False for
-    networks as they come. whole: the TA sees the panorama whole, not by windows. squeezed: both
-    networks do, squeezed to a square. shows: the columns that it has. printed: the paper's values.
+    GeneratorConfig. true_masks: the true instances in the place of SAM's masks. true_labels: both
+    networks learn the truth of the unlabelled panoramas, nothing else. trains: False for networks
+    as they come. whole: the TA sees the panorama whole, not by windows. squeezed: both networks do,
+    squeezed to a square. shows: the columns that it has. printed: the paper's values.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Row:
     stage1: Mapping[str, Any] = field(default_factory=dict)
     generator: Mapping[str, Any] = field(default_factory=dict)
     true_masks: bool = False
+    true_labels: bool = False
     trains: bool = True
     whole: bool = False
     squeezed: bool = False
@@ -79,10 +81,12 @@ EFFECT = Table(
         Row("distillation of the whole image (Eq. 4)", losses("whole_image")),
         Row(f"{AS_IT_COMES}, {PERFECT_SAM}", true_masks=True, trains=False, shows=("ensemble",)),
         Row(f"{METHOD}, {PERFECT_SAM}", true_masks=True),
+        Row("the truth as labels", true_labels=True),
     ),
     AS_IT_COMES,
     "Equal steps, equal learning rates, equal panoramas. A perfect SAM: the true instances as "
-    "masks, in training too.",
+    "masks, in training too. The truth as labels: cross entropy to the true labels of the same "
+    "panoramas, the TA on windows and the student on the whole: the most that any labels can give.",
 )
 
 _TOUCHING = {"stride": 512}  # rows 2 to 4 of Table 3: windows that touch
@@ -181,6 +185,7 @@ CHOICES = Table(
         Row("pixels in no mask left out", ("step.fusion.uncovered=ignore",)),
         Row("labels of an EMA of the TA", ("labels=ema", "ema_decay=0.99")),
         Row("labels of the frozen TA", ("labels=frozen",)),
+        Row("half of each class's pixels, the surest", ("step.confident=0.5",)),
         Row("majority rule (SSA)", ("step.fusion.rule=ssa",)),
         Row("SEPL", ("step.fusion.rule=sepl",)),
     ),

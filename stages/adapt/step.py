@@ -13,9 +13,10 @@ from typing import Literal
 import torch
 
 from data.classes import IGNORE
+from data.errors import InputError
 from data.windows import Overlap, Windows
 from stages.adapt.boundary import boundary_of_edges, edges, hard_boundary, refine_boundary
-from stages.adapt.fusion import FusionConfig, MaskBatch, fuse_prediction
+from stages.adapt.fusion import FusionConfig, MaskBatch, fuse_prediction, most_confident
 from stages.adapt.losses import (
     boundary_loss,
     consistency_loss,
@@ -51,6 +52,10 @@ class StepConfig:
     alpha: of the boundary refinement. lambda_: weight of the trusted masks in Eq. 5 and 6.
     consistency_space: Eq. 1 on softmax probabilities or on logits. whole_image_targets: Eq. 4
     with the TA's soft or hard labels. boundary_reduction: Eq. 2 and 7 as printed or balanced.
+    confident: of each class's pixels in the ensemble, the share that Eq. 5 and 6 learn from, those
+    that the labelling network is surest of (class-balanced confidence); the paper: all.
+
+    Raises InputError for a share that is none.
     """
 
     weights: LossWeights = field(default_factory=LossWeights)
@@ -61,6 +66,11 @@ class StepConfig:
     consistency_space: Literal["probabilities", "logits"] = "probabilities"
     whole_image_targets: Literal["soft", "hard"] = "soft"
     boundary_reduction: Literal["printed", "balanced"] = "printed"
+    confident: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.confident <= 1:
+            raise InputError(f"step.confident {self.confident}: a share above 0, at most 1")
 
 
 @dataclass(frozen=True)
@@ -113,6 +123,12 @@ def adaptation_step(
         ignored = ~windows.cut(kept_HW)
         ensemble = ensemble.masked_fill(ignored, IGNORE)
         weight_map = weight_map.masked_fill(ignored, 0)
+    if config.confident < 1:
+        sure = most_confident(
+            log_p_of(ensemble, source.log_probabilities.detach()), ensemble, config.confident
+        )
+        ensemble = ensemble.masked_fill(~sure, IGNORE)
+        weight_map = weight_map.masked_fill(~sure, 0)
 
     wanted = config.weights
     terms: dict[str, torch.Tensor] = {}

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from data.errors import InputError
-from data.street import instances_path, panorama, pinhole, split_seed, write_world
+from data.street import panorama, pinhole, split_seed, truth_path, write_world
 
 COUNTS = {"source": 3, "unlabelled": 2, "test": 1, "seed": 4, "height": 25}
 
@@ -62,18 +62,20 @@ def test_goes_on_where_it_stopped(world, tmp_path):
     assert seen == [(5, 6), (6, 6)]
 
 
-def test_true_instances_are_kept_apart_when_asked_for(world, tmp_path):
+def test_the_truth_of_panoramas_is_kept_apart_when_asked_for(world, tmp_path):
     before = contents(world)
     write_world(tmp_path, **COUNTS)
-    write_world(tmp_path, **COUNTS, instances=True)  # adds them to a world that is there
+    write_world(tmp_path, **COUNTS, truth=True)  # adds it to a world that is there
     names = ["test/leftImg8bit/val/0_.png"]
     names += [f"unlabelled/leftImg8bit/{city}/0.png" for city in ("Lindenau", "Marovia")]
     after = contents(tmp_path)
-    assert set(after) == set(before) | {f"instances/{name}" for name in names}
+    added = {f"truth/{what}/{name}" for name in names for what in ("labels", "instances")}
+    assert set(after) == set(before) | added
     assert {name: after[name] for name in before} == before
-    path = instances_path(tmp_path, "unlabelled", "leftImg8bit/Marovia/0.png")
     picture = panorama(split_seed("unlabelled", 1, 4), 25, 128)
-    np.testing.assert_array_equal(np.asarray(Image.open(path)), picture.instances)
+    for what in ("labels", "instances"):
+        path = truth_path(tmp_path, what, "unlabelled", "leftImg8bit/Marovia/0.png")
+        np.testing.assert_array_equal(np.asarray(Image.open(path)), getattr(picture, what))
 
 
 def test_files_that_are_there_are_kept(world):

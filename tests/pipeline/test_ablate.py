@@ -147,7 +147,9 @@ def test_a_street_world_can_have_true_masks_and_ones_own_panoramas_cannot(tmp_pa
     assert _folder(sam, row, place, 0) != _folder(own, row, place, 0)
     assert _folder(sam, replace(row, true_masks=True), place, 0) == _folder(own, row, place, 0)
     names = [row.name for row in study.table(TABLES["effect"]).rows]
-    assert names == [row.name for row in TABLES["effect"].rows if not row.true_masks]
+    assert names == [
+        row.name for row in TABLES["effect"].rows if not (row.true_masks or row.true_labels)
+    ]
     assert own.table(TABLES["effect"]) is TABLES["effect"]
     with pytest.raises(InputError, match="only street worlds"):
         replace(study, true_masks=True)

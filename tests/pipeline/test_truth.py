@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from data.panoramas import find_panoramas
-from data.street import instances_path, panorama, split_seed, write_world
+from data.panoramas import find_panoramas, read_image
+from data.street import panorama, split_seed, truth_path, write_world
 from data.window_masks import overlap_boundaries
 from data.windows import Windows
-from pipeline.truth import cache_truth, true_masks
+from pipeline.config import adapt_config
+from pipeline.truth import cache_truth, train_on_truth, true_masks
+from stages.adapt.reading import CachedPanoramas
+from stages.predict import Segmenter
 
 WINDOWS = Windows.of(40, 204)
 
@@ -28,9 +31,9 @@ def test_each_instance_of_a_window_is_one_mask():
 
 
 def test_the_cache_holds_them_and_is_completed(tmp_path):
-    write_world(tmp_path, source=0, unlabelled=2, test=0, seed=1, height=40, instances=True)
+    write_world(tmp_path, source=0, unlabelled=2, test=0, seed=1, height=40, truth=True)
     panoramas = {
-        sample.name: (sample.image, instances_path(tmp_path, "unlabelled", sample.name))
+        sample.name: (sample.image, truth_path(tmp_path, "instances", "unlabelled", sample.name))
         for sample in find_panoramas(tmp_path / "unlabelled")
     }
     store, names = tmp_path / "truth.zarr", sorted(panoramas)
@@ -46,3 +49,30 @@ def test_the_cache_holds_them_and_is_completed(tmp_path):
         boundaries = overlap_boundaries(expected, WINDOWS)
         for ours, theirs in zip(record.boundaries, boundaries, strict=True):
             np.testing.assert_array_equal(ours, theirs)
+
+
+def test_both_networks_learn_the_true_labels(tmp_path):
+    write_world(tmp_path, source=0, unlabelled=1, test=0, seed=1, height=64, truth=True)
+    (sample,) = find_panoramas(tmp_path / "unlabelled")
+    path = truth_path(tmp_path, "labels", "unlabelled", sample.name)
+    instances = truth_path(tmp_path, "instances", "unlabelled", sample.name)
+    image, windows = read_image(sample.image), Windows.of(64, 327)
+    cache = cache_truth({sample.name: (sample.image, instances)}, tmp_path / "c.zarr", windows)
+    panoramas = CachedPanoramas(tmp_path / "unlabelled", cache, [sample.name])
+    rates = ("teacher_lr=1.0e-4", "student_lr=1.0e-3", "warmup=0", "steps=5")
+    told: list[tuple[int, int]] = []
+    train_on_truth(
+        panoramas,
+        {sample.name: path},
+        tmp_path,
+        adapt_config("demo", rates),
+        lambda step, steps: told.append((step, steps)),
+    )
+    assert told[-1] == (5, 5)
+    truth = np.asarray(Image.open(path))
+
+    def right(model):
+        return (Segmenter.load(model)(image) == truth).mean()
+
+    assert right(tmp_path / "student") > right("street-student") + 0.01
+    assert right(tmp_path / "teacher_assistant") > right("street-ta") + 0.01

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from data.errors import InputError
 from data.window_masks import WindowMasks, overlap_boundaries
 from data.windows import Windows
 from stages.adapt.boundary import hard_boundary, refine_boundary, soft_boundary
@@ -136,6 +137,30 @@ def test_no_loss_comes_from_pixels_that_are_not_kept(inputs, reduction):
     ignored = ~WINDOWS.cut(kept)
     assert (outcome.ensemble[ignored] == 255).all()
     assert (outcome.weight_map[ignored] == 0).all()
+
+
+def test_of_each_class_the_surest_pixels_can_be_learnt_from_alone(sharp, inputs):
+    """Eq. 5 and 6 of half the pixels are those of all, weighted so; nothing else changes."""
+    every = adaptation_step(*sharp, *inputs, WINDOWS, StepConfig())
+    half = adaptation_step(*sharp, *inputs, WINDOWS, StepConfig(confident=0.5))
+    kept = half.ensemble != 255
+    assert (half.ensemble == every.ensemble)[kept].all()
+    for label in every.ensemble.unique().tolist():
+        count = int((every.ensemble == label).sum())
+        assert int((half.ensemble == label).sum()) == -(-count // 2)
+    p = segment(sharp[0], WINDOWS.cut(inputs[0][0])).softmax(dim=1)
+    of_label = p.gather(1, every.ensemble[:, None])[:, 0]
+    weight = 1 + 0.2 * every.weight_map
+    expected = (-of_label.log() * weight)[kept].mean()
+    torch.testing.assert_close(half.terms["teacher_windows"], expected)
+    for label in every.ensemble.unique().tolist():
+        own = every.ensemble == label
+        if (own & ~kept).any():
+            assert of_label[own & kept].min() >= of_label[own & ~kept].max()
+    for name in ("whole_image", "consistency", "teacher_boundary", "student_boundary"):
+        assert half.terms[name] == every.terms[name]
+    with pytest.raises(InputError, match=r"step.confident 0"):
+        StepConfig(confident=0)
 
 
 def test_no_overlaps_no_overlap_losses(networks, inputs):
