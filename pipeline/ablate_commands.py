@@ -10,9 +10,7 @@ import typer
 from data.errors import InputError
 from pipeline.progress import say
 
-TABLE_HELP = (
-    "effect; table3, table4, table5, figure7 (the paper's); choices, masks, sizes: one of them."
-)
+TABLE_HELP = "effect; table3, table4, table5, figure7 (the paper's); choices, masks, rates, sizes."
 
 
 def ablate(

@@ -206,6 +206,22 @@ MASKS = Table(
     METHOD,
 )
 
+RATES = Table(
+    "Learning rates and length",
+    (
+        Row(AS_IT_COMES, trains=False),
+        Row(METHOD),
+        *(Row(f"TA at {rate}", (f"teacher_lr={rate}",)) for rate in ("4.0e-6", "1.0e-5", "3.0e-5")),
+        *(Row(f"student at {rate}", (f"student_lr={rate}",)) for rate in ("1.0e-3", "6.0e-3")),
+        Row(
+            "labels of an EMA, TA at 1.0e-5", ("labels=ema", "ema_decay=0.998", "teacher_lr=1.0e-5")
+        ),
+        Row("labels of the frozen TA, TA at 1.0e-5", ("labels=frozen", "teacher_lr=1.0e-5")),
+        Row("5,000 steps", ("steps=5000",)),
+    ),
+    AS_IT_COMES,
+)
+
 SIZES = Table(
     "Whole, by windows, or squeezed: networks as they come",
     (
@@ -264,5 +280,6 @@ TABLES = {
     "figure7": FIGURE7,
     "choices": CHOICES,
     "masks": MASKS,
+    "rates": RATES,
     "sizes": SIZES,
 }
