@@ -79,6 +79,9 @@ def build(kind: type[Config], values: Mapping[str, Any]) -> Config:
         )
     except ValidationError as error:
         first = error.errors()[0]
+        own = first.get("ctx", {}).get("error")
+        if isinstance(own, InputError):  # says all there is to say
+            raise own from error
         where = ".".join(str(part) for part in first["loc"]) or kind.__name__
         raise InputError(f"setting {where}: {first['msg']} (got {first['input']!r})") from error
 
