@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from data.classes import colourise, palette_for
+from data.classes import IGNORE, colourise, palette_for
 from data.files import write_whole
 from data.windows import Windows
 from stages.adapt.monitor import share_key
@@ -26,9 +26,10 @@ def measure(outcome: Outcome, windows: Windows, names: Sequence[str]) -> dict[st
     """What is worth watching in a step, besides its losses; nothing here waits for the device.
 
     trusted: the share of pixels with weight 1; trusted_masks: of masks. agreement: of the ensemble
-    with the TA. ensemble_entropy: of the ensemble's class shares, nats; it falls when a run
-    collapses. student_agreement: of the student with the TA's whole-image labels, at every fourth
-    row and column (a SegFormer's own resolution). share/NAME: of each class in the ensemble.
+    with the TA, where it has a label. ensemble_entropy: of the ensemble's class shares, nats; it
+    falls when a run collapses. student_agreement: of the student with the TA's whole-image labels,
+    at every fourth row and column (a SegFormer's own resolution). share/NAME: of each class in the
+    ensemble.
     """
     ensemble, labels = outcome.ensemble, outcome.teacher_labels
     classes = outcome.student_log_p.shape[1]
@@ -41,7 +42,7 @@ def measure(outcome: Outcome, windows: Windows, names: Sequence[str]) -> dict[st
         "student_total": outcome.student,
         "trusted": outcome.weight_map.mean(),
         "trusted_masks": outcome.trusted.sum() / max(1, len(outcome.trusted)),
-        "agreement": (labels == ensemble).float().mean(),
+        "agreement": (labels == ensemble).sum() / (ensemble != IGNORE).sum().clamp(min=1),
         "ensemble_entropy": torch.special.entr(shares).sum(),
         "student_agreement": (student == windows.join(labels)[::4, ::4]).float().mean(),
         **dict(zip(map(share_key, names), shares.unbind(), strict=True)),

@@ -18,6 +18,7 @@ from stages.adapt.fusion import MaskBatch, fuse
 from stages.adapt.losses import boundary_loss
 from stages.adapt.models import build_segformer, segment
 from stages.adapt.step import LossWeights, StepConfig, adaptation_step
+from stages.adapt.watch import measure
 
 WINDOWS = Windows(32, 128, 32, 16)
 NAMES = ("road", "car", "sky")
@@ -159,6 +160,10 @@ def test_of_each_class_the_surest_pixels_can_be_learnt_from_alone(sharp, inputs)
             assert of_label[own & kept].min() >= of_label[own & ~kept].max()
     for name in ("whole_image", "consistency", "teacher_boundary", "student_boundary"):
         assert half.terms[name] == every.terms[name]
+    agreement = measure(half, WINDOWS, NAMES)["agreement"]
+    torch.testing.assert_close(
+        agreement, (half.teacher_labels == half.ensemble)[kept].float().mean()
+    )
     with pytest.raises(InputError, match=r"step.confident 0"):
         StepConfig(confident=0)
 
