@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from data.errors import InputError
@@ -43,6 +44,7 @@ class AdaptConfig:
     worth it for thousands of steps (needs a C++ compiler). workers: processes that read ahead.
     checkpoint_every, pictures_every: steps; 0: no pictures. collapse: a run stops when the entropy
     of the ensemble's class shares has fallen below this part of its first value; 0: never.
+    hold_shares: exponent of the class weights of `Balance`; 0, the paper: all weigh the same.
     """
 
     teacher_assistant: str
@@ -66,6 +68,7 @@ class AdaptConfig:
     checkpoint_every: int = 100
     pictures_every: int = 100
     collapse: float = 0.5
+    hold_shares: float = 0.0
 
 
 class Learner:
@@ -87,6 +90,7 @@ class Learner:
         teacher, student = load_networks(config, group.device)
         self.names = class_names(teacher)
         self.networks: dict[str, Any] = {"teacher_assistant": teacher, "student": student}
+        self.class_weights: torch.Tensor | None = None
         self.labeller = None
         if config.labels != "live":
             self.labeller = copy.deepcopy(teacher)
@@ -115,6 +119,10 @@ class Learner:
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * factor
 
+    def weigh(self, weights: np.ndarray) -> None:
+        """How much the classes weigh in the next `learn`, float32 (C,)."""
+        self.class_weights = torch.from_numpy(weights).to(self.group.device)
+
     def learn(self, item: Item, scale: float, last: bool) -> Outcome:
         """Forward and backward of one panorama; adds `scale` times its gradients.
 
@@ -134,6 +142,7 @@ class Learner:
                     self.config.step,
                     self.labeller,
                     self.kept,
+                    self.class_weights,
                 )
             ((outcome.teacher + outcome.student) * scale).backward()
         self._rows.append((name, measure(outcome, self.windows, self.names)))

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from data.errors import InputError
+from stages.adapt.balance import Balance
 from stages.adapt.learner import AdaptConfig, Learner
 from stages.adapt.monitor import Collapse, Monitor
 from stages.adapt.processes import processes
@@ -48,12 +49,16 @@ def adapt(
         order = schedule(len(panoramas), config.seed, begin, end, stride=group.count)
         items = read_in_order(panoramas, order, config.workers, group.device)
         monitor = Monitor(learner.names, len(panoramas), config.collapse)
+        balance = Balance(learner.names, config.hold_shares)
         for row in read_rows(out / "metrics.jsonl", first):
             monitor.see(row)  # what it said then, it need not say again
+            balance.see(row)
         with Journal(out, first, writes=group.first) as journal:
             for step in range(first, steps):
                 started, waited = time.monotonic(), 0.0
                 learner.set_rate(poly_schedule(step, steps, config.warmup))
+                if config.hold_shares:
+                    learner.weigh(balance.weights())
                 for index in range(share):
                     asked = time.monotonic()
                     item = next(items)
@@ -64,6 +69,7 @@ def adapt(
                     learner.save(checkpoints, step)
                     raise FloatingPointError(f"step {step}, {wrong}")
                 learner.update()
+                balance.see(row)
                 try:
                     for text in monitor.see(row):
                         if group.first:

@@ -15,7 +15,7 @@ import numpy as np
 STEPS = 20  # of a mean, at least; a whole epoch if that is longer
 COMMON, LOST = 0.005, 0.2  # a class of at least this share is lost below this part of its share
 DOUBTFUL = 0.5  # agreement with the TA below which masks overrule it on most pixels
-REMEDY = "lower teacher_lr, or take --set labels=ema or labels=frozen"
+REMEDY = "lower teacher_lr, or take --set hold_shares=2 or labels=frozen"
 
 
 class Monitor:

@@ -104,12 +104,14 @@ def adaptation_step(
     config: StepConfig,
     labeller: torch.nn.Module | None = None,
     kept_HW: torch.Tensor | None = None,
+    class_weights_C: torch.Tensor | None = None,
 ) -> Outcome:
     """Forward passes and all losses of one panorama (Eq. 1 to 7).
 
     image: normalised, (1, 3, H, W). sam_boundaries: `B_SAM` of each overlap, bool (H, w_o).
     labeller: the network whose prediction is fused into the ensemble, if that is not the live TA.
     kept: bool; no loss comes from the other pixels, and they have no label in the ensemble.
+    class_weights: of each pixel in Eq. 5 and 6, by its label in the ensemble; None: all 1.
     """
     pieces = windows.cut(image_13HW[0])
     ours = Prediction.of(segment(teacher_assistant, pieces))
@@ -130,10 +132,15 @@ def adaptation_step(
         ensemble = ensemble.masked_fill(~sure, IGNORE)
         weight_map = weight_map.masked_fill(~sure, 0)
 
+    def by_class(log_p_NHW: torch.Tensor) -> torch.Tensor:
+        if class_weights_C is None:
+            return log_p_NHW
+        return log_p_NHW * class_weights_C[ensemble.masked_fill(ensemble == IGNORE, 0)]
+
     wanted = config.weights
     terms: dict[str, torch.Tensor] = {}
     if wanted.teacher_windows:
-        log_p = log_p_of(ensemble, ours.log_probabilities)
+        log_p = by_class(log_p_of(ensemble, ours.log_probabilities))
         terms["teacher_windows"] = ensemble_loss(log_p, ensemble, weight_map, config.lambda_)
     if wanted.whole_image:
         goal = windows.join(ours.probabilities.detach())[None]
@@ -143,7 +150,7 @@ def adaptation_step(
             )
         terms["whole_image"] = whole_image_loss(theirs.log_probabilities, goal, kept_HW)
     if wanted.student_windows:
-        log_p = log_p_in_windows(ensemble, theirs.log_probabilities, windows)
+        log_p = by_class(log_p_in_windows(ensemble, theirs.log_probabilities, windows))
         terms["student_windows"] = ensemble_loss(log_p, ensemble, weight_map, config.lambda_)
     if windows.overlaps and wanted.consistency:
         on_logits = config.consistency_space == "logits"

@@ -24,7 +24,7 @@ from data.sam_cache import Identity, PanoramaMasks, SamCache
 from data.window_masks import WindowMasks, overlap_boundaries
 from data.windows import Windows
 from pipeline.config import as_yaml
-from stages.adapt import monitor
+from stages.adapt import balance, monitor
 from stages.adapt.learner import Learner
 from stages.adapt.loop import AdaptConfig, CachedPanoramas, adapt, schedule
 from stages.adapt.models import build_segformer, load_segformer, save_segformer
@@ -92,10 +92,14 @@ class Killed(Exception):
 
 
 @pytest.mark.parametrize(
-    ("labels", "killed_after"), [("live", 1), ("live", 3), ("ema", 3), ("frozen", 1)]
+    ("labels", "killed_after", "hold"),
+    [("live", 1, 0), ("live", 3, 0), ("ema", 3, 0), ("frozen", 1, 0), ("live", 3, 2)],
 )
-def test_a_killed_run_ends_as_if_never_stopped(world, tmp_path, killed_after, labels):
-    config = config_for(world, labels=labels, ema_decay=0.5)
+def test_a_killed_run_ends_as_if_never_stopped(
+    world, tmp_path, killed_after, labels, hold, monkeypatch
+):
+    monkeypatch.setattr(balance, "STEPS", 1)  # weights differ from the second step on
+    config = config_for(world, labels=labels, ema_decay=0.5, hold_shares=hold)
     adapt(panoramas(world), tmp_path / "whole", config)
 
     def kill(step, steps, row):

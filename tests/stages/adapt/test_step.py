@@ -168,6 +168,22 @@ def test_of_each_class_the_surest_pixels_can_be_learnt_from_alone(sharp, inputs)
         StepConfig(confident=0)
 
 
+def test_classes_can_weigh_differently_in_eq_5_and_6_alone(sharp, inputs):
+    heavy = torch.tensor([1.0, 3.0, 0.5])
+    plain = adaptation_step(*sharp, *inputs, WINDOWS, StepConfig())
+    found = adaptation_step(*sharp, *inputs, WINDOWS, StepConfig(), class_weights_C=heavy)
+    of_pixel = heavy[plain.ensemble] * (1 + 0.2 * plain.weight_map)
+    whole = found.student_log_p[0]
+    for name, log_p in (
+        ("teacher_windows", segment(sharp[0], WINDOWS.cut(inputs[0][0])).log_softmax(dim=1)),
+        ("student_windows", WINDOWS.cut(whole)),
+    ):
+        own = log_p.gather(1, plain.ensemble[:, None])[:, 0]
+        torch.testing.assert_close(found.terms[name], -(own * of_pixel).mean())
+    for name in ("whole_image", "consistency", "teacher_boundary", "student_boundary"):
+        assert found.terms[name] == plain.terms[name]
+
+
 def test_no_overlaps_no_overlap_losses(networks, inputs):
     image, _, _ = inputs
     windows = Windows(32, 128, 32, 32)
