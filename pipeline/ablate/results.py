@@ -205,6 +205,7 @@ def _plot(path: Path, table: Table, seeds: Sequence[int], rows: Records) -> None
         )
         axes.tick_params(labelsize=8)
         axes.grid(axis="x", color="#e2e8f0")
-    figure.suptitle("dot: mean, line: range of the seeds; diamond: the paper's value", fontsize=8)
+    paper = "; diamond: the paper's value" if any(row.printed for row in table.rows) else ""
+    figure.suptitle(f"dot: mean, line: range of the seeds{paper}", fontsize=8)
     figure.tight_layout()
     figure.savefig(path, format="svg", metadata={"Date": None})

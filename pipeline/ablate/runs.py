@@ -36,7 +36,7 @@ from pipeline.truth import NAME, cache_truth, train_on_truth
 from stages.adapt.learner import AdaptConfig
 from stages.adapt.loop import adapt
 from stages.evaluate import Scores, evaluate
-from stages.predict import Segmenter
+from stages.predict import Mode, Segmenter
 
 PAPER_WIDTH = 2048  # the tables' px are those of such a panorama
 Say = Callable[[str], None]
@@ -205,7 +205,7 @@ def _folder(study: Study, row: Row, place: Place, seed: int) -> Path:
     decisive = {name: value for name, value in settings.items() if name not in FREE}
     weights = [_weights(settings[name]) for name in ("teacher_assistant", "student")]
     masks = (study.stage1(row, place.width), _sam_key(study, row))
-    how = (row.trains, row.whole, row.squeezed, row.true_labels, row.shows)
+    how = (row.trains, row.whole, row.square, row.true_labels, row.shows)
     return study.out / "rows" / _key(decisive, weights, masks, how, place.key)
 
 
@@ -282,15 +282,17 @@ def _scores(
     teacher, student = networks
     windows = _windows(study, row, place, image_size(samples[0].image)[0])
     found: dict[Column, Scores] = {}
+    side = None if row.square is None else _scaled(row.square, place.width)
     if "student" in row.shows:
-        seen = Segmenter.load(student, device=config.device)
-        found["student"] = evaluate(_squeezed(seen) if row.squeezed else seen, samples).scores
+        student_sees = _squeezed(Segmenter.load(student, device=config.device), side)
+        found["student"] = evaluate(student_sees, samples).scores
     if "ta" in row.shows:
-        if row.whole or row.squeezed:
-            seen = Segmenter.load(teacher, device=config.device)
-        else:
-            seen = Segmenter.load(teacher, mode="windows", windows=windows, device=config.device)
-        found["ta"] = evaluate(_squeezed(seen) if row.squeezed else seen, samples).scores
+        mode: Mode = "direct" if row.whole or side else "windows"
+        loaded = Segmenter.load(teacher, mode=mode, windows=windows, device=config.device)
+        teacher_sees = _squeezed(loaded, side)
+        if side and not row.whole:
+            teacher_sees = _by_windows(teacher_sees, windows)
+        found["ta"] = evaluate(teacher_sees, samples).scores
     if cache is not None:
         loaded = Segmenter.load(teacher, device=config.device)
         found["ensemble"] = ensemble_scores(
@@ -299,13 +301,31 @@ def _scores(
     return found
 
 
-def _squeezed(segmenter: Segmenter) -> Callable[[np.ndarray], np.ndarray]:
-    """Whole panoramas resized to a square of their height, labels resized back."""
+Predict = Callable[[np.ndarray], np.ndarray]
+"""uint8 (H, W, 3) to uint8 (H, W) ids."""
 
-    def predict(image: np.ndarray) -> np.ndarray:
+
+def _squeezed(predict: Predict, side: int | None) -> Predict:
+    """The image resized to a square, labels resized back; None: neither."""
+    if side is None:
+        return predict
+
+    def squeezed(image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
-        square = Image.fromarray(image).resize((height, height), Image.Resampling.BILINEAR)
-        labels = Image.fromarray(segmenter(np.array(square)))
+        square = Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR)
+        labels = Image.fromarray(predict(np.array(square)))
         return np.array(labels.resize((width, height), Image.Resampling.NEAREST))
 
-    return predict
+    return squeezed
+
+
+def _by_windows(predict: Predict, windows: Windows) -> Predict:
+    """Each window by itself; the labels of those that tile the panorama."""
+
+    def joined(image: np.ndarray) -> np.ndarray:
+        parts = windows.cut(np.moveaxis(image, -1, 0))
+        return windows.join(
+            np.stack([predict(np.ascontiguousarray(np.moveaxis(p, 0, -1))) for p in parts])
+        )
+
+    return joined

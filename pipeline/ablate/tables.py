@@ -1,8 +1,8 @@
 """What is compared: the paper's ablations, and those of our own. Only lists; nothing runs here.
 
-Widths and strides are px of a panorama 2048 wide and scale with it. The paper's values are those
-of its Tables 3 to 5 (CVPR 2024; SegFormers B0 to B5 on DensePASS); where our copy of it lacks one,
-there is none here.
+Widths, strides and squares are px of a panorama 2048 wide and scale with it. The paper's values are
+those of its Tables 3 to 5 (CVPR 2024; SegFormers B0 to B5 on DensePASS); where our copy of it lacks
+one, there is none here.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ class Row:
     settings: of stage 2, as for `--set`. stage1, generator: fields of Stage1Config and of
     GeneratorConfig. true_masks: the true instances in the place of SAM's masks. true_labels: both
     networks learn the truth of the unlabelled panoramas, nothing else. trains: False for networks
-    as they come. whole: the TA sees the panorama whole, not by windows. squeezed: both networks do,
-    squeezed to a square. shows: the columns that it has. printed: the paper's values.
+    as they come. whole: the TA sees the panorama whole, not by windows. square: what a network sees
+    is first resized to a square of this side; None: it is not. shows: the columns that it has.
+    printed: the paper's values.
     """
 
     name: str
@@ -35,7 +36,7 @@ class Row:
     true_labels: bool = False
     trains: bool = True
     whole: bool = False
-    squeezed: bool = False
+    square: int | None = None
     shows: tuple[Column, ...] = ("ensemble", "ta", "student")
     printed: Mapping[Column, float] = field(default_factory=dict)
 
@@ -223,15 +224,34 @@ RATES = Table(
 )
 
 SIZES = Table(
-    "Whole, by windows, or squeezed: networks as they come",
+    "Whole or by windows, at their own aspect or squeezed to a square: networks as they come",
     (
         Row("whole, at its own aspect", trains=False, whole=True, shows=TRAINED),
-        Row("by windows", stage1=_TOUCHING, trains=False, shows=("ta",)),
-        Row("squeezed to a square", trains=False, squeezed=True, shows=TRAINED),
+        *(
+            Row(
+                f"whole, as a square of {side}",
+                trains=False,
+                whole=True,
+                square=side,
+                shows=TRAINED,
+            )
+            for side in (400, 512, 1024)
+        ),
+        Row("windows, at their own aspect", stage1=_TOUCHING, trains=False, shows=("ta",)),
+        *(
+            Row(
+                f"windows, as squares of {side}",
+                stage1=_TOUCHING,
+                trains=False,
+                square=side,
+                shows=("ta",),
+            )
+            for side in (400, 512, 1024)
+        ),
     ),
     "whole, at its own aspect",
-    "How much of the paper's 27.62 and 15.88 for whole panoramas could be a resize? A rendered "
-    "world can only make it plausible.",
+    "How much of the paper's 27.62 and 15.88 for whole panoramas could be a resize? Stock image "
+    "processors make squares of 512 or 1024. A rendered world can only make it plausible.",
 )
 
 FUSIONS = (("SSA", "ssa"), ("SEPL", "sepl"), ("CTCF", "ctcf"))

@@ -13,10 +13,11 @@ from PIL import Image
 
 from data.errors import InputError
 from data.panoramas import find_panoramas
-from data.street import write_world
+from data.street import panorama, split_seed, write_world
+from data.windows import Windows
 from pipeline.ablate import whole
 from pipeline.ablate.results import markdown, write_results
-from pipeline.ablate.runs import Study, _folder, _squeezed, place_of, run_row
+from pipeline.ablate.runs import Study, _by_windows, _folder, _squeezed, place_of, run_row
 from pipeline.ablate.tables import COLUMNS, LOSSES, METHOD, TABLES, Row, Table, losses, table5
 from pipeline.ablate_commands import ablate
 from stages.adapt.learner import AdaptConfig
@@ -168,15 +169,26 @@ def test_a_networks_files_are_part_of_what_a_row_is(tmp_path, study):
 def test_squeezed_labels_come_back_at_the_images_size():
     seen = []
 
-    def segmenter(image):
+    def predict(image):
         seen.append(image.shape)
         return (image[..., 0] > 100).astype(np.uint8)
 
     image = np.zeros((40, 200, 3), np.uint8)
     image[:, 100:] = 200
-    labels = _squeezed(segmenter)(image)
-    assert seen == [(40, 40, 3)]
+    labels = _squeezed(predict, 60)(image)
+    assert seen == [(60, 60, 3)]
     np.testing.assert_array_equal(labels, image[..., 0] > 100)
+    assert _squeezed(predict, None) is predict
+    by_windows = _by_windows(_squeezed(predict, 60), Windows(40, 200, 50, 50))
+    np.testing.assert_array_equal(by_windows(image), image[..., 0] > 100)
+    assert seen == [(60, 60, 3)] * 5
+
+
+def test_windows_are_seen_as_the_segmenter_sees_them():
+    image = panorama(split_seed("tuning", 5), 64, 328).image
+    windows = Windows.of(64, 328)
+    whole, own = Segmenter.load("street-ta"), Segmenter.load("street-ta", "student", "windows")
+    assert (_by_windows(whole, windows)(image) == own(image)).mean() > 0.999
 
 
 def test_settings_are_looked_at_before_the_first_hour(study):
