@@ -48,8 +48,7 @@ def run_stage1(
             update(progress.done + progress.failed, progress.total, note)
 
         summary = cache_sam(images, cache, Stage1Config(**settings), factory, report)
-    if summary.conversions.kinds:
-        say(str(summary.conversions))
+    say(str(summary.conversions))
     for name, why in summary.failed.items():
         say(f"failed: {name}: {why}")
     return summary

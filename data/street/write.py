@@ -18,6 +18,7 @@ from data.street.seeds import split_seed
 CITIES = ("Lindenau", "Marovia", "Portsel", "Quessant", "Tarnholm")  # made up
 _MARK = {"Source": "goodsam street world"}  # a text chunk in every image
 VAL_SHARE = 10  # one in so many source pictures is for validation
+Split = Literal["unlabelled", "test"]  # of the panoramas
 _WORTH_A_PROCESS = 16  # pictures: what rendering side by side must save to pay for its start
 
 
@@ -60,8 +61,8 @@ def write_world(
         *_test_jobs(out / "test", test, seed, height, gap, labelled),
     ]
     if truth:
-        jobs += [job for files, render in jobs for job in _truth_jobs(out, files["image"], render)]
-    missing = [job for job in jobs if not all(path.exists() for path in job[0].values())]
+        jobs = [(_truth_files(out, files) + files, render) for files, render in jobs]
+    missing = [job for job in jobs if not all(path.exists() for _, path in job[0])]
     kept = len(jobs) - len(missing)
     processes = min(processes or os.cpu_count() or 1, len(missing) // _WORTH_A_PROCESS)
     if processes > 1:
@@ -72,10 +73,8 @@ def write_world(
         _count(map(_write, missing), kept, len(jobs), progress)
 
 
-Job = tuple[dict[str, Path], Callable[[], Picture]]  # where labels, instances, image go
-
-
-Split = Literal["unlabelled", "test"]
+Files = list[tuple[str, Path]]  # what of a picture, and where it goes; its image comes last
+Job = tuple[Files, Callable[[], Picture]]
 
 
 def truth_path(world: Path, what: Literal["labels", "instances"], split: Split, name: str) -> Path:
@@ -83,17 +82,17 @@ def truth_path(world: Path, what: Literal["labels", "instances"], split: Split, 
     return world / "truth" / what / split / name
 
 
-def _truth_jobs(out: Path, image: Path, render: Callable[[], Picture]) -> Iterator[Job]:
-    split, *below = image.relative_to(out).parts
-    if split != "source":  # has its own
-        kinds = ("labels", "instances")
-        yield {what: out.joinpath("truth", what, split, *below) for what in kinds}, render
+def _truth_files(out: Path, files: Files) -> Files:
+    split, *below = files[-1][1].relative_to(out).parts
+    if split == "source":  # has its own
+        return []
+    return [(w, out.joinpath("truth", w, split, *below)) for w in ("labels", "instances")]
 
 
 def _write(job: Job) -> None:
     files, render = job
     picture = render()
-    for what, path in files.items():
+    for what, path in files:
         _save(path, getattr(picture, what))
 
 
@@ -112,11 +111,11 @@ def _source_jobs(out: Path, count: int, seed: int, height: int) -> Iterator[Job]
         part = "val" if index >= count - val else "train"
         name = f"street_{index:06d}_000000"
         labels = out / "gtFine" / part / "street"
-        files = {
-            "labels": labels / f"{name}_gtFine_labelTrainIds.png",
-            "instances": labels / f"{name}_gtFine_instanceIds.png",
-            "image": out / "leftImg8bit" / part / "street" / f"{name}_leftImg8bit.png",
-        }
+        files = [
+            ("labels", labels / f"{name}_gtFine_labelTrainIds.png"),
+            ("instances", labels / f"{name}_gtFine_instanceIds.png"),
+            ("image", out / "leftImg8bit" / part / "street" / f"{name}_leftImg8bit.png"),
+        ]
         scene = split_seed("source", index, seed)
         yield files, partial(pinhole, scene, height, height * 256 // 200)
 
@@ -124,7 +123,7 @@ def _source_jobs(out: Path, count: int, seed: int, height: int) -> Iterator[Job]
 def _unlabelled_jobs(out: Path, count: int, seed: int, height: int, gap: float) -> Iterator[Job]:
     for index in range(count):
         city, number = CITIES[index % len(CITIES)], index // len(CITIES)
-        files = {"image": out / "leftImg8bit" / city / f"{number}.png"}
+        files = [("image", out / "leftImg8bit" / city / f"{number}.png")]
         scene = split_seed("unlabelled", index, seed)
         yield files, partial(panorama, scene, height, height * 1024 // 200, gap)
 
@@ -133,10 +132,10 @@ def _test_jobs(
     out: Path, count: int, seed: int, height: int, gap: float, split: Literal["test", "tuning"]
 ) -> Iterator[Job]:
     for index in range(count):
-        files = {
-            "labels": out / "gtFine" / "val" / f"{index}_labelTrainIds.png",
-            "image": out / "leftImg8bit" / "val" / f"{index}_.png",
-        }
+        files = [
+            ("labels", out / "gtFine" / "val" / f"{index}_labelTrainIds.png"),
+            ("image", out / "leftImg8bit" / "val" / f"{index}_.png"),
+        ]
         scene = split_seed(split, index, seed)
         yield files, partial(panorama, scene, height, height * 1024 // 200, gap)
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -24,6 +24,7 @@ from data.files import write_whole
 from data.panoramas import Sample, file_hash, find_panoramas, image_size
 from data.sam_cache import SamCache
 from data.street import DEFAULT_GAP, truth_path, write_world
+from data.street.write import Split
 from data.weights import SEGFORMERS
 from data.windows import Windows
 from pipeline.ablate.tables import Column, Row, Table
@@ -40,7 +41,6 @@ from stages.predict import Mode, Segmenter
 
 PAPER_WIDTH = 2048  # the tables' px are those of such a panorama
 Say = Callable[[str], None]
-Split = Literal["unlabelled", "test"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,10 @@ class Study:
         return replace(
             table, rows=tuple(row for row in table.rows if not (row.true_masks or row.true_labels))
         )
+
+    def has_true_masks(self, row: Row) -> bool:
+        """Whether a row's masks are the true instances."""
+        return self.true_masks or row.true_masks
 
     def stage1(self, row: Row, width: int) -> dict[str, Any]:
         """Stage 1's settings of a row, for panoramas of this width."""
@@ -157,7 +161,8 @@ def run_row(study: Study, row: Row, place: Place, seed: int, say: Say) -> dict[s
         panoramas = open_run(place.images, caches["unlabelled"], run, config)
         with progress_bar("train") as update:
             if row.true_labels:
-                train_on_truth(panoramas, _true_labels(place), run, config, update)
+                labels = _true_labels(place, panoramas.names)
+                train_on_truth(panoramas, labels, run, config, update)
             else:
                 adapt(panoramas, run, config, lambda step, n, _: update(step, n), say)
         networks = (str(run / "teacher_assistant"), str(run / "student"))
@@ -216,7 +221,7 @@ def _weights(source: str) -> list[str]:
 
 
 def _sam_key(study: Study, row: Row) -> Any:
-    if study.true_masks or row.true_masks:
+    if study.has_true_masks(row):
         return NAME
     factory = sam_factory(study.sam, study.checkpoint, _generator(study, row))
     return factory.sam, factory.settings
@@ -229,11 +234,10 @@ def _caches(study: Study, row: Row, place: Place, say: Say) -> dict[str, Path]:
         needed["test"] = place.test
     settings = study.stage1(row, place.width)
     folder = study.out / "masks" / _key(settings, _sam_key(study, row), place.key)
-    if study.true_masks or row.true_masks:
-        for split in needed:
-            _true_cache(study, row, place, split, folder / f"{split}.zarr")
-        return {split: folder / f"{split}.zarr" for split in needed}
     for split, images in needed.items():
+        if study.has_true_masks(row):
+            _true_cache(study, row, place, split, folder / f"{split}.zarr")
+            continue
         summary = run_stage1(
             images,
             folder / f"{split}.zarr",
@@ -258,10 +262,9 @@ def _true_cache(study: Study, row: Row, place: Place, split: Split, cache: Path)
     cache_truth(found, cache, _windows(study, row, place, height))
 
 
-def _true_labels(place: Place) -> dict[str, Path]:
-    """Of each unlabelled panorama."""
+def _true_labels(place: Place, names: list[str]) -> dict[str, Path]:
+    """Of unlabelled panoramas."""
     world = place.images.parent
-    names = [sample.name for sample in find_panoramas(place.images)]
     return {name: truth_path(world, "labels", "unlabelled", name) for name in names}
 
 
