@@ -10,7 +10,11 @@ import typer
 from data.errors import InputError
 from pipeline.progress import say
 
-TABLE_HELP = "effect; table3, table4, table5, figure7 (the paper's); choices, masks, rates, sizes."
+TABLE_HELP = (
+    "table3, table4, table5 or figure7: the paper's; effect: the method against simpler trainings; "
+    "choices: what the paper leaves open in stage 2; masks: in stage 1; rates: learning rates and "
+    "length; sizes: whole, by windows, squeezed."
+)
 
 
 def ablate(
