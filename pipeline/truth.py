@@ -72,7 +72,7 @@ def train_on_truth(
 
     The steps, rates and order are those of `adapt`; the TA sees windows, the student the whole.
     """
-    steps = config.steps or config.epochs * len(panoramas)
+    steps = config.length(len(panoramas))
     with processes(config.device) as group:
         learner = Learner(config, group, panoramas.windows)
         teacher, student = learner.teacher, learner.student

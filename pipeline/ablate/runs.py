@@ -97,6 +97,17 @@ class Study:
         stride = _scaled(chosen.pop("stride", PAPER_WIDTH // 8), width)
         return {**chosen, "window": window, "stride": min(stride, window)}
 
+    def generator_of(self, row: Row) -> dict[str, Any]:
+        """The fields of GeneratorConfig that a row sets."""
+        return {**dict(self.generator), **row.generator}
+
+    def windows(self, row: Row, place: Place) -> Windows:
+        """The windows of a row."""
+        geometry = self.stage1(row, place.width)
+        return Windows(
+            place.height, place.width, geometry["window"], geometry["stride"], geometry["wrap"]
+        )
+
 
 def _scaled(pixels: int, width: int) -> int:
     return max(1, round(pixels * width / PAPER_WIDTH))
@@ -108,6 +119,7 @@ class Place:
 
     images: Path
     test: Path
+    height: int
     width: int
     key: str
 
@@ -115,8 +127,8 @@ class Place:
 def place_of(study: Study, seed: int) -> Place:
     """The panoramas of a seed; a street world is written first, or completed."""
     if study.images is not None and study.test is not None:
-        width = image_size(find_panoramas(study.images)[0].image)[1]
-        return Place(study.images, study.test, width, f"{study.images} {study.test}")
+        size = image_size(find_panoramas(study.images)[0].image)
+        return Place(study.images, study.test, *size, f"{study.images} {study.test}")
     what = f"{'tuning' if study.tuning else 'test'}-{seed}-gap-{study.gap:g}"
     world = study.out / "worlds" / what
     with progress_bar("street world") as update:
@@ -132,7 +144,8 @@ def place_of(study: Study, seed: int) -> Place:
             progress=update,
         )
     key = f"{what} {study.unlabelled} {study.labelled}"
-    return Place(world / "unlabelled", world / "test", 1024, key)
+    size = image_size(find_panoramas(world / "test")[0].image)
+    return Place(world / "unlabelled", world / "test", *size, key)
 
 
 def finished(study: Study, row: Row, place: Place, seed: int) -> dict[str, Any] | None:
@@ -152,7 +165,7 @@ def run_row(study: Study, row: Row, place: Place, seed: int, say: Say) -> dict[s
     folder, config = _folder(study, row, place, seed), study.config(row, seed)
     seconds: dict[str, float] = {}
     started = time.monotonic()
-    caches = _caches(study, row, place, say)
+    caches = _make_caches(study, row, place, say)
     seconds["masks"] = time.monotonic() - started
 
     started, networks = time.monotonic(), (config.teacher_assistant, config.student)
@@ -188,16 +201,12 @@ def run_row(study: Study, row: Row, place: Place, seed: int, say: Say) -> dict[s
         "seconds": seconds,
         "settings": asdict(config),
         "stage1": study.stage1(row, place.width),
-        "generator": _generator(study, row),
+        "generator": study.generator_of(row),
     }
     write_whole(folder / "row.json", json.dumps(record, indent=1))
     for name in ("checkpoints", "tensorboard"):  # the networks and metrics are kept
         shutil.rmtree(folder / "run" / name, ignore_errors=True)
     return record
-
-
-def _generator(study: Study, row: Row) -> dict[str, Any]:
-    return {**dict(study.generator), **row.generator}
 
 
 def _key(*parts: Any) -> str:
@@ -223,54 +232,53 @@ def _weights(source: str) -> list[str]:
 def _sam_key(study: Study, row: Row) -> Any:
     if study.has_true_masks(row):
         return NAME
-    factory = sam_factory(study.sam, study.checkpoint, _generator(study, row))
+    factory = sam_factory(study.sam, study.checkpoint, study.generator_of(row))
     return factory.sam, factory.settings
 
 
-def _caches(study: Study, row: Row, place: Place, say: Say) -> dict[str, Path]:
-    """The caches that a row needs, made or completed."""
+def needed_caches(study: Study, row: Row, place: Place) -> dict[Split, tuple[Path, Path]]:
+    """Split -> images and cache, of what a row needs masks of."""
     needed: dict[Split, Path] = {"unlabelled": place.images} if row.trains else {}
     if "ensemble" in row.shows:
         needed["test"] = place.test
-    settings = study.stage1(row, place.width)
-    folder = study.out / "masks" / _key(settings, _sam_key(study, row), place.key)
-    for split, images in needed.items():
+    key = _key(study.stage1(row, place.width), _sam_key(study, row), place.key)
+    folder = study.out / "masks" / key
+    return {split: (images, folder / f"{split}.zarr") for split, images in needed.items()}
+
+
+def _make_caches(study: Study, row: Row, place: Place, say: Say) -> dict[Split, Path]:
+    """The caches that a row needs, made or completed."""
+    needed = needed_caches(study, row, place)
+    for split, (images, cache) in needed.items():
         if study.has_true_masks(row):
-            _true_cache(study, row, place, split, folder / f"{split}.zarr")
+            _true_cache(study.windows(row, place), images.parent, split, cache)
             continue
         summary = run_stage1(
             images,
-            folder / f"{split}.zarr",
+            cache,
             sam=study.sam,
             checkpoint=study.checkpoint,
-            generator=_generator(study, row),
+            generator=study.generator_of(row),
             say=say,
-            **settings,
+            **study.stage1(row, place.width),
         )
         if summary.failed:
             raise RuntimeError(f"SAM failed on {', '.join(summary.failed)}; replace them")
-    return {split: folder / f"{split}.zarr" for split in needed}
+    return {split: cache for split, (_, cache) in needed.items()}
 
 
-def _true_cache(study: Study, row: Row, place: Place, split: Split, cache: Path) -> None:
-    world = place.images.parent
+def _true_cache(windows: Windows, world: Path, split: Split, cache: Path) -> None:
     found = {
         sample.name: (sample.image, truth_path(world, "instances", split, sample.name))
         for sample in find_panoramas(world / split)
     }
-    height = image_size(next(iter(found.values()))[0])[0]
-    cache_truth(found, cache, _windows(study, row, place, height))
+    cache_truth(found, cache, windows)
 
 
 def _true_labels(place: Place, names: list[str]) -> dict[str, Path]:
     """Of unlabelled panoramas."""
     world = place.images.parent
     return {name: truth_path(world, "labels", "unlabelled", name) for name in names}
-
-
-def _windows(study: Study, row: Row, place: Place, height: int) -> Windows:
-    geometry = study.stage1(row, place.width)
-    return Windows(height, place.width, geometry["window"], geometry["stride"], geometry["wrap"])
 
 
 def _scores(
@@ -283,7 +291,7 @@ def _scores(
     cache: Path | None,
 ) -> Mapping[Column, Scores]:
     teacher, student = networks
-    windows = _windows(study, row, place, image_size(samples[0].image)[0])
+    windows = study.windows(row, place)
     found: dict[Column, Scores] = {}
     side = None if row.square is None else _scaled(row.square, place.width)
     if "student" in row.shows:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from pipeline.ablate.cost import estimate
 from pipeline.ablate.results import write_results
 from pipeline.ablate.runs import Say, Study, finished, place_of, run_row
 from pipeline.ablate.tables import Table
@@ -32,12 +32,8 @@ def run_table(study: Study, name: str, table: Table, seeds: Sequence[int], say: 
             else:
                 done[row.name, seed] = record
     text = write_results(study.out, name, table, seeds, done)
-    training = [row for row, _ in todo if row.trains]
-    steps = sum(study.config(row, 0).steps or 0 for row in training)
-    say(
-        f"{len(done)} of {len(done) + len(todo)} runs are done; {len(todo)} to do, "
-        f"{len(training)} of them trainings ({steps} steps){_at_this_rate(done, steps)}."
-    )
+    cost = f": {estimate(study, todo, places)}" if todo else ""
+    say(f"{len(done)} of {len(done) + len(todo)} runs are done, {len(todo)} to do{cost}")
     began = time.monotonic()
     for count, (row, seed) in enumerate(todo):
         started = time.monotonic()
@@ -52,15 +48,3 @@ def run_table(study: Study, name: str, table: Table, seeds: Sequence[int], say: 
             f"about {duration(left)} left)"
         )
     return text
-
-
-def _at_this_rate(done: Mapping[tuple[str, int], Mapping[str, Any]], steps: int) -> str:
-    """What the steps to come will take, if a run is there to tell."""
-    rates = [
-        record["seconds"]["training"] / record["settings"]["steps"]
-        for record in done.values()
-        if record["trained"] and record["settings"]["steps"]
-    ]
-    if not rates or not steps:
-        return ""
-    return f", about {duration(statistics.fmean(rates) * steps)} at the rate of those that are done"

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import torch
 
 from data.errors import InputError
 from data.panoramas import read_panorama
 from pipeline.report import duration
 from pipeline.reproduce.plan import Plan, images_of
 from pipeline.stage1 import sam_factory
-from stages.adapt.learner import load_networks
-from stages.adapt.models import normalise, segment
-from stages.device import pick_device
+from pipeline.timing import STEP, forward_seconds
 from stages.sam.stage1 import Stage1Config
 from stages.sam.stage1 import estimate as estimate_stage1
 
@@ -51,15 +45,10 @@ def estimate(plan: Plan) -> Estimate:
         Stage1Config(boundaries=request.boundaries),
         sam_factory(request.sam, request.checkpoint, asdict(request.generator)),
     )
-    device = pick_device(plan.config.device)
     image = read_panorama(plan.training[0].image, plan.windows)
-    teacher, student = load_networks(plan.config, device)
-    pixels = normalise(image[None], device)
-    with torch.inference_mode():
-        of_student = _timed(lambda: segment(student, pixels), device)
-        of_teacher = _timed(lambda: segment(teacher, plan.windows.cut(pixels[0])), device)
-    # a backward pass costs about two forward ones; five evaluations, two of them by the student
-    training = 3 * (of_student + of_teacher) * plan.steps * plan.config.accumulate
+    of_teacher, of_student = forward_seconds(plan.config, image, plan.windows)
+    training = STEP * (of_student + of_teacher) * plan.steps * plan.config.accumulate
+    # five evaluations, two of them by the student
     evaluation = len(plan.test) * (2 * of_student + 3 * of_teacher)
     weights = 4 * sum(plan.parameters)
     # two checkpoints and one being written, each with Adam's two moments; the networks at the end
@@ -75,16 +64,6 @@ def check_room(found: Estimate, out: Path) -> None:
             f"{out}: needs about {found.disk / 2**30:.1f} GiB and {found.free / 2**30:.1f} GiB are "
             "free; choose an --out on a larger disk"
         )
-
-
-def _timed(work: Callable[[], object], device: torch.device) -> float:
-    """Seconds of the second of two runs."""
-    for _ in range(2):
-        started = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-    return time.perf_counter() - started
 
 
 def _existing(path: Path) -> Path:

@@ -105,8 +105,7 @@ class Plan:
 
     @property
     def steps(self) -> int:
-        per_epoch = len(self.training) // self.config.accumulate
-        return self.config.steps or max(1, self.config.epochs * per_epoch)
+        return self.config.length(len(self.training))
 
 
 def look(request: Request) -> Plan:

@@ -70,6 +70,10 @@ class AdaptConfig:
     collapse: float = 0.5
     hold_shares: float = 0.0
 
+    def length(self, panoramas: int) -> int:
+        """Optimiser steps of a training on so many panoramas."""
+        return self.steps or max(1, self.epochs * panoramas // self.accumulate)
+
 
 class Learner:
     """TA, student and what belongs to them. A step: `learn` of each panorama, then `update`."""

@@ -44,7 +44,7 @@ def adapt(
         share = group.share_of(config.accumulate)
         learner = Learner(config, group, panoramas.windows, panoramas.kept)
         first, checkpoints = learner.resume(out / "checkpoints"), out / "checkpoints"
-        steps = config.steps or max(1, config.epochs * len(panoramas) // config.accumulate)
+        steps = config.length(len(panoramas))
         begin, end = first * config.accumulate + group.rank, steps * config.accumulate
         order = schedule(len(panoramas), config.seed, begin, end, stride=group.count)
         items = read_in_order(panoramas, order, config.workers, group.device)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-from dataclasses import replace
+from dataclasses import astuple, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,11 +16,13 @@ from data.errors import InputError
 from data.panoramas import find_panoramas
 from data.street import panorama, split_seed, write_world
 from data.windows import Windows
-from pipeline.ablate import whole
+from pipeline.ablate import cost, whole
+from pipeline.ablate.cost import estimate
 from pipeline.ablate.results import markdown, write_results
 from pipeline.ablate.runs import Study, _by_windows, _folder, _squeezed, place_of, run_row
 from pipeline.ablate.tables import COLUMNS, LOSSES, METHOD, TABLES, Row, Table, losses, table5
 from pipeline.ablate_commands import ablate
+from pipeline.timing import STEP
 from stages.adapt.learner import AdaptConfig
 from stages.evaluate import evaluate
 from stages.predict import Segmenter
@@ -79,7 +82,8 @@ def test_rows_are_run_once_and_shared_among_tables(study, monkeypatch):
     table = Table("T", (Row("as is", trains=False), Row("all")), "as is")
     said: list[str] = []
     text = whole.run_table(study, "one", table, [0], said.append)
-    assert said[0].endswith("2 to do, 1 of them trainings (1 steps).")
+    assert said[0].startswith("0 of 2 runs are done, 2 to do: about ")
+    assert "1 trainings of 1 steps together" in said[0]
     place = place_of(study, 0)
     samples = find_panoramas(study.test)
     as_is = run_row(study, table.rows[0], place, 0, said.append)["scores"]
@@ -87,12 +91,33 @@ def test_rows_are_run_once_and_shared_among_tables(study, monkeypatch):
     assert as_is["student"]["miou"] == student.miou
     assert f"{student.miou:.2f}" in text
     assert not list(study.out.rglob("checkpoints"))
-    done = {("all", 0): run_row(study, table.rows[1], place, 0, said.append)}
-    assert whole._at_this_rate(done, 7).startswith(", about ")
     monkeypatch.setattr(whole, "run_row", None)  # nothing is run any more
     again = Table("U", (Row("another name, the same thing"), table.rows[0]), "as is")
     assert "UNFINISHED" not in whole.run_table(study, "two", again, [0], said.append)
     assert {path.name for path in study.out.glob("*.md")} == {"one.md", "two.md"}
+
+
+def test_what_a_table_will_take_is_said_of_what_is_left_of_it(study, tmp_path, monkeypatch):
+    own = replace(study, out=tmp_path)
+    place = place_of(own, 0)  # one panorama to train on, one to score
+
+    approx = partial(pytest.approx, rel=0.01)  # 328 columns are no whole number of strides
+
+    def cost_of(*rows):
+        return astuple(estimate(own, [(row, 0) for row in rows], {0: place}))
+
+    row = Row("all", settings=("steps=50",))
+    assert min(cost_of(row)) > 0  # by trial
+    monkeypatch.setattr(cost, "_sam_seconds", lambda *_: 10.0)
+    monkeypatch.setattr(cost, "forward_seconds", lambda *_: (2.0, 1.0))
+    # windows overlap by half: the TA sees all pixels twice in training and for the ensemble
+    assert cost_of(row) == approx((20, STEP * 3 * 50, 1 + 1 + 2, 1, 50))
+    again = replace(row, name="the same caches", shows=("student",))
+    assert cost_of(row, again) == approx((20, 2 * STEP * 3 * 50, 5, 2, 100))
+    untrained = replace(row, trains=False, shows=("student",))
+    assert cost_of(untrained) == (0, 0, 1, 0, 0)
+    run_row(own, replace(row, trains=False, shows=("ensemble",)), place, 0, print)
+    assert cost_of(row)[0] == 10  # the labelled panorama is cached
 
 
 def test_every_row_of_every_table_is_a_setting_that_there_is(study):

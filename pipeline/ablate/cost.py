@@ -1,0 +1,106 @@
+"""How long the rows of a table will take here: from single runs, before the first of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from data.panoramas import find_panoramas, read_panorama
+from data.sam_cache import SamCache
+from pipeline.ablate.runs import Place, Study, needed_caches
+from pipeline.ablate.tables import Row
+from pipeline.report import duration
+from pipeline.stage1 import sam_factory
+from pipeline.timing import STEP, forward_seconds
+from stages.sam.stage1 import Stage1Config
+from stages.sam.stage1 import estimate as estimate_stage1
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of SAM, of training and of scoring. trainings, steps: their number."""
+
+    masks: float
+    training: float
+    scores: float
+    trainings: int
+    steps: int
+
+    @property
+    def seconds(self) -> float:
+        return self.masks + self.training + self.scores
+
+    def __str__(self) -> str:
+        return (
+            f"about {duration(self.seconds)} on this machine, from single runs: SAM "
+            f"{duration(self.masks)}, {self.trainings} trainings of {self.steps} steps together "
+            f"{duration(self.training)}, scores {duration(self.scores)}"
+        )
+
+
+def estimate(
+    study: Study, todo: Sequence[tuple[Row, int]], places: Mapping[int, Place]
+) -> Estimate:
+    """What `todo`, rows and seeds, still costs.
+
+    Each network is tried on one panorama and each setting of SAM on one window. Masks of true
+    instances are taken to cost nothing. Raises InputError for networks that cannot be loaded.
+    """
+    forward: dict[tuple, tuple[float, float]] = {}
+    sam: dict[str, float] = {}
+    counted: set[Path] = set()
+    found = Estimate(0, 0, 0, 0, 0)
+    for row, seed in todo:
+        place, config = places[seed], study.config(row, seed)
+        for images, cache in needed_caches(study, row, place).values():
+            if cache in counted or study.has_true_masks(row):
+                continue
+            counted.add(cache)
+            if missing := _missing(images, cache):
+                setting = repr((study.stage1(row, place.width), study.generator_of(row)))
+                if setting not in sam:
+                    sam[setting] = _sam_seconds(study, row, place)
+                found = replace(found, masks=found.masks + missing * sam[setting])
+        windows = study.windows(row, place)
+        image = find_panoramas(place.images)[0].image
+        networks = (config.teacher_assistant, config.student, config.precision, config.device)
+        key = (*networks, windows)
+        if key not in forward:
+            forward[key] = forward_seconds(config, read_panorama(image, windows), windows)
+        of_teacher, of_student = forward[key]
+        scored = {
+            "student": of_student,
+            "ta": of_teacher * windows.width / (windows.window * len(windows)),
+            "ensemble": of_teacher,
+        }
+        test = len(find_panoramas(place.test)) * sum(scored[column] for column in row.shows)
+        found = replace(found, scores=found.scores + test)
+        if row.trains:
+            steps = config.length(len(find_panoramas(place.images)))
+            cost = STEP * (of_teacher + of_student) * steps * config.accumulate
+            found = replace(
+                found,
+                training=found.training + cost,
+                trainings=found.trainings + 1,
+                steps=found.steps + steps,
+            )
+    return found
+
+
+def _missing(images: Path, cache: Path) -> int:
+    """Panoramas that a cache is still to get."""
+    if cache.exists():
+        return len(SamCache.open(cache).missing())
+    return len(find_panoramas(images))
+
+
+def _sam_seconds(study: Study, row: Row, place: Place) -> float:
+    """Of a panorama."""
+    trial = estimate_stage1(
+        place.images,
+        study.out / "no cache",
+        Stage1Config(**study.stage1(row, place.width)),
+        sam_factory(study.sam, study.checkpoint, study.generator_of(row)),
+    )
+    return trial.seconds / trial.panoramas
