@@ -16,6 +16,8 @@ TABLE_HELP = (
     "length; sizes: whole, by windows, squeezed."
 )
 
+STREET_TEACHERS = ("w32=street-ta", "w16=street-student", "w8=street-w8")
+
 
 def ablate(
     table: Annotated[str, typer.Argument(help=TABLE_HELP)],
@@ -59,7 +61,7 @@ def ablate(
     from pipeline.ablate.whole import run_table
 
     if table == "table5":
-        named = dict(_named(text) for text in teachers or ["w32=street-ta", "w16=street-student"])
+        named = dict(_named(text) for text in teachers or STREET_TEACHERS)
         chosen = table5(named)
     elif table in TABLES:
         chosen = TABLES[table]

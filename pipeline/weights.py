@@ -1,8 +1,8 @@
 """`make weights`: train the demo weights again, from nothing but the code.
 
-Three networks from the street world: the teacher assistant and the student on its labelled source
-images, and a small SAM on pictures in random looks. Every part goes on where it was stopped; the
-results replace what is in `data/weights`. `docs/weights.md` says how long and how good.
+From the street world: the teacher assistant, the student and a smaller TA to compare with, on its
+labelled source images, and a small SAM on pictures in random looks. Every part goes on where it was
+stopped; the results replace what is in `data/weights`. `docs/weights.md` says how long and how good.
 """
 
 from __future__ import annotations
@@ -40,12 +40,13 @@ _TEACHER = SourceConfig(
 NETWORKS = {
     "street-ta": _TEACHER,
     "street-student": replace(_TEACHER, model="w16", steps=4000, learning_rate=1e-3),
+    "street-w8": replace(_TEACHER, model="w8", steps=3000, learning_rate=2e-3),
 }
 SAM = PretrainConfig()
 
 
 def train_segformer(runs: Path, name: str, device: str, warm: bool) -> Path:
-    """Train `street-ta` or `street-student` on the world's source images; returns its directory.
+    """Train one of NETWORKS on the world's source images; returns its directory.
 
     warm: start from the weights that are shipped instead of from nothing.
     """
@@ -76,10 +77,10 @@ def ship(name: str, trained: Path) -> None:
 
 
 def main() -> None:
-    """Train what `--only` names, or all three."""
+    """Train what `--only` names, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=Path, default=Path("runs/weights"))
-    parser.add_argument("--only", choices=("street-ta", "street-student", "sam"))
+    parser.add_argument("--only", choices=(*NETWORKS, "sam"))
     parser.add_argument("--device", default="auto")
     parser.add_argument("--warm", action="store_true", help="start from the weights shipped")
     given = parser.parse_args()

@@ -1,4 +1,4 @@
-"""The demo weights: three small networks trained by us on the street world (`make weights`).
+"""The demo weights: small networks trained by us on the street world (`make weights`).
 
 fp16 safetensors. They are for trying the commands and for measuring on the street world; they know
 nothing of real streets.
@@ -14,4 +14,5 @@ FOLDER = Path(__file__).parent
 SEGFORMERS = {
     "street-ta": FOLDER / "teacher_assistant",
     "street-student": FOLDER / "student",
+    "street-w8": FOLDER / "w8",
 }

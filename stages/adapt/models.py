@@ -35,9 +35,11 @@ class Architecture:
     decoder: int
 
 
-# b0 to b5: Table 6 of the SegFormer paper (Xie et al., NeurIPS 2021). w16 and w32 are ours, for
-# the street world: B0's shape with a narrower decoder, and all of that at half the width.
+# b0 to b5: Table 6 of the SegFormer paper (Xie et al., NeurIPS 2021). w32, w16 and w8 are ours, for
+# the street world: B0's shape with a narrower decoder, and all of that at half and a quarter of
+# the width.
 ARCHITECTURES = {
+    "w8": Architecture((8, 16, 40, 64), (2, 2, 2, 2), 16),
     "w16": Architecture((16, 32, 80, 128), (2, 2, 2, 2), 32),
     "w32": Architecture((32, 64, 160, 256), (2, 2, 2, 2), 128),
     "b0": Architecture((32, 64, 160, 256), (2, 2, 2, 2), 256),
