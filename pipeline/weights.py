@@ -1,8 +1,9 @@
 """`make weights`: train the demo weights again, from nothing but the code.
 
 From the street world: the teacher assistant, the student and a smaller TA to compare with, on its
-labelled source images, and a small SAM on pictures in random looks. Every part goes on where it was
-stopped; the results replace what is in `data/weights`. `docs/weights.md` says how long and how good.
+labelled source images, and a small SAM on pictures in random looks. Every part goes on where it
+was stopped; the results replace what is in `data/weights`. `docs/weights.md` says how long and how
+good.
 """
 
 from __future__ import annotations
