@@ -16,6 +16,9 @@ from stages.device import autocast, pick_device
 # A step of training in forward passes: one, a backward pass of about two, and on a CPU about one
 # more for losses, fusion and reading.
 STEP = 4
+# Scoring a panorama in forward passes in float32: reading, labels at full size and counting cost
+# about as much again.
+SCORE = 2
 
 
 def forward_seconds(

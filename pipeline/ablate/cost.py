@@ -8,11 +8,13 @@ from pathlib import Path
 
 from data.panoramas import find_panoramas, read_panorama
 from data.sam_cache import SamCache
+from data.windows import Windows
 from pipeline.ablate.runs import Place, Study, needed_caches
 from pipeline.ablate.tables import Row
 from pipeline.report import duration
 from pipeline.stage1 import sam_factory
-from pipeline.timing import STEP, forward_seconds
+from pipeline.timing import SCORE, STEP, forward_seconds
+from stages.adapt.learner import AdaptConfig
 from stages.sam.stage1 import Stage1Config
 from stages.sam.stage1 import estimate as estimate_stage1
 
@@ -27,16 +29,19 @@ class Estimate:
     trainings: int
     steps: int
 
-    @property
-    def seconds(self) -> float:
-        return self.masks + self.training + self.scores
-
     def __str__(self) -> str:
-        return (
-            f"about {duration(self.seconds)} on this machine, from single runs: SAM "
-            f"{duration(self.masks)}, {self.trainings} trainings of {self.steps} steps together "
-            f"{duration(self.training)}, scores {duration(self.scores)}"
-        )
+        parts = [f"scores {duration(self.scores)}"]
+        if self.trainings:
+            several = "s" * (self.trainings > 1)
+            parts.insert(
+                0,
+                f"{self.trainings} training{several} of {self.steps} steps together "
+                f"{duration(self.training)}",
+            )
+        if self.masks:
+            parts.insert(0, f"SAM {duration(self.masks)}")
+        total = duration(self.masks + self.training + self.scores)
+        return f"about {total} on this machine, from single runs: {', '.join(parts)}"
 
 
 def estimate(
@@ -47,10 +52,19 @@ def estimate(
     Each network is tried on one panorama and each setting of SAM on one window. Masks of true
     instances are taken to cost nothing. Raises InputError for networks that cannot be loaded.
     """
-    forward: dict[tuple, tuple[float, float]] = {}
+    tried: dict[tuple, tuple[float, float]] = {}
     sam: dict[str, float] = {}
     counted: set[Path] = set()
-    found = Estimate(0, 0, 0, 0, 0)
+    masks = training = scores = 0.0
+    lengths = []
+
+    def forward(config: AdaptConfig, place: Place, windows: Windows) -> tuple[float, float]:
+        key = (config.teacher_assistant, config.student, config.precision, windows)
+        if key not in tried:
+            image = find_panoramas(place.images)[0].image
+            tried[key] = forward_seconds(config, read_panorama(image, windows), windows)
+        return tried[key]
+
     for row, seed in todo:
         place, config = places[seed], study.config(row, seed)
         for images, cache in needed_caches(study, row, place).values():
@@ -61,31 +75,22 @@ def estimate(
                 setting = repr((study.stage1(row, place.width), study.generator_of(row)))
                 if setting not in sam:
                     sam[setting] = _sam_seconds(study, row, place)
-                found = replace(found, masks=found.masks + missing * sam[setting])
+                masks += missing * sam[setting]
         windows = study.windows(row, place)
-        image = find_panoramas(place.images)[0].image
-        networks = (config.teacher_assistant, config.student, config.precision, config.device)
-        key = (*networks, windows)
-        if key not in forward:
-            forward[key] = forward_seconds(config, read_panorama(image, windows), windows)
-        of_teacher, of_student = forward[key]
+        of_teacher, of_student = forward(replace(config, precision="float32"), place, windows)
         scored = {
             "student": of_student,
             "ta": of_teacher * windows.width / (windows.window * len(windows)),
             "ensemble": of_teacher,
         }
-        test = len(find_panoramas(place.test)) * sum(scored[column] for column in row.shows)
-        found = replace(found, scores=found.scores + test)
+        labelled = len(find_panoramas(place.test))
+        scores += SCORE * labelled * sum(scored[column] for column in row.shows)
         if row.trains:
             steps = config.length(len(find_panoramas(place.images)))
-            cost = STEP * (of_teacher + of_student) * steps * config.accumulate
-            found = replace(
-                found,
-                training=found.training + cost,
-                trainings=found.trainings + 1,
-                steps=found.steps + steps,
-            )
-    return found
+            passes = STEP * steps * config.accumulate
+            training += passes * sum(forward(config, place, windows))
+            lengths.append(steps)
+    return Estimate(masks, training, scores, trainings=len(lengths), steps=sum(lengths))
 
 
 def _missing(images: Path, cache: Path) -> int:

@@ -11,7 +11,7 @@ from data.panoramas import read_panorama
 from pipeline.report import duration
 from pipeline.reproduce.plan import Plan, images_of
 from pipeline.stage1 import sam_factory
-from pipeline.timing import STEP, forward_seconds
+from pipeline.timing import SCORE, STEP, forward_seconds
 from stages.sam.stage1 import Stage1Config
 from stages.sam.stage1 import estimate as estimate_stage1
 
@@ -49,7 +49,7 @@ def estimate(plan: Plan) -> Estimate:
     of_teacher, of_student = forward_seconds(plan.config, image, plan.windows)
     training = STEP * (of_student + of_teacher) * plan.steps * plan.config.accumulate
     # five evaluations, two of them by the student
-    evaluation = len(plan.test) * (2 * of_student + 3 * of_teacher)
+    evaluation = SCORE * len(plan.test) * (2 * of_student + 3 * of_teacher)
     weights = 4 * sum(plan.parameters)
     # two checkpoints and one being written, each with Adam's two moments; the networks at the end
     disk = sam.size * sam.panoramas // len(plan.training) + (3 * 3 + 1) * weights

@@ -22,7 +22,7 @@ from pipeline.ablate.results import markdown, write_results
 from pipeline.ablate.runs import Study, _by_windows, _folder, _squeezed, place_of, run_row
 from pipeline.ablate.tables import COLUMNS, LOSSES, METHOD, TABLES, Row, Table, losses, table5
 from pipeline.ablate_commands import ablate
-from pipeline.timing import STEP
+from pipeline.timing import SCORE, STEP
 from stages.adapt.learner import AdaptConfig
 from stages.evaluate import evaluate
 from stages.predict import Segmenter
@@ -83,7 +83,8 @@ def test_rows_are_run_once_and_shared_among_tables(study, monkeypatch):
     said: list[str] = []
     text = whole.run_table(study, "one", table, [0], said.append)
     assert said[0].startswith("0 of 2 runs are done, 2 to do: about ")
-    assert "1 trainings of 1 steps together" in said[0]
+    assert "SAM " in said[0]
+    assert "1 training of 1 steps together" in said[0]
     place = place_of(study, 0)
     samples = find_panoramas(study.test)
     as_is = run_row(study, table.rows[0], place, 0, said.append)["scores"]
@@ -111,13 +112,15 @@ def test_what_a_table_will_take_is_said_of_what_is_left_of_it(study, tmp_path, m
     monkeypatch.setattr(cost, "_sam_seconds", lambda *_: 10.0)
     monkeypatch.setattr(cost, "forward_seconds", lambda *_: (2.0, 1.0))
     # windows overlap by half: the TA sees all pixels twice in training and for the ensemble
-    assert cost_of(row) == approx((20, STEP * 3 * 50, 1 + 1 + 2, 1, 50))
+    assert cost_of(row) == approx((20, STEP * 3 * 50, SCORE * (1 + 1 + 2), 1, 50))
     again = replace(row, name="the same caches", shows=("student",))
-    assert cost_of(row, again) == approx((20, 2 * STEP * 3 * 50, 5, 2, 100))
+    assert cost_of(row, again) == approx((20, 2 * STEP * 3 * 50, SCORE * 5, 2, 100))
     untrained = replace(row, trains=False, shows=("student",))
-    assert cost_of(untrained) == (0, 0, 1, 0, 0)
+    assert cost_of(untrained) == (0, 0, SCORE, 0, 0)
     run_row(own, replace(row, trains=False, shows=("ensemble",)), place, 0, print)
     assert cost_of(row)[0] == 10  # the labelled panorama is cached
+    said = str(cost.Estimate(0, 0, 8, 0, 0))
+    assert said == "about 8.0 s on this machine, from single runs: scores 8.0 s"
 
 
 def test_every_row_of_every_table_is_a_setting_that_there_is(study):
