@@ -13,8 +13,8 @@ from stages.adapt.learner import AdaptConfig, load_networks
 from stages.adapt.models import normalise, segment
 from stages.device import autocast, pick_device
 
-# A step of training in forward passes: one, a backward pass of about two, and on a CPU as much again
-# for fusion, boundaries and losses. Measured: 4 (float32, windows that touch) to 6 (bfloat16).
+# A step of training in forward passes: one, a backward pass of about two, and on a CPU as much
+# again for fusion, boundaries and losses. Measured: 4 (float32, windows touch) to 6 (bfloat16).
 STEP = 5
 # Scoring a panorama in forward passes in float32: reading, labels at full size and counting cost
 # about as much again.

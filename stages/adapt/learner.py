@@ -117,6 +117,22 @@ class Learner:
         self.student = group.wrap(student) if learns[1] else student
         self._rows: list[tuple[str, dict[str, torch.Tensor]]] = []
 
+    def doubts(self) -> str:
+        """What speaks against this pair of networks; "" where nothing does.
+
+        A student goes to the level of its TA, down too (docs/results.md, Table 5).
+        """
+        teacher, student = (
+            sum(parameter.numel() for parameter in self.networks[name].parameters()) / 1e6
+            for name in ("teacher_assistant", "student")
+        )
+        if teacher >= student:
+            return ""
+        return (
+            f"the teacher assistant ({teacher:.2f} M parameters) is smaller than the student "
+            f"({student:.2f} M): a student goes to the level of its teacher assistant, down too"
+        )
+
     def set_rate(self, factor: float) -> None:
         """Learning rates of the next `update`: `factor` times those of the configuration."""
         for optimizer in self.optimizers.values():

@@ -35,14 +35,16 @@ def adapt(
 ) -> Path:
     """Adapt TA and student; returns `OUT/student`. Goes on from OUT's last checkpoint.
 
-    warn: gets what `Monitor` says. Raises FloatingPointError for a loss that is not finite and
-    Collapse for a run that is falling apart, both after saving.
+    warn: gets what `Monitor` says, and what speaks against the networks. Raises FloatingPointError
+    for a loss that is not finite and Collapse for a run that is falling apart, both after saving.
     """
     if not len(panoramas):
         raise InputError("no panoramas to train on")
     with processes(config.device) as group:
         share = group.share_of(config.accumulate)
         learner = Learner(config, group, panoramas.windows, panoramas.kept)
+        if group.first and (doubts := learner.doubts()):
+            warn(doubts)
         first, checkpoints = learner.resume(out / "checkpoints"), out / "checkpoints"
         steps = config.length(len(panoramas))
         begin, end = first * config.accumulate + group.rank, steps * config.accumulate

@@ -306,6 +306,15 @@ def test_accumulated_gradients_are_the_mean(world):
         torch.testing.assert_close(mean, (a + b) / 2, atol=1e-6, rtol=1e-4)
 
 
+def test_a_teacher_smaller_than_its_student_is_doubted(world, tmp_path):
+    save_segformer(build_segformer("w8", NAMES), tmp_path / "small")
+    warned: list[str] = []
+    small = config_for(world, steps=1, teacher_assistant=str(tmp_path / "small"))
+    adapt(panoramas(world), tmp_path / "run", small, warn=warned.append)
+    assert len(warned) == 1
+    assert "is smaller than the student (0." in warned[0]
+
+
 def test_all_losses_off_is_refused(world, tmp_path):
     off = LossWeights(*[0.0] * 6)
     with pytest.raises(InputError, match="switched off"):
