@@ -25,6 +25,7 @@ from stages.adapt.models import (
     IMAGENET_STD,
     class_names,
     load_segformer,
+    parameter_count,
     save_segformer,
 )
 from stages.lean import LeanDecoder, lean_logits
@@ -110,7 +111,7 @@ def model_card(
 
     Reads the run's `config.yaml` and `origin.json` where `source` is a run directory.
     """
-    parameters = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    parameters = parameter_count(model) / 1e6
     lines = [f"{parameters:.1f} M parameters."]
     starts = [str(source)]
     settings = Path(source) / "config.yaml"

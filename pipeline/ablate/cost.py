@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from data.panoramas import find_panoramas, read_panorama
@@ -57,21 +58,23 @@ def estimate(
     counted: set[Path] = set()
     masks = training = scores = 0.0
     lengths = []
+    panoramas = cache(find_panoramas)  # many rows ask for the same folders
 
     def forward(config: AdaptConfig, place: Place, windows: Windows) -> tuple[float, float]:
         key = (config.teacher_assistant, config.student, config.precision, windows)
         if key not in tried:
-            image = find_panoramas(place.images)[0].image
+            image = panoramas(place.images)[0].image
             tried[key] = forward_seconds(config, read_panorama(image, windows), windows)
         return tried[key]
 
     for row, seed in todo:
         place, config = places[seed], study.config(row, seed)
-        for images, cache in needed_caches(study, row, place).values():
-            if cache in counted or study.has_true_masks(row):
+        for images, store in needed_caches(study, row, place).values():
+            if store in counted or study.has_true_masks(row):
                 continue
-            counted.add(cache)
-            if missing := _missing(images, cache):
+            counted.add(store)
+            names = SamCache.open(store).missing() if store.exists() else panoramas(images)
+            if missing := len(names):
                 setting = repr((study.stage1(row, place.width), study.generator_of(row)))
                 if setting not in sam:
                     sam[setting] = _sam_seconds(study, row, place)
@@ -83,21 +86,14 @@ def estimate(
             "ta": of_teacher * windows.width / (windows.window * len(windows)),
             "ensemble": of_teacher,
         }
-        labelled = len(find_panoramas(place.test))
+        labelled = len(panoramas(place.test))
         scores += SCORE * labelled * sum(scored[column] for column in row.shows)
         if row.trains:
-            steps = config.length(len(find_panoramas(place.images)))
+            steps = config.length(len(panoramas(place.images)))
             passes = STEP * steps * config.accumulate
             training += passes * sum(forward(config, place, windows))
             lengths.append(steps)
     return Estimate(masks, training, scores, trainings=len(lengths), steps=sum(lengths))
-
-
-def _missing(images: Path, cache: Path) -> int:
-    """Panoramas that a cache is still to get."""
-    if cache.exists():
-        return len(SamCache.open(cache).missing())
-    return len(find_panoramas(images))
 
 
 def _sam_seconds(study: Study, row: Row, place: Place) -> float:

@@ -20,7 +20,7 @@ from pipeline.config import adapt_config
 from pipeline.reproduce import published
 from pipeline.run import FREE
 from stages.adapt.learner import AdaptConfig, load_networks
-from stages.adapt.models import class_names
+from stages.adapt.models import class_names, parameter_count
 from stages.sam.generate import STREET_GENERATOR, GeneratorConfig
 from stages.sam.load import load_sam
 from stages.sam.stage1 import Stage1Config, choose_windows
@@ -129,7 +129,7 @@ def look(request: Request) -> Plan:
     try:
         config = _config(request)
         teacher, student = load_networks(config, torch.device("cpu"))
-        parameters = _count(teacher), _count(student)
+        parameters = parameter_count(teacher), parameter_count(student)
         if class_names(teacher) != CITYSCAPES:
             problems.append(
                 f"{config.teacher_assistant}: its classes are not the 19 of Cityscapes, which "
@@ -245,7 +245,3 @@ def _labelled(root: Path, benchmark: Benchmark) -> list[Sample]:
         if truth.shape != image_size(sample.image):
             raise InputError(f"{sample.labels}: not of the size of its image")
     return samples
-
-
-def _count(network: torch.nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())

@@ -13,7 +13,13 @@ import torch
 
 from data.errors import InputError
 from data.windows import Windows
-from stages.adapt.models import class_names, load_segformer, normalise, save_segformer
+from stages.adapt.models import (
+    class_names,
+    load_segformer,
+    normalise,
+    parameter_count,
+    save_segformer,
+)
 from stages.adapt.processes import Processes, gather_only
 from stages.adapt.reading import Item
 from stages.adapt.step import (
@@ -123,8 +129,7 @@ class Learner:
         A student goes to the level of its TA, down too (docs/results.md, Table 5).
         """
         teacher, student = (
-            sum(parameter.numel() for parameter in self.networks[name].parameters()) / 1e6
-            for name in ("teacher_assistant", "student")
+            parameter_count(self.networks[name]) / 1e6 for name in ("teacher_assistant", "student")
         )
         if teacher >= student:
             return ""

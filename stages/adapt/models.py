@@ -118,6 +118,11 @@ def class_names(model: SegformerForSemanticSegmentation) -> tuple[str, ...]:
     return tuple(str(labels[index]) for index in range(len(labels)))
 
 
+def parameter_count(model: torch.nn.Module) -> int:
+    """How many numbers a model learns."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
 def normalise(images_NHWC: np.ndarray | torch.Tensor, device: torch.device) -> torch.Tensor:
     """uint8 (N, H, W, 3) RGB -> float32 (N, 3, H, W), ImageNet mean and standard deviation."""
     images = torch.as_tensor(images_NHWC).to(device).movedim(-1, 1).float().div_(255)
