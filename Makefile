@@ -23,7 +23,7 @@ ifeq ($(IMAGES),$(WORLD)/unlabelled)
 needed = $(WORLD)/.done
 endif
 
-.PHONY: setup demo cache-sam train eval predict weights test lint format clean help
+.PHONY: setup types demo cache-sam train eval predict weights test lint format clean help
 
 help:
 	@echo "make demo        the whole method on the street world, and a report"
@@ -64,12 +64,18 @@ predict: setup $(needed)
 	$(BIN)/goodsam predict $(RUN) $(TEST) $(OUT) $(ARGS)
 
 weights: setup
-	$(BIN)/python -m pipeline.weights --runs $(RUNS)/weights $(ARGS)
+	$(BIN)/python -m goodsam.pipeline.studies.street_weights --runs $(RUNS)/weights $(ARGS)
 
 test: setup
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: setup
+# mypy follows no import hook: it is shown the package as links
+types:
+	@mkdir -p build/types/goodsam
+	@for part in data pipeline stages; do ln -sfn ../../../$$part build/types/goodsam/$$part; done
+	@for file in __init__ __main__; do ln -sfn ../../../pipeline/face/$$file.py build/types/goodsam/$$file.py; done
+
+lint: setup types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from data.classes import CITYSCAPES, IGNORE, MAPILLARY, WILDPASS
-from data.errors import InputError
-from data.panoramas import (
+from goodsam.data.classes import CITYSCAPES, IGNORE, MAPILLARY, WILDPASS
+from goodsam.data.errors import InputError
+from goodsam.data.panoramas import (
     Conversions,
     Sample,
     read_ids,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.errors import InputError
+from goodsam.data.errors import InputError
 
 IGNORE = 255
 

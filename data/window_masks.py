@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.errors import InputError
-from data.windows import Windows
+from goodsam.data.errors import InputError
+from goodsam.data.windows import Windows
 
 MAX_CELLS = np.iinfo(np.uint16).max  # beside cell 0, the pixels in no mask
 _BOUNDARY_MEMORY = 2**26  # bytes that boundaries are found in: masks may be any number

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from data.errors import InputError
+from goodsam.data.errors import InputError
 
 Array = TypeVar("Array", bound=Any)  # numpy.ndarray or torch.Tensor
 

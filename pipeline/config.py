@@ -12,15 +12,15 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
-from data.errors import InputError
-from stages.adapt.learner import AdaptConfig
+from goodsam.data.errors import InputError
+from goodsam.stages.adapt.learner import AdaptConfig
 
 Config = TypeVar("Config")
 
 
 def preset_names() -> list[str]:
     """The presets that come with goodsam."""
-    folder = resources.files("pipeline") / "presets"
+    folder = resources.files("goodsam.pipeline") / "presets"
     return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
@@ -35,7 +35,7 @@ def load_preset(name: str) -> dict[str, Any]:
             raise InputError(f"{path}: no such preset file")
         text = path.read_text()
     elif name in preset_names():
-        text = (resources.files("pipeline") / "presets" / f"{name}.yaml").read_text()
+        text = (resources.files("goodsam.pipeline") / "presets" / f"{name}.yaml").read_text()
     else:
         raise InputError(
             f"preset {name!r}: there is none{_nearest(name, preset_names())}; "

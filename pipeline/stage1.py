@@ -6,11 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from data.panoramas import find_panoramas
-from data.street.write import is_street_world
-from pipeline.progress import progress_bar
-from stages.sam.generate import STREET_GENERATOR, GeneratorConfig
-from stages.sam.stage1 import Progress, SamFactory, Stage1Config, Stage1Summary, cache_sam
+from goodsam.data.panoramas import find_panoramas
+from goodsam.data.street.mark import is_street_world
+from goodsam.pipeline.tell import progress_bar
+from goodsam.stages.sam.cache_sam import (
+    Progress,
+    SamFactory,
+    Stage1Config,
+    Stage1Summary,
+    cache_sam,
+)
+from goodsam.stages.sam.generate import STREET_GENERATOR, GeneratorConfig
 
 STREET_WARNING = (
     "WARNING: --sam street is a toy, trained on the rendered street world alone. On real pictures "

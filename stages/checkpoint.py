@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from data.errors import InputError
+from goodsam.data.errors import InputError
 
 
 def save_checkpoint(

@@ -6,7 +6,7 @@ import contextlib
 
 import torch
 
-from data.errors import InputError
+from goodsam.data.errors import InputError
 
 
 def pick_device(name: str = "auto") -> torch.device:

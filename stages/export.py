@@ -18,9 +18,10 @@ import torch.nn.functional as F
 import yaml
 from transformers import SegformerForSemanticSegmentation
 
-from data.errors import InputError
-from data.files import write_whole
-from stages.adapt.models import (
+from goodsam.data.errors import InputError
+from goodsam.data.files import write_whole
+from goodsam.stages.predict import Network, Segmenter, model_folder
+from goodsam.stages.segformer.files import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     class_names,
@@ -28,8 +29,7 @@ from stages.adapt.models import (
     parameter_count,
     save_segformer,
 )
-from stages.lean import LeanDecoder, lean_logits
-from stages.predict import Network, Segmenter, model_folder
+from goodsam.stages.segformer.lean import LeanDecoder, lean_logits
 
 OPSET = 17
 AGREEMENT = 99.99  # percent of pixels that ONNX Runtime must label as torch does

@@ -26,14 +26,14 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from transformers import SegformerForSemanticSegmentation
 
-from data.classes import IGNORE, colourise, palette_for
-from data.errors import InputError
-from data.files import write_whole
-from data.panoramas import Conversions, Sample, file_hash, read_image, read_panorama
-from data.windows import Windows, widen
-from stages.adapt.models import class_names, load_segformer, normalise
-from stages.device import pick_device
-from stages.lean import LeanDecoder, lean_logits
+from goodsam.data.classes import IGNORE, colourise, palette_for
+from goodsam.data.errors import InputError
+from goodsam.data.files import write_whole
+from goodsam.data.panoramas import Conversions, Sample, file_hash, read_image, read_panorama
+from goodsam.data.windows import Windows, widen
+from goodsam.stages.device import pick_device
+from goodsam.stages.segformer.files import class_names, load_segformer, normalise
+from goodsam.stages.segformer.lean import LeanDecoder, lean_logits
 
 Mode = Literal["direct", "windows"]
 Network = Literal["student", "teacher_assistant"]

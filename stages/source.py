@@ -22,10 +22,18 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from data.classes import CITYSCAPES, IGNORE
-from data.errors import InputError
-from data.panoramas import Sample, read_image, read_labels
-from stages.adapt.models import (
+from goodsam.data.classes import CITYSCAPES, IGNORE
+from goodsam.data.errors import InputError
+from goodsam.data.panoramas import Sample, read_image, read_labels
+from goodsam.stages.checkpoint import (
+    latest_checkpoint,
+    load_checkpoint,
+    prune_checkpoints,
+    save_checkpoint,
+)
+from goodsam.stages.device import autocast, pick_device
+from goodsam.stages.schedule import poly_schedule
+from goodsam.stages.segformer.files import (
     build_segformer,
     class_names,
     load_segformer,
@@ -33,14 +41,6 @@ from stages.adapt.models import (
     save_segformer,
     segment,
 )
-from stages.checkpoint import (
-    latest_checkpoint,
-    load_checkpoint,
-    prune_checkpoints,
-    save_checkpoint,
-)
-from stages.device import autocast, pick_device
-from stages.schedule import poly_schedule
 
 
 @dataclass(frozen=True)

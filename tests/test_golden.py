@@ -15,15 +15,17 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
-from data.panoramas import find_panoramas
-from data.street import panorama, pinhole, split_seed, truth_path, write_world
-from data.weights import FOLDER
-from data.windows import Windows
-from pipeline.config import adapt_config
-from pipeline.truth import cache_truth
-from stages.adapt.loop import adapt
-from stages.adapt.reading import CachedPanoramas
-from stages.adapt.watch import read_rows
+from goodsam.data.panoramas import find_panoramas
+from goodsam.data.street.picture import panorama, pinhole
+from goodsam.data.street.seeds import split_seed
+from goodsam.data.street.write import truth_path, write_world
+from goodsam.data.weights import FOLDER
+from goodsam.data.windows import Windows
+from goodsam.pipeline.config import adapt_config
+from goodsam.stages.adapt.loop import adapt
+from goodsam.stages.adapt.reading import CachedPanoramas
+from goodsam.stages.adapt.watch import read_rows
+from goodsam.stages.truth import cache_truth
 
 GOLDEN = Path(__file__).parent / "golden"
 LOSSES = (

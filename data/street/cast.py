@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from data.street.shapes import GAP, NONE, Shape
+from goodsam.data.street.shapes import GAP, NONE, Shape
 
 NEAR = 0.2
 VERTICAL_FOV = 70.3  # degrees, of a panorama

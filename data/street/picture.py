@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.errors import InputError
-from data.street.cast import cast, panoramic_camera, pinhole_camera
-from data.street.look import LookName, Palette, draw_look
-from data.street.scene import View, draw_scene
-from data.street.shade import develop, shade
+from goodsam.data.errors import InputError
+from goodsam.data.street.cast import cast, panoramic_camera, pinhole_camera
+from goodsam.data.street.look import LookName, Palette, draw_look
+from goodsam.data.street.scene import View, draw_scene
+from goodsam.data.street.shade import develop, shade
 
 DEFAULT_GAP = 0.45
 

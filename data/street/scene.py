@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from data.street import shapes
-from data.street.cast import Thing, frustum
-from data.street.look import Palette
-from data.street.shapes import Shape
+from goodsam.data.street import shapes
+from goodsam.data.street.cast import Thing, frustum
+from goodsam.data.street.look import Palette
+from goodsam.data.street.shapes import Shape
 
 ROAD, SIDEWALK, BUILDING, WALL, FENCE, POLE, LIGHT, SIGN, PLANT, TERRAIN = range(10)
 SKY, PERSON, RIDER, CARS, TRUCK, BUS, TRAIN, MOTORCYCLE, BICYCLE = range(10, 19)

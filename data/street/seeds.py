@@ -16,7 +16,7 @@ sam        scenes in random looks that the demo SAM is trained on
 
 from typing import Literal, get_args
 
-from data.errors import InputError
+from goodsam.data.errors import InputError
 
 Split = Literal["source", "unlabelled", "tuning", "test", "sam"]
 

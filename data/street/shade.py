@@ -6,9 +6,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 from scipy.ndimage import gaussian_filter
 
-from data.street.cast import Buffers, Camera, Thing
-from data.street.look import Look
-from data.street.scene import (
+from goodsam.data.street.cast import Buffers, Camera, Thing
+from goodsam.data.street.look import Look
+from goodsam.data.street.scene import (
     CAB,
     CAR,
     CARGO,
@@ -27,8 +27,8 @@ from data.street.scene import (
     VEHICLE,
     Scene,
 )
-from data.street.shapes import DARK_LAMP
-from data.street.texture import billow, speckle
+from goodsam.data.street.shapes import DARK_LAMP
+from goodsam.data.street.texture import billow, speckle
 
 SHADE_CELLS = 512  # of the shadow map
 SHADE_METRES = 32.0  # it reaches this far from the camera

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from data.street.texture import speckle
+from goodsam.data.street.texture import speckle
 
 NONE = 255
 GAP = 128

@@ -11,12 +11,12 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from data.errors import InputError
-from data.street.picture import DEFAULT_GAP, Picture, panorama, pinhole
-from data.street.seeds import split_seed
+from goodsam.data.errors import InputError
+from goodsam.data.street.mark import MARK
+from goodsam.data.street.picture import DEFAULT_GAP, Picture, panorama, pinhole
+from goodsam.data.street.seeds import split_seed
 
 CITIES = ("Lindenau", "Marovia", "Portsel", "Quessant", "Tarnholm")  # made up
-_MARK = {"Source": "goodsam street world"}  # a text chunk in every image
 VAL_SHARE = 10  # one in so many source pictures is for validation
 Split = Literal["unlabelled", "test"]  # of the panoramas
 _WORTH_A_PROCESS = 16  # pictures: what rendering side by side must save to pay for its start
@@ -140,20 +140,11 @@ def _test_jobs(
         yield files, partial(panorama, scene, height, height * 1024 // 200, gap)
 
 
-def is_street_world(path: Path) -> bool:
-    """Whether an image file says of itself that `write_world` wrote it."""
-    try:
-        with Image.open(path) as image:
-            return image.info.get("Source") == _MARK["Source"]
-    except OSError:
-        return False
-
-
 def _save(path: Path, pixels: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".part")
     mark = PngInfo()
-    for key, value in _MARK.items():
+    for key, value in MARK.items():
         mark.add_text(key, value)
     Image.fromarray(pixels).save(aside, format="PNG", pnginfo=mark)
     aside.replace(path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
+STREET_SAM = FOLDER / "sam.safetensors"
 
 # what --teacher-assistant and --student take, besides directories and hub names
 SEGFORMERS = {

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from data.classes import IGNORE
-from data.window_masks import WindowMasks
-from stages.adapt.prediction import Prediction
+from goodsam.data.classes import IGNORE
+from goodsam.data.window_masks import WindowMasks
+from goodsam.stages.adapt.prediction import Prediction
 
 Rule = Literal["ctcf", "ssa", "sepl", "none"]
 

@@ -11,32 +11,32 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from data.errors import InputError
-from data.windows import Windows
-from stages.adapt.models import (
-    class_names,
-    load_segformer,
-    normalise,
-    parameter_count,
-    save_segformer,
-)
-from stages.adapt.processes import Processes, gather_only
-from stages.adapt.reading import Item
-from stages.adapt.step import (
+from goodsam.data.errors import InputError
+from goodsam.data.windows import Windows
+from goodsam.stages.adapt.processes import Processes, gather_only
+from goodsam.stages.adapt.reading import Item
+from goodsam.stages.adapt.step import (
     STUDENT_LOSSES,
     TEACHER_LOSSES,
     Outcome,
     StepConfig,
     adaptation_step,
 )
-from stages.adapt.watch import measure
-from stages.checkpoint import (
+from goodsam.stages.adapt.watch import measure
+from goodsam.stages.checkpoint import (
     latest_checkpoint,
     load_checkpoint,
     prune_checkpoints,
     save_checkpoint,
 )
-from stages.device import autocast
+from goodsam.stages.device import autocast
+from goodsam.stages.segformer.files import (
+    class_names,
+    load_segformer,
+    normalise,
+    parameter_count,
+    save_segformer,
+)
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,14 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from data.errors import InputError
-from stages.adapt.balance import Balance
-from stages.adapt.learner import AdaptConfig, Learner
-from stages.adapt.monitor import Collapse, Monitor
-from stages.adapt.processes import processes
-from stages.adapt.reading import CachedPanoramas, read_in_order, schedule
-from stages.adapt.watch import Journal, read_rows, strip
-from stages.schedule import poly_schedule
+from goodsam.data.errors import InputError
+from goodsam.stages.adapt.beyond.balance import Balance
+from goodsam.stages.adapt.beyond.monitor import Collapse, Monitor
+from goodsam.stages.adapt.learner import AdaptConfig, Learner
+from goodsam.stages.adapt.processes import processes
+from goodsam.stages.adapt.reading import CachedPanoramas, read_in_order, schedule
+from goodsam.stages.adapt.watch import Journal, read_rows, strip
+from goodsam.stages.schedule import poly_schedule
 
 
 def adapt(

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import torch
 
-from data.classes import IGNORE
-from data.windows import Windows
+from goodsam.data.classes import IGNORE
+from goodsam.data.windows import Windows
 
 
 def consistency_loss(

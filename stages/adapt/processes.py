@@ -17,8 +17,8 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from data.errors import InputError
-from stages.device import pick_device
+from goodsam.data.errors import InputError
+from goodsam.stages.device import pick_device
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from data.panoramas import read_panorama
-from data.sam_cache import SamCache
-from data.windows import Windows
-from stages.adapt.fusion import MaskBatch
+from goodsam.data.cache import SamCache
+from goodsam.data.panoramas import read_panorama
+from goodsam.data.windows import Windows
+from goodsam.stages.adapt.fusion import MaskBatch
 
 Item = tuple[str, torch.Tensor, MaskBatch, list[torch.Tensor]]
 """Name, image uint8 (H, W, 3), the masks of its windows, `B_SAM` of its overlaps."""

@@ -12,12 +12,12 @@ from typing import Literal
 
 import torch
 
-from data.classes import IGNORE
-from data.errors import InputError
-from data.windows import Overlap, Windows
-from stages.adapt.boundary import boundary_of_edges, edges, hard_boundary, refine_boundary
-from stages.adapt.fusion import FusionConfig, MaskBatch, fuse_prediction, most_confident
-from stages.adapt.losses import (
+from goodsam.data.classes import IGNORE
+from goodsam.data.errors import InputError
+from goodsam.data.windows import Overlap, Windows
+from goodsam.stages.adapt.boundary import boundary_of_edges, edges, hard_boundary, refine_boundary
+from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse_prediction, most_confident
+from goodsam.stages.adapt.losses import (
     boundary_loss,
     consistency_loss,
     ensemble_loss,
@@ -25,8 +25,8 @@ from stages.adapt.losses import (
     log_p_of,
     whole_image_loss,
 )
-from stages.adapt.models import segment
-from stages.adapt.prediction import Prediction
+from goodsam.stages.adapt.prediction import Prediction
+from goodsam.stages.segformer.files import segment
 
 
 @dataclass(frozen=True)

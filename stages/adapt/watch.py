@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from data.classes import IGNORE, colourise, palette_for
-from data.files import write_whole
-from data.windows import Windows
-from stages.adapt.monitor import share_key
-from stages.adapt.step import Outcome
+from goodsam.data.classes import IGNORE, colourise, palette_for
+from goodsam.data.files import write_whole
+from goodsam.data.windows import Windows
+from goodsam.stages.adapt.beyond.monitor import share_key
+from goodsam.stages.adapt.step import Outcome
 
 STRIP_WIDTH = 1024  # px, at most
 

@@ -31,10 +31,10 @@ from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 from torchvision.ops import nms
 
-from data.errors import InputError
-from data.window_masks import WindowMasks
-from stages.sam.decode import ProjectedImage, decode_masks, decode_tokens, project_image
-from stages.sam.encode import encode
+from goodsam.data.errors import InputError
+from goodsam.data.window_masks import WindowMasks
+from goodsam.stages.sam.decode import ProjectedImage, decode_masks, decode_tokens, project_image
+from goodsam.stages.sam.encode import encode
 
 Mode = Literal["fast", "exact"]
 Points = Literal["grid", "adaptive"]

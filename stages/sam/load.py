@@ -21,10 +21,10 @@ from segment_anything import sam_model_registry
 from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import Tensor
 
-from data.errors import InputError
-from stages.sam.encoder import StreetEncoder
+from goodsam.data.errors import InputError
+from goodsam.data.weights import STREET_SAM
+from goodsam.stages.sam.encoder import StreetEncoder
 
-STREET_WEIGHTS = Path(__file__).resolve().parents[2] / "data" / "weights" / "sam.safetensors"
 DOWNLOADS = Path.home() / ".cache" / "goodsam"
 SOURCE = "https://dl.fbaipublicfiles.com/segment_anything/"
 
@@ -80,7 +80,7 @@ def load_sam(name: str, checkpoint: Path | None = None) -> LoadedSam:
         raise InputError(f"SAM {name!r}: unknown; take one of {', '.join(NAMES)}")
     expected = None
     if checkpoint is None and name == "street":
-        checkpoint = STREET_WEIGHTS
+        checkpoint = STREET_SAM
     elif checkpoint is None:
         checkpoint, expected = download(name), OFFICIAL[name][1]
     if not checkpoint.is_file():

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.check import PLAIN, check
-from data.errors import InputError
+from goodsam.data.check import PLAIN, check
+from goodsam.data.errors import InputError
 
 
 def write(path, array):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from data.classes import (
+from goodsam.data.classes import (
     CITYSCAPES,
     IGNORE,
     LABEL_IDS,
@@ -14,7 +14,7 @@ from data.classes import (
     palette_for,
     protocol_for,
 )
-from data.errors import InputError
+from goodsam.data.errors import InputError
 
 
 def test_nineteen_distinct_classes_and_colours():

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from data.errors import InputError
-from data.window_masks import WindowMasks, mask_boundaries, overlap_boundaries
-from data.windows import Windows
+from goodsam.data.errors import InputError
+from goodsam.data.window_masks import WindowMasks, mask_boundaries, overlap_boundaries
+from goodsam.data.windows import Windows
 
 SIDE = st.integers(1, 7)
 

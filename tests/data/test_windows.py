@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.errors import InputError
-from data.windows import Overlap, Windows
+from goodsam.data.errors import InputError
+from goodsam.data.windows import Overlap, Windows
 
 
 @st.composite

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pipeline.cli import main
+from goodsam.pipeline.cli.app import main
 
 
 @pytest.fixture

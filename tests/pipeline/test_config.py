@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from data.errors import InputError
-from pipeline.config import adapt_config, as_yaml, build, load_preset, preset_names
-from stages.adapt.loop import AdaptConfig
+from goodsam.data.errors import InputError
+from goodsam.pipeline.config import adapt_config, as_yaml, build, load_preset, preset_names
+from goodsam.stages.adapt.loop import AdaptConfig
 
 
 @pytest.mark.parametrize("name", preset_names())

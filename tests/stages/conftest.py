@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from data.classes import CITYSCAPES
-from stages.adapt.models import build_segformer, save_segformer
+from goodsam.data.classes import CITYSCAPES
+from goodsam.stages.segformer.files import build_segformer, save_segformer
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,11 @@ import yaml
 from PIL import Image
 from transformers import SegformerForSemanticSegmentation, SegformerImageProcessor
 
-import stages.export
-from data.classes import CITYSCAPES
-from data.errors import InputError
-from stages.export import export_huggingface, export_onnx
-from stages.predict import Segmenter
+from goodsam.data.classes import CITYSCAPES
+from goodsam.data.errors import InputError
+from goodsam.stages import export
+from goodsam.stages.export import export_huggingface, export_onnx
+from goodsam.stages.predict import Segmenter
 
 SCORES = {
     "miou": 41.5,
@@ -102,7 +102,7 @@ def test_onnx_names_its_classes(run, onnx_file):
 
 
 def test_a_file_that_labels_otherwise_is_not_written(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(stages.export, "IMAGENET_MEAN", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(export, "IMAGENET_MEAN", (0.0, 0.0, 0.0))
     with pytest.raises(RuntimeError, match="not written: ONNX Runtime labels"):
         export_onnx(run, tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []

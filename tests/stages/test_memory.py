@@ -4,7 +4,7 @@ import sys
 COUNT = """
 import resource, sys
 import numpy as np
-from stages.memory import keep_freed_memory
+from goodsam.stages.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 np.ones(2**23)  # 64 MiB

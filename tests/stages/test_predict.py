@@ -3,13 +3,13 @@ import pytest
 import torch
 from PIL import Image
 
-from data.classes import CITYSCAPES, PALETTE
-from data.errors import InputError
-from data.panoramas import Sample, find_panoramas, image_size
-from data.windows import Windows
-from stages.adapt.models import normalise, segment
-from stages.predict import Segmenter, label_path, overlay, predict, probability_path
-from stages.unlabelled import rolled
+from goodsam.data.classes import CITYSCAPES, PALETTE
+from goodsam.data.errors import InputError
+from goodsam.data.panoramas import Sample, find_panoramas, image_size
+from goodsam.data.windows import Windows
+from goodsam.stages.predict import Segmenter, label_path, overlay, predict, probability_path
+from goodsam.stages.score.unlabelled import rolled
+from goodsam.stages.segformer.files import normalise, segment
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from data.classes import CITYSCAPES, IGNORE, LABEL_IDS
-from data.errors import InputError
-from data.panoramas import find_panoramas
-from stages.adapt.models import class_names, load_segformer
-from stages.source import Crops, SourceConfig, train_source
+from goodsam.data.classes import CITYSCAPES, IGNORE, LABEL_IDS
+from goodsam.data.errors import InputError
+from goodsam.data.panoramas import find_panoramas
+from goodsam.stages.segformer.files import class_names, load_segformer
+from goodsam.stages.source import Crops, SourceConfig, train_source
 
 CONFIG = SourceConfig(
     model="w16", steps=4, batch=2, crop=(32, 48), warmup=1, workers=0, checkpoint_every=2,

@@ -8,14 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.adapt.boundary import (
+from goodsam.stages.adapt.boundary import (
     boundary_of_edges,
     edges,
     hard_boundary,
     refine_boundary,
     soft_boundary,
 )
-from stages.adapt.prediction import Prediction
+from goodsam.stages.adapt.prediction import Prediction
 
 SEEDS = st.integers(0, 2**32 - 1)
 

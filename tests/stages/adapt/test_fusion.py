@@ -12,8 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.window_masks import WindowMasks
-from stages.adapt.fusion import FusionConfig, MaskBatch, fuse, most_confident
+from goodsam.data.window_masks import WindowMasks
+from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse, most_confident
 
 
 def entropy(p: np.ndarray) -> float:

@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,19 +17,19 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import SegformerForSemanticSegmentation
 
-from data.errors import InputError
-from data.panoramas import file_hash
-from data.sam_cache import Identity, PanoramaMasks, SamCache
-from data.window_masks import WindowMasks, overlap_boundaries
-from data.windows import Windows
-from pipeline.config import as_yaml
-from stages.adapt import balance, monitor
-from stages.adapt.learner import Learner
-from stages.adapt.loop import AdaptConfig, CachedPanoramas, adapt, schedule
-from stages.adapt.models import build_segformer, load_segformer, save_segformer
-from stages.adapt.processes import Processes, gather_only, processes
-from stages.adapt.step import LossWeights, StepConfig
-from stages.adapt.watch import read_rows
+from goodsam.data.cache import Identity, PanoramaMasks, SamCache
+from goodsam.data.errors import InputError
+from goodsam.data.panoramas import file_hash
+from goodsam.data.window_masks import WindowMasks, overlap_boundaries
+from goodsam.data.windows import Windows
+from goodsam.pipeline.config import as_yaml
+from goodsam.stages.adapt.beyond import balance, monitor
+from goodsam.stages.adapt.learner import Learner
+from goodsam.stages.adapt.loop import AdaptConfig, CachedPanoramas, adapt, schedule
+from goodsam.stages.adapt.processes import Processes, gather_only, processes
+from goodsam.stages.adapt.step import LossWeights, StepConfig
+from goodsam.stages.adapt.watch import read_rows
+from goodsam.stages.segformer.files import build_segformer, load_segformer, save_segformer
 
 WINDOWS = Windows(32, 128, 32, 16)
 NAMES = ("road", "car", "sky")
@@ -140,16 +139,14 @@ def test_two_processes_give_the_weights_of_one(world, tmp_path, labels):
     config = config_for(world, accumulate=2, labels=labels, ema_decay=0.5)
     adapt(panoramas(world), tmp_path / "one", config)
     (tmp_path / "preset.yaml").write_text(as_yaml(config))
-    (tmp_path / "goodsam.py").write_text("from pipeline.cli import main; main()")
-    root = Path(__file__).parents[3]
     arguments = ("train", world / "images", world / "cache.zarr", "--out", tmp_path / "two")
     subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"),
-            *(tmp_path / "goodsam.py", *arguments, "--preset", tmp_path / "preset.yaml"),
+            *("-m", "goodsam", *arguments, "--preset", tmp_path / "preset.yaml"),
         ],
         check=True,
-        env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     for network in ("teacher_assistant", "student"):
         one, two = (weights(tmp_path / run / network) for run in ("one", "two"))
@@ -183,7 +180,7 @@ def test_gradients_are_gathered_once_a_step(monkeypatch):
             waits.append(self)
             return contextlib.nullcontext()
 
-    monkeypatch.setattr("stages.adapt.processes.DistributedDataParallel", Shared)
+    monkeypatch.setattr("goodsam.stages.adapt.processes.DistributedDataParallel", Shared)
     networks = (Shared(), Shared(), torch.nn.Linear(1, 1))
     with gather_only(True, *networks):
         assert waits == []

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.windows import Windows
-from stages.adapt.losses import (
+from goodsam.data.windows import Windows
+from goodsam.stages.adapt.losses import (
     boundary_loss,
     consistency_loss,
     ensemble_loss,

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.adapt.prediction import Prediction, argmax_labels
+from goodsam.stages.adapt.prediction import Prediction, argmax_labels
 
 
 @settings(max_examples=40, deadline=None)

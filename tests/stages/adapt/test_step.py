@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from data.errors import InputError
-from data.window_masks import WindowMasks, overlap_boundaries
-from data.windows import Windows
-from stages.adapt.boundary import hard_boundary, refine_boundary, soft_boundary
-from stages.adapt.fusion import MaskBatch, fuse
-from stages.adapt.losses import boundary_loss
-from stages.adapt.models import build_segformer, segment
-from stages.adapt.step import LossWeights, StepConfig, adaptation_step
-from stages.adapt.watch import measure
+from goodsam.data.errors import InputError
+from goodsam.data.window_masks import WindowMasks, overlap_boundaries
+from goodsam.data.windows import Windows
+from goodsam.stages.adapt.boundary import hard_boundary, refine_boundary, soft_boundary
+from goodsam.stages.adapt.fusion import MaskBatch, fuse
+from goodsam.stages.adapt.losses import boundary_loss
+from goodsam.stages.adapt.step import LossWeights, StepConfig, adaptation_step
+from goodsam.stages.adapt.watch import measure
+from goodsam.stages.segformer.files import build_segformer, segment
 
 WINDOWS = Windows(32, 128, 32, 16)
 NAMES = ("road", "car", "sky")

@@ -17,12 +17,13 @@ from segment_anything.modeling import (
 )
 from segment_anything.utils.amg import batched_mask_to_box
 
-from data.errors import InputError
-from data.street import panorama, split_seed
-from data.windows import Windows
-from stages.sam.decode import decode_masks, decode_tokens, project_image
-from stages.sam.encode import BIAS_ELEMENTS, encode
-from stages.sam.generate import (
+from goodsam.data.errors import InputError
+from goodsam.data.street.picture import panorama
+from goodsam.data.street.seeds import split_seed
+from goodsam.data.windows import Windows
+from goodsam.stages.sam.decode import decode_masks, decode_tokens, project_image
+from goodsam.stages.sam.encode import BIAS_ELEMENTS, encode
+from goodsam.stages.sam.generate import (
     STREET_GENERATOR,
     GeneratorConfig,
     PackedMasks,
@@ -31,7 +32,7 @@ from stages.sam.generate import (
     pack,
     settled,
 )
-from stages.sam.load import load_sam
+from goodsam.stages.sam.load import load_sam
 
 
 def tiny_sam(seed: int = 0, loud: float = 4.0) -> Sam:

@@ -8,9 +8,9 @@ from safetensors.torch import save_file
 from segment_anything import sam_model_registry
 from torch import Tensor
 
-from data.errors import InputError
-from stages.sam import load
-from stages.sam.load import STREET_WEIGHTS, architecture, load_sam, street_sam
+from goodsam.data.errors import InputError
+from goodsam.stages.sam import load
+from goodsam.stages.sam.load import STREET_SAM, architecture, load_sam, street_sam
 
 
 def half(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -20,8 +20,8 @@ def half(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def test_street_weights_load_and_are_small() -> None:
     loaded = load_sam("street")
     assert loaded.name == "street"
-    assert loaded.sha256 == hashlib.sha256(STREET_WEIGHTS.read_bytes()).hexdigest()
-    assert STREET_WEIGHTS.stat().st_size <= 8e6
+    assert loaded.sha256 == hashlib.sha256(STREET_SAM.read_bytes()).hexdigest()
+    assert STREET_SAM.stat().st_size <= 8e6
     assert not loaded.model.training
     assert all(p.dtype == torch.float32 for p in loaded.model.parameters())
 

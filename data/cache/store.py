@@ -1,0 +1,511 @@
+"""The SAM cache of a set of panoramas, in Zarr v3: write, read, verify, repair, merge.
+
+`docs/CACHE_FORMAT.md` specifies it to the byte. In short: `cells` holds a panorama's cell maps in
+one chunk, `tables` all that is ragged as one flat record of bytes, and `index` its done flag, sizes
+and checksums, written last. Each panorama has chunks of its own, so any number of processes may
+write different panoramas at once.
+
+Chunks are read and written here and not through zarr: an access through zarr costs a millisecond,
+takes as much memory as a chunk claims to need, and follows links.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from goodsam.data.cache.format import (
+    FAILURES,
+    INDEX_LIMIT,
+    MAX_METADATA,
+    TABLES_CHUNK,
+    Attributes,
+    BoundaryMode,
+    Identity,
+    PanoramaMasks,
+    Row,
+    array_metadata,
+    cells_key,
+    check,
+    check_array_metadata,
+    chunk_limit,
+    crc32c,
+    decode_record,
+    encode_tables,
+    ignored_runs,
+    index_key,
+    pack_chunk,
+    stack_cells,
+    tables_key,
+    unpack_chunk,
+)
+from goodsam.data.cache.places import Address, Folder, Zip, place_of
+from goodsam.data.errors import InputError
+from goodsam.data.panoramas import file_hash
+
+__all__ = [
+    "BoundaryMode",
+    "Identity",
+    "PanoramaMasks",
+    "SamCache",
+    "ignored_runs",
+    "merge_caches",
+    "writing",
+]
+
+_LOCK = ".lock"
+
+
+class SamCache:
+    """A cache on disk, or at a URL that fsspec knows (to be read). Picklable: it holds a path, and
+    opens what is there on first use, in each process anew.
+
+    Reading is safe in several processes, writing in several processes that write different
+    panoramas. Whoever starts such work holds `writing(path)` meanwhile.
+    """
+
+    def __init__(self, path: Path | str, mode: Literal["r", "r+"]):
+        self.path = path
+        self.mode = mode
+        self._opened: tuple[int, _Content] | None = None
+
+    @classmethod
+    def open(cls, path: Path | str, mode: Literal["r", "r+"] = "r") -> SamCache:
+        """An existing cache. Raises InputError when there is none, or it is not what it claims."""
+        cache = cls(path, mode)
+        cache._content  # noqa: B018  (opened now, so that a wrong path fails here)
+        return cache
+
+    @classmethod
+    def create(
+        cls,
+        path: Path | str,
+        identity: Identity,
+        images: Mapping[str, str],
+        provenance: Mapping[str, Any],
+    ) -> SamCache:
+        """A new, empty cache for `images`: path below the images' folder -> SHA-256 of the file.
+
+        provenance: what made it (versions, device, precision), recorded and not compared. Raises
+        InputError when there is something at `path` already.
+        """
+        return cls.empty(
+            path, Attributes(identity, dict(sorted(images.items())), [dict(provenance)])
+        )
+
+    @classmethod
+    def empty(cls, path: Path | str, attributes: Attributes) -> SamCache:
+        """A new cache that says this of itself, without records. InputError as for `create`."""
+        content, arrays = attributes.to_bytes(), array_metadata(attributes.identity.windows)
+        with writing(path) as place:
+            if (place.root / "zarr.json").exists():
+                raise InputError(f"{path}: a cache is there already; give another path")
+            for name, metadata in arrays.items():
+                place.write(f"{name}/zarr.json", metadata)
+            place.write("zarr.json", content)  # last: what has none is no cache yet
+        return cls.open(path, "r+")
+
+    @classmethod
+    def create_or_resume(
+        cls,
+        path: Path | str,
+        identity: Identity,
+        images: Mapping[str, str],
+        provenance: Mapping[str, Any],
+    ) -> SamCache:
+        """The cache at `path`, made or gone on with; images that are new to it are appended.
+
+        Raises InputError for a cache of another identity, naming what differs, for an image that
+        the cache holds under the same name with other bytes, and while another process writes.
+        """
+        with writing(path) as place:
+            if not (place.root / "zarr.json").exists():
+                return cls.create(path, identity, images, provenance)
+            cache = cls.open(path, "r+")
+            if differences := cache.identity.differences(identity):
+                raise InputError(
+                    f"{path}: a cache made otherwise: {'; '.join(differences)}; "
+                    "use the same settings or another cache"
+                )
+            cache.match(images)
+            new = sorted(item for item in images.items() if item[0] not in cache.images)
+            table, made_by = {**cache.images, **dict(new)}, cache.provenance
+            if dict(provenance) not in made_by:
+                made_by = [*made_by, dict(provenance)]
+            if new or made_by is not cache.provenance:
+                place.write("zarr.json", Attributes(identity, table, made_by).to_bytes())
+        return cls.open(path, "r+")
+
+    def match(self, images: Mapping[str, str]) -> None:
+        """InputError if an image (name -> SHA-256) is not the one that the cache has by its name.
+
+        Images that the cache does not have are left aside.
+        """
+        changed = [name for name in images if self.images.get(name, images[name]) != images[name]]
+        if changed:
+            raise InputError(
+                f"{changed[0]}: not the image that {self.path} was made from "
+                f"({len(changed)} of {len(images)} images differ); "
+                "restore the images, or make a new cache"
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "mode": self.mode, "_opened": None}
+
+    @property
+    def _content(self) -> _Content:
+        # A forked process shares no connection with its parent.
+        if self._opened is None or self._opened[0] != os.getpid():
+            self._opened = (os.getpid(), _open(self.path))
+        return self._opened[1]
+
+    @property
+    def attributes(self) -> Attributes:
+        """All that the cache says of itself."""
+        return self._content.attributes
+
+    @property
+    def identity(self) -> Identity:
+        return self._content.attributes.identity
+
+    @property
+    def images(self) -> dict[str, str]:
+        """Name -> SHA-256 of the file's bytes, of all images, in the cache's order."""
+        return self._content.attributes.images
+
+    @property
+    def names(self) -> list[str]:
+        """Of all panoramas, done or not, in the cache's order."""
+        return list(self.images)
+
+    @property
+    def provenance(self) -> list[dict[str, Any]]:
+        """What worked on this cache, one entry for each kind of run."""
+        return self._content.attributes.provenance
+
+    def done(self, name: str) -> bool:
+        """Whether the panorama has a whole record."""
+        return self._row(name).done == 1
+
+    def missing(self) -> list[str]:
+        """The panoramas without a whole record."""
+        rows = self._rows()
+        for name, row in rows.items():
+            if isinstance(row, Exception):
+                raise self._damaged(name, row) from row
+        return [name for name, row in rows.items() if isinstance(row, Row) and not row.done]
+
+    def write(self, name: str, masks: PanoramaMasks) -> None:
+        """Writes the whole record of one panorama, its done flag last.
+
+        Raises ValueError for masks that are not of the cache's geometry, InputError for masks that
+        are too many.
+        """
+        number, place = self._number(name), self._folder
+        cells = stack_cells(masks, self.identity.windows)
+        try:
+            tables = encode_tables(masks, self.identity)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from error
+        row = Row.of(masks, cells, tables)
+        if not self._has(name, row):
+            place.delete(index_key(number))  # a record that is written anew is not done meanwhile
+        place.write(cells_key(number), pack_chunk(cells))
+        count = -(-len(tables) // TABLES_CHUNK)
+        chunks = np.zeros((count, TABLES_CHUNK), np.uint8)
+        chunks.reshape(-1)[: len(tables)] = tables
+        for chunk in range(count):
+            place.write(tables_key(number, chunk), pack_chunk(chunks[chunk]))
+        self._delete_tables(number, first=count)  # of a longer record that was there
+        place.write(index_key(number), row.to_bytes())
+        self._content.rows.pop(name, None)
+
+    def read(self, name: str) -> PanoramaMasks:
+        """The record of one panorama, held against its checksums.
+
+        Raises InputError when it is not done or damaged.
+        """
+        number, place, identity = self._number(name), self._content.place, self.identity
+        row = self._row(name)
+        if not row.done:
+            raise InputError(f"{self.path}: {name} has no masks yet; run cache-sam again")
+        try:
+            windows = identity.windows
+            cells = np.empty((len(windows), windows.height, windows.window), "<u2")
+            unpack_chunk(place.read(cells_key(number), chunk_limit(cells.nbytes)), cells)
+            check(crc32c(cells) == row.cells_crc32c, "cells")
+            chunks = np.empty((-(-row.tables_bytes // TABLES_CHUNK), TABLES_CHUNK), np.uint8)
+            for chunk, out in enumerate(chunks):
+                unpack_chunk(place.read(tables_key(number, chunk), chunk_limit(out.nbytes)), out)
+            tables = chunks.reshape(-1)[: row.tables_bytes]
+            check(crc32c(tables) == row.tables_crc32c, "tables")
+            return decode_record(cells, tables, identity)
+        except FAILURES as error:
+            raise self._damaged(name, error) from error
+
+    def info(self) -> dict[str, Any]:
+        """What the cache is, how far it got, and what it takes on disk (None at a URL)."""
+        rows = [row for row in self._rows().values() if isinstance(row, Row) and row.done]
+        place = self._content.place
+        return {
+            "path": str(self.path),
+            "panoramas": len(self.images),
+            "done": len(rows),
+            "windows": len(rows) * len(self.identity.windows),
+            "masks": sum(row.masks for row in rows),
+            "bytes": None if isinstance(place, Address) else place.size(),
+            "identity": self.identity.described(),
+            "provenance": self.provenance,
+        }
+
+    def damaged(
+        self, progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> dict[str, str]:
+        """Reads every record that is done; those that are not whole, name -> why."""
+        found = {}
+        for count, name in enumerate(self.names, 1):
+            try:
+                self._content.rows.pop(name, None)  # what is on disk counts, not what was read
+                if self.done(name):
+                    self.read(name)
+            except InputError as error:
+                found[name] = str(error)
+            progress(count, len(self.images))
+        return found
+
+    def verify(
+        self,
+        images: Path | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> list[str]:
+        """What is wrong, a line each: damaged records, and images that are not what they were."""
+        problems = list(self.damaged(progress).values())
+        for name in self.names if images is not None else ():
+            try:
+                self.check_image(name, Path(images or ""))
+            except InputError as error:
+                problems.append(str(error))
+        return problems
+
+    def check_image(self, name: str, images: Path) -> None:
+        """InputError unless the image in this folder is the one that the record was made from."""
+        self._number(name)
+        image = images / name
+        if not image.is_file():
+            raise InputError(f"{image}: no such file; the cache was made from one; wrong IMAGES?")
+        if file_hash(image) != self.images[name]:
+            raise InputError(f"{image}: not the image that {self.path} was made from")
+
+    def drop(self, name: str) -> None:
+        """Forgets a record, whole or damaged, so that cache-sam makes it anew."""
+        number, place = self._number(name), self._folder
+        place.delete(index_key(number))
+        place.delete(cells_key(number))
+        self._delete_tables(number, first=0)
+        self._content.rows.pop(name, None)
+
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """Key and bytes of each file that the cache is made of, those of done records alone."""
+        windows = self.identity.windows
+        cells = chunk_limit(2 * len(windows) * windows.height * windows.window)
+        keys = [("zarr.json", MAX_METADATA)]
+        keys += [(f"{name}/zarr.json", MAX_METADATA) for name in array_metadata(windows)]
+        for number, row in enumerate(self._rows().values()):
+            if isinstance(row, Row) and row.done:
+                chunks = range(-(-row.tables_bytes // TABLES_CHUNK))
+                keys.append((cells_key(number), cells))
+                keys += [(tables_key(number, i), chunk_limit(TABLES_CHUNK)) for i in chunks]
+                keys.append((index_key(number), INDEX_LIMIT))
+        for key, limit in keys:
+            try:
+                content = self._content.place.read(key, limit)
+            except FAILURES as error:
+                raise InputError(f"{self.path}: {key}: {error}") from error
+            if content is not None:
+                yield key, content
+
+    def _has(self, name: str, row: Row) -> bool:
+        try:
+            return self._row(name) == row
+        except InputError:
+            return False
+
+    def _damaged(self, name: str, error: Exception) -> InputError:
+        what = (
+            f"is damaged ({error}); `goodsam cache verify --repair {self.path}` and cache-sam make"
+        )
+        what += " it anew"
+        if not isinstance(self._content.place, Folder):
+            what = f"cannot be read ({error}); try again, or ask whoever keeps it to verify it"
+        return InputError(f"{self.path}: the record of {name} {what}")
+
+    @property
+    def _folder(self) -> Folder:
+        place = self._content.place
+        if self.mode != "r+" or not isinstance(place, Folder):
+            raise InputError(f"{self.path}: opened to be read only")
+        return place
+
+    def _delete_tables(self, number: int, first: int) -> None:
+        for chunk in itertools.count(first):
+            if not self._folder.delete(tables_key(number, chunk)):
+                return
+
+    def _number(self, name: str) -> int:
+        try:
+            return self._content.numbers[name]
+        except KeyError:
+            raise InputError(
+                f"{self.path}: has no image {name}; run cache-sam on these images"
+            ) from None
+
+    def _row(self, name: str) -> Row:
+        rows = self._content.rows
+        if name not in rows:
+            key = index_key(self._number(name))
+            try:
+                row = Row.from_bytes(self._content.place.read(key, INDEX_LIMIT))
+            except FAILURES as error:
+                raise self._damaged(name, error) from error
+            if not row.done:
+                return row  # another process may write it yet
+            rows[name] = row
+        return rows[name]
+
+    def _rows(self) -> dict[str, Row | Exception]:
+        """The row of each panorama, or why it cannot be read; asked for together."""
+        keys = [index_key(number) for number in range(len(self.images))]
+        found: dict[str, Row | Exception] = {}
+        for name, content in zip(self.images, self._read_each(keys), strict=True):
+            try:
+                if isinstance(content, Exception):
+                    raise content
+                found[name] = Row.from_bytes(content)
+            except FAILURES as error:
+                found[name] = error
+        self._content.rows.update(
+            {name: row for name, row in found.items() if isinstance(row, Row) and row.done}
+        )
+        return found
+
+    def _read_each(self, keys: Sequence[str]) -> Sequence[bytes | Exception | None]:
+        def one(key: str) -> bytes | Exception | None:
+            try:
+                return self._content.place.read(key, INDEX_LIMIT)
+            except FAILURES as error:
+                return error
+
+        return self._content.place.each(one, keys)
+
+
+@dataclass(frozen=True)
+class _Content:
+    """An opened cache, checked. rows: what is known of the records that are done."""
+
+    place: Folder | Zip | Address
+    attributes: Attributes
+    numbers: dict[str, int]
+    rows: dict[str, Row]
+
+
+def _open(path: Path | str) -> _Content:
+    """Opens a cache that may be a stranger's; nothing is read but its metadata."""
+    place = place_of(path)
+    try:
+        content = place.read("zarr.json", MAX_METADATA)
+        if content is None:
+            raise InputError(f"{path}: no SAM cache here; make one with cache-sam")
+        attributes = Attributes.from_bytes(content)
+        for name, metadata in array_metadata(attributes.identity.windows).items():
+            check_array_metadata(place.read(f"{name}/zarr.json", MAX_METADATA), metadata, name)
+    except FAILURES as error:
+        if isinstance(error, InputError) and str(path) in str(error):
+            raise
+        raise InputError(f"{path}: no SAM cache that can be read: {error}") from error
+    numbers = {name: number for number, name in enumerate(attributes.images)}
+    return _Content(place, attributes, numbers, {})
+
+
+@contextmanager
+def writing(path: Path | str) -> Iterator[Folder]:
+    """The right to write a cache at `path`, which one process has at a time; it may nest.
+
+    Makes the folder. A process that dies gives its right back. Raises InputError when another
+    process has it, and for a path where no cache can be.
+    """
+    place = place_of(path)
+    if not isinstance(place, Folder):
+        raise InputError(f"{path}: a cache is written in a folder, not in a zip or at a URL")
+    ours = {_LOCK, "zarr.json", "cells", "tables", "index"}
+    root = place.root
+    others = root.is_dir() and any(entry.name not in ours for entry in root.iterdir())
+    if root.is_file() or (others and not (root / "zarr.json").exists()):
+        raise InputError(f"{path}: exists and is no SAM cache; give another path")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        place.refuse_links(_LOCK)
+        lock = FileLock(root / _LOCK, is_singleton=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(
+            f"{path}: another process is writing into it; wait for it, or end it first"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be written ({error})") from error
+    try:
+        yield place
+    finally:
+        if [entry.name for entry in root.iterdir()] == [_LOCK]:  # nothing came of it
+            shutil.rmtree(root)
+        lock.release()
+
+
+def merge_caches(
+    out: Path | str,
+    sources: Sequence[Path | str],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, str]:
+    """The records of several caches of one identity in one, made at `out` or gone on with.
+
+    A panorama that several of them hold is taken from the first that has it whole. All provenance
+    is kept. Returns what could not be taken: name -> why.
+
+    Raises InputError, before any work, for caches of different identities and for images that two
+    of them have under one name.
+    """
+    caches = [SamCache.open(source) for source in sources]
+    first, images = caches[0], dict[str, str]()
+    for cache in caches:
+        if differences := cache.identity.differences(first.identity):
+            raise InputError(
+                f"{cache.path}: made otherwise than {first.path}: {'; '.join(differences)}; "
+                "only caches made with the same settings can be merged"
+            )
+        cache.match(images)
+        images |= cache.images
+    with writing(out):
+        for cache in caches:
+            for entry in cache.provenance or [{}]:
+                merged = SamCache.create_or_resume(out, first.identity, cache.images, entry)
+        failed: dict[str, str] = {}
+        todo = merged.missing()
+        for count, name in enumerate(todo, 1):
+            for cache in (cache for cache in caches if name in cache.images):
+                try:
+                    if cache.done(name):
+                        merged.write(name, cache.read(name))
+                        failed.pop(name, None)
+                        break
+                except InputError as error:
+                    failed[name] = str(error)
+            progress(count, len(todo))
+    return failed

@@ -1,0 +1,19 @@
+"""The mark in every picture of the street world, by which it is known again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+MARK = {"Source": "goodsam street world"}
+"""A text chunk of the PNG file."""
+
+
+def is_street_world(path: Path) -> bool:
+    """Whether an image file says of itself that `write_world` wrote it."""
+    try:
+        with Image.open(path) as image:
+            return image.info.get("Source") == MARK["Source"]
+    except OSError:
+        return False

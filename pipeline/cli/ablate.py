@@ -1,0 +1,94 @@
+"""`goodsam ablate`: tables of what each part is worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from goodsam.data.errors import InputError
+from goodsam.pipeline.tell import say
+
+TABLE_HELP = (
+    "table3, table4, table5 or figure7: the paper's; effect: the method against simpler trainings; "
+    "choices: what the paper leaves open in stage 2; masks: in stage 1; rates: learning rates and "
+    "length; sizes: whole, by windows, squeezed."
+)
+
+STREET_TEACHERS = ("w32=street-ta", "w16=street-student", "w8=street-w8")
+
+
+def ablate(
+    table: Annotated[str, typer.Argument(help=TABLE_HELP)],
+    out: Annotated[
+        Path, typer.Option(help="Everything is kept there, for all tables; the same one goes on.")
+    ] = Path("runs/ablate"),
+    seeds: Annotated[int, typer.Option(help="How many.", min=1)] = 3,
+    first_seed: Annotated[int, typer.Option(help="The first of them.", min=0)] = 0,
+    preset: Annotated[str, typer.Option(help="What all rows begin with.")] = "demo",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value of stage 2, for all rows.")
+    ] = None,
+    unlabelled: Annotated[int, typer.Option(help="Panoramas of a street world.", min=1)] = 24,
+    test: Annotated[int, typer.Option(help="Labelled panoramas of it.", min=1)] = 40,
+    tuning: Annotated[
+        bool, typer.Option("--tuning", help="Score on its tuning scenes, not on its test scenes.")
+    ] = False,
+    true_masks: Annotated[
+        bool,
+        typer.Option("--true-masks", help="Street worlds' true instances in the place of SAM's."),
+    ] = False,
+    images: Annotated[
+        Path | None, typer.Option(help="Your unlabelled panoramas, in place of street worlds.")
+    ] = None,
+    labelled: Annotated[Path | None, typer.Option(help="Your labelled ones.")] = None,
+    sam: Annotated[str, typer.Option(help="street, vit_b, vit_l or vit_h.")] = "street",
+    checkpoint: Annotated[Path | None, typer.Option(help="The SAM's .pth file.")] = None,
+    boundaries: Annotated[str, typer.Option(help="windows, or overlap (the paper's).")] = "windows",
+    teachers: Annotated[
+        list[str] | None,
+        typer.Option("--teacher", help="NAME=SEGFORMER, a column of table5; repeatable."),
+    ] = None,
+) -> None:
+    """The paper's ablations and our own: rows of settings, on several seeds, as one table.
+
+    Writes TABLE.md, .csv, .json and .svg after every run, TABLE-tuning and TABLE-true-masks apart.
+    Rows that tables share are run once.
+    """
+    from goodsam.pipeline.studies.ablate.runs import Study
+    from goodsam.pipeline.studies.ablate.tables import TABLES, table5
+    from goodsam.pipeline.studies.ablate.whole import run_table
+
+    if table == "table5":
+        named = dict(_named(text) for text in teachers or STREET_TEACHERS)
+        chosen = table5(named)
+    elif table in TABLES:
+        chosen = TABLES[table]
+    else:
+        raise InputError(f"table {table!r}: use one of {', '.join([*TABLES, 'table5'])}")
+    study = Study(
+        out,
+        preset=preset,
+        settings=tuple(set_ or ()),
+        sam=sam,
+        checkpoint=checkpoint,
+        boundaries=boundaries,
+        true_masks=true_masks,
+        images=images,
+        test=labelled,
+        unlabelled=unlabelled,
+        labelled=test,
+        tuning=tuning,
+    )
+    numbers = range(first_seed, first_seed + seeds)
+    name = "-".join([table, *["tuning"] * tuning, *["true-masks"] * true_masks])
+    text = run_table(study, name, chosen, numbers, say)
+    print(text)
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, equals, source = text.partition("=")
+    if not equals or not name or not source:
+        raise InputError(f"--teacher {text}: write it as NAME=SEGFORMER, e.g. B5=nvidia/...")
+    return name, source

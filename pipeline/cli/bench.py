@@ -1,0 +1,148 @@
+"""`goodsam bench`: measure the parts."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from goodsam.pipeline.cli.options import Device, Json
+from goodsam.pipeline.tell import progress_bar, say
+
+app = typer.Typer(no_args_is_help=True, help="Measure the parts against their peers, in one run.")
+
+
+@app.command("weights")
+def bench_weights_(
+    seed: Annotated[int, typer.Option(help="Of the tuning world.", min=0)] = 1,
+    panoramas: Annotated[int, typer.Option(min=1)] = 8,
+    images: Annotated[int, typer.Option(help="Held-out source images.", min=1)] = 64,
+    json: Json = False,
+) -> None:
+    """The demo weights on a street world of any seed: TA, student, SAM, and labels fused."""
+    from goodsam.pipeline.studies.bench.weights import bench_weights, weights_table
+
+    with progress_bar("bench") as update:
+        record = bench_weights(seed, panoramas, images, progress=update)
+    print(json_module.dumps(record, indent=1) if json else weights_table(record))
+
+
+@app.command("stage1")
+def stage1(
+    sam: Annotated[str, typer.Option(help="street, vit_b, vit_l or vit_h.")] = "street",
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="The SAM's weights; random ones for vit_* without.")
+    ] = None,
+    windows: Annotated[int, typer.Option(min=1, max=8)] = 1,
+    points_per_side: Annotated[int | None, typer.Option(help="Prompt grid.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Of the tuning world.", min=0)] = 1,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Mask generation: segment-anything's, that of transformers, and ours in both modes."""
+    from goodsam.pipeline.studies.bench.stage1 import bench_stage1, stage1_table
+
+    record = bench_stage1(
+        sam,
+        checkpoint,
+        seed=seed,
+        windows=windows,
+        points_per_side=points_per_side,
+        device=device,
+        say=say,
+    )
+    print(json_module.dumps(record, indent=1) if json else stage1_table(record))
+
+
+@app.command("predict")
+def bench_predict_(
+    model: Annotated[
+        str, typer.Option(help="A run or SegFormer; or b0 to b5, w16, w32 with random weights.")
+    ] = "street-student",
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of panoramas; rendered ones by default.")
+    ] = None,
+    count: Annotated[int, typer.Option(help="Images to use.", min=1)] = 4,
+    height: Annotated[int, typer.Option(help="Of rendered panoramas, px.", min=32)] = 400,
+    batch: Annotated[int, typer.Option(help="Images seen together by ours.", min=1)] = 1,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """goodsam predict against plain transformers inference on the same images."""
+    from goodsam.pipeline.studies.bench.predict import bench_predict, predict_table
+
+    with progress_bar("bench") as update:
+        record = bench_predict(
+            model, images, count=count, height=height, batch=batch, device=device, progress=update
+        )
+    print(json_module.dumps(record, indent=1) if json else predict_table(record))
+
+
+@app.command("fusion")
+def bench_fusion_(
+    masks: Annotated[int, typer.Option(help="Masks in each window.", min=1)] = 120,
+    height: Annotated[int, typer.Option(help="Of the panorama, px.", min=40)] = 400,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """CTCF, SSA, SEPL and the refined boundary on cells against loops and a dense product."""
+    from goodsam.pipeline.studies.bench.fusion import bench_fusion, fusion_table
+
+    record = bench_fusion(masks, height, device=device)
+    print(json_module.dumps(record, indent=1) if json else fusion_table(record))
+
+
+@app.command("step")
+def bench_step_(
+    preset: Annotated[
+        str | None, typer.Option(help="By default goodsam-m's settings with TA and student B0.")
+    ] = None,
+    teacher_assistant: Annotated[
+        str | None, typer.Option(help="An architecture, b0 to b5, in place of the preset's.")
+    ] = None,
+    student: Annotated[
+        str | None, typer.Option(help="An architecture, b0 to b5, in place of the preset's.")
+    ] = None,
+    height: Annotated[
+        int | None, typer.Option(help="Of the panorama, px; 400, in the demo's preset 200.", min=40)
+    ] = None,
+    masks: Annotated[int, typer.Option(help="Masks in each window.", min=1)] = 120,
+    steps: Annotated[int, typer.Option(help="Measured steps of each kind.", min=1)] = 3,
+    precision: Annotated[
+        str | None, typer.Option(help="float32 or bfloat16; the preset's by default.")
+    ] = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """A full training step, reading the cache included, against the bare one."""
+    from goodsam.pipeline.studies.bench.step import bench_step, step_table
+
+    with progress_bar("bench") as update:
+        record = bench_step(
+            preset or "goodsam-m",
+            teacher_assistant or (None if preset else "b0"),
+            student or (None if preset else "b0"),
+            height or (200 if preset == "demo" else 400),
+            masks,
+            steps,
+            device,
+            precision,
+            update,
+        )
+    print(json_module.dumps(record, indent=1) if json else step_table(record))
+
+
+@app.command("cache")
+def bench_cache_(
+    panoramas: Annotated[int, typer.Option(help="For the demo SAM's masks.", min=1)] = 2,
+    seed: Annotated[int, typer.Option(help="Of the street world.", min=0)] = 0,
+    repeats: Annotated[int, typer.Option(help="Of loading; the least time counts.", min=1)] = 5,
+    json: Json = False,
+) -> None:
+    """The cache beside SA-1B's JSON, PNGs and packed bits: bytes, write and load time a window."""
+    from goodsam.pipeline.studies.bench.cache import bench_cache, cache_table
+
+    record = bench_cache(panoramas, seed, repeats)
+    print(json_module.dumps(record, indent=1) if json else cache_table(record))

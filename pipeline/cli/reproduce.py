@@ -1,0 +1,104 @@
+"""`goodsam reproduce`: the paper's tables, from your copies of the data."""
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from goodsam.pipeline.cli.options import Json
+from goodsam.pipeline.tell import say
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Train as in the paper and set the result beside its table. Start the same command again "
+    "to go on.",
+)
+
+Benchmark = Literal["densepass", "wildpass"]
+Preset = Annotated[str, typer.Option(help="goodsam-m, goodsam-t or goodsam-s.")]
+Training = Annotated[Path, typer.Option("--wildpass2k", help="The unlabelled set to adapt to.")]
+Out = Annotated[Path, typer.Option(help="Everything is written there; the same one goes on.")]
+Sam = Annotated[str, typer.Option(help="vit_h (the paper's), vit_l, vit_b or street.")]
+Checkpoint = Annotated[
+    Path | None, typer.Option(help="The SAM's .pth file; official ones are downloaded.")
+]
+Assistant = Annotated[
+    str | None, typer.Option(help="SegFormer directory or hub name; the preset's by default.")
+]
+Student = Annotated[str | None, typer.Option(help="Likewise.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value, of stage 2.")]
+Boundaries = Annotated[str, typer.Option(help="overlap (the paper's) or windows.")]
+Points = Annotated[int | None, typer.Option(help="SAM's prompt grid.", min=1)]
+Workers = Annotated[int, typer.Option(help="Of stage 1: local processes.", min=0)]
+Device = Annotated[str | None, typer.Option(help="Of stage 2: auto, cpu or cuda.")]
+Check = Annotated[bool, typer.Option("--check", help="Look and estimate, and stop there.")]
+
+
+def _command(benchmark: Benchmark, test: str, does: str) -> None:
+    """Register a benchmark's command; `--BENCHMARK` is where its labelled test set is."""
+    Test = Annotated[Path, typer.Option(f"--{benchmark}", help=test)]
+
+    @app.command(benchmark, help=does)
+    def command(
+        wildpass2k: Training,
+        test: Test,
+        out: Out,
+        preset: Preset = "goodsam-m",
+        sam: Sam = "vit_h",
+        checkpoint: Checkpoint = None,
+        teacher_assistant: Assistant = None,
+        student: Student = None,
+        set_: Settings = None,
+        boundaries: Boundaries = "overlap",
+        points_per_side: Points = None,
+        workers: Workers = 0,
+        device: Device = None,
+        check: Check = False,
+        json: Json = False,
+    ) -> None:
+        _run(
+            benchmark, wildpass2k, test, out, json=json, check=check, preset=preset, sam=sam,
+            checkpoint=checkpoint, teacher_assistant=teacher_assistant, student=student,
+            settings=tuple(set_ or ()), boundaries=boundaries, points_per_side=points_per_side,
+            workers=workers, device=device,
+        )  # fmt: skip
+
+
+_command(
+    "densepass",
+    "The labelled test set.",
+    "Train on WildPASS2K, test on DensePASS, and print Table 1 with our row.",
+)
+_command(
+    "wildpass",
+    "The labelled test set, in Mapillary ids.",
+    "Train on WildPASS2K, test on WildPASS (our class mapping), print Table 2 with our row.",
+)
+
+
+def _run(
+    benchmark: Benchmark,
+    training: Path,
+    test: Path,
+    out: Path,
+    *,
+    check: bool,
+    json: bool,
+    **pieces: Any,
+) -> None:
+    from goodsam.pipeline.studies.reproduce.cost import check_room, estimate
+    from goodsam.pipeline.studies.reproduce.plan import Request, look, summary_lines
+    from goodsam.pipeline.studies.reproduce.table import markdown
+    from goodsam.pipeline.studies.reproduce.whole import reproduce
+
+    plan = look(Request(benchmark, training=training, test=test, out=out, **pieces))
+    for line in summary_lines(plan):
+        say(line)
+    found = estimate(plan)
+    say(str(found))
+    check_room(found, out)
+    if check:
+        return
+    record = reproduce(plan, say)
+    print(json_module.dumps(record, indent=1) if json else markdown(record))

@@ -1,0 +1,98 @@
+"""`goodsam cache view`: what SAM gave for one panorama, as a picture and as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from goodsam.data.cache import SamCache
+from goodsam.data.errors import InputError
+from goodsam.data.panoramas import read_panorama
+from goodsam.data.windows import Windows
+from goodsam.pipeline.report.parts import (
+    Layer,
+    folded,
+    masks_picture,
+    section,
+    settings_list,
+    table,
+    viewer,
+    write_report,
+)
+
+_GREY = 128  # where there is no image to show below
+_LINE = np.array((255, 214, 10), np.uint8)
+
+
+def view(
+    cache: SamCache, out: Path, name: str | None = None, images: Path | None = None
+) -> tuple[Path, Path]:
+    """Write `OUT/NAME.png` and `OUT/NAME.html` (NAME without suffix) of one panorama.
+
+    name: by default the first that is done. images: the folder that the cache was made from;
+    without it masks and boundary maps lie on grey.
+
+    Raises InputError for a panorama that is not there, or not done, and for another image.
+    """
+    if name is None:
+        missing = set(cache.missing())
+        name = next((known for known in cache.names if known not in missing), None)
+        if name is None:
+            raise InputError(f"{cache.path}: holds no finished panorama; run goodsam cache-sam")
+    record, windows = cache.read(name), cache.identity.windows
+    image = np.full((windows.height, windows.width, 3), _GREY, np.uint8)
+    if images is not None:
+        cache.check_image(name, images)
+        image = read_panorama(images / name, windows, cache.identity.fit)
+    layers = [
+        Layer("Panorama", image),
+        Layer("Masks", masks_picture(image, record.windows, windows), "the smallest on top"),
+        Layer("Boundary maps", boundary_picture(image, record.boundaries, windows)),
+    ]
+    shown = layers if images is not None else layers[1:]
+    picture, page = (out / name).with_suffix(".png"), (out / name).with_suffix(".html")
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.concatenate([layer.image for layer in shown])).save(picture)
+    rows = [
+        (
+            f"{number}: from column {start}",
+            str(len(window)),
+            str(window.incidence.shape[1] - 1),
+            f"{100 * np.mean(window.cells > 0):.1f}",
+        )
+        for number, (start, window) in enumerate(zip(windows.starts, record.windows, strict=True))
+    ]
+    write_report(
+        page,
+        name,
+        f"What SAM gave for this panorama, from {Path(str(cache.path)).name}.",
+        section("Masks and boundary maps", "", viewer(name, layers, opacity=0.85)),
+        section("Windows", "", table(("window", "masks", "cells", "covered, %"), rows)),
+        section(
+            "The cache",
+            "",
+            settings_list(cache.identity.described()),
+            *(
+                folded(f"Made by, {number}", settings_list(entry))
+                for number, entry in enumerate(cache.provenance, 1)
+            ),
+        ),
+    )
+    return picture, page
+
+
+def boundary_picture(
+    image: np.ndarray, boundaries: Sequence[np.ndarray], windows: Windows
+) -> np.ndarray:
+    """uint8 (H, W, 3): the boundary maps of all overlaps, in their columns, on the image, darkened.
+
+    boundaries: bool (H, overlap.width) each.
+    """
+    joined = np.zeros(image.shape[:2], bool)
+    for overlap, boundary in zip(windows.overlaps, boundaries, strict=True):
+        joined[:, windows.overlap_columns(overlap)] |= boundary
+    dark = (0.35 * image).astype(np.uint8)
+    return np.where(joined[..., None], _LINE, dark)

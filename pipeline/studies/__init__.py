@@ -1,0 +1,1 @@
+"""Whole runs, callers of the verbs."""

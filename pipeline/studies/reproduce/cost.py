@@ -1,0 +1,71 @@
+"""What a reproduction costs on this machine: timed on one window and one panorama, first of all."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from goodsam.data.errors import InputError
+from goodsam.data.panoramas import read_panorama
+from goodsam.pipeline.report.parts import duration
+from goodsam.pipeline.stage1 import sam_factory
+from goodsam.pipeline.studies.reproduce.plan import Plan, images_of
+from goodsam.pipeline.studies.timing import SCORE, STEP, forward_seconds
+from goodsam.stages.sam.cache_sam import Stage1Config
+from goodsam.stages.sam.cache_sam import estimate as estimate_stage1
+
+RESERVE = 2**28  # bytes to leave free
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is still to be done costs about this much here. Seconds and bytes."""
+
+    stage1: float
+    training: float
+    evaluation: float
+    disk: int
+    free: int
+
+    def __str__(self) -> str:
+        return (
+            f"estimate for this machine, from single runs: SAM {duration(self.stage1)}, training "
+            f"{duration(self.training)}, scores {duration(self.evaluation)}; disk "
+            f"{self.disk / 2**30:.1f} GiB of {self.free / 2**30:.1f} GiB free"
+        )
+
+
+def estimate(plan: Plan) -> Estimate:
+    """Time a window through SAM and a panorama through both networks, and multiply."""
+    request = plan.request
+    sam = estimate_stage1(
+        images_of(request.training),
+        request.cache,
+        Stage1Config(boundaries=request.boundaries),
+        sam_factory(request.sam, request.checkpoint, asdict(request.generator)),
+    )
+    image = read_panorama(plan.training[0].image, plan.windows)
+    of_teacher, of_student = forward_seconds(plan.config, image, plan.windows)
+    training = STEP * (of_student + of_teacher) * plan.steps * plan.config.accumulate
+    # five evaluations, two of them by the student
+    evaluation = SCORE * len(plan.test) * (2 * of_student + 3 * of_teacher)
+    weights = 4 * sum(plan.parameters)
+    # two checkpoints and one being written, each with Adam's two moments; the networks at the end
+    disk = sam.size * sam.panoramas // len(plan.training) + (3 * 3 + 1) * weights
+    free = shutil.disk_usage(_existing(request.out)).free
+    return Estimate(sam.seconds, training, evaluation, disk, free)
+
+
+def check_room(found: Estimate, out: Path) -> None:
+    """InputError where the disk cannot hold what is to come."""
+    if found.disk + RESERVE > found.free:
+        raise InputError(
+            f"{out}: needs about {found.disk / 2**30:.1f} GiB and {found.free / 2**30:.1f} GiB are "
+            "free; choose an --out on a larger disk"
+        )
+
+
+def _existing(path: Path) -> Path:
+    path = path.absolute()
+    return next(parent for parent in (path, *path.parents) if parent.exists())

@@ -1,0 +1,1 @@
+"""What predictions are worth, with labels and without."""

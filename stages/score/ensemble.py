@@ -1,0 +1,42 @@
+"""Scores of the method's parts on labelled panoramas: what demo and ablations compare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from goodsam.data.cache import SamCache
+from goodsam.data.panoramas import Sample, read_image, read_labels
+from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse
+from goodsam.stages.predict import Segmenter
+from goodsam.stages.score.evaluate import Scores, confusion
+from goodsam.stages.segformer.files import normalise, segment
+
+
+def ensemble_labels(
+    teacher: Segmenter, image: np.ndarray, cache: SamCache, name: str, config: FusionConfig
+) -> np.ndarray:
+    """uint8 (H, W): the ensemble of a panorama, from the windows that tile it."""
+    windows = cache.identity.windows
+    with torch.inference_mode():
+        pixels = normalise(image[None], teacher.device)[0]
+        logits = segment(teacher.model, windows.cut(pixels))
+        masks = MaskBatch.of(cache.read(name).windows).to(teacher.device)
+        ensemble, _ = fuse(logits, masks, config)
+    return windows.join(ensemble).to(torch.uint8).cpu().numpy()
+
+
+def ensemble_scores(
+    teacher: Segmenter, samples: Sequence[Sample], cache: SamCache, config: FusionConfig
+) -> Scores:
+    """The ensemble's labels of all samples, each of which has a truth, scored as predictions."""
+    classes = len(teacher.names)
+    matrix = np.zeros((classes, classes + 1), dtype=np.int64)
+    for sample in samples:
+        assert sample.labels is not None
+        image, truth = read_image(sample.image), read_labels(sample.labels, classes)
+        labels = ensemble_labels(teacher, image, cache, sample.name, config)
+        matrix += confusion(labels, truth, classes)
+    return Scores(matrix, teacher.names)

@@ -1,0 +1,230 @@
+"""What can be said of predictions without a label: how steady they are. None of it is an accuracy.
+
+Where an image is seen twice (by two overlapping windows; turned by half a circle; by student and
+teacher assistant; before and after the adaptation), count the pixels that were labelled alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from goodsam.data.classes import IGNORE
+from goodsam.data.errors import InputError
+from goodsam.data.panoramas import Conversions, Sample, read_image, read_panorama
+from goodsam.data.windows import Windows, turn
+from goodsam.stages.predict import Segmenter
+from goodsam.stages.score.evaluate import masked
+
+NOTE = (
+    "No labels: agreement and shares say how the prediction behaves, not how right it is; they are "
+    "no accuracy"
+)
+
+
+@dataclass(frozen=True)
+class Peers:
+    """Whom to hold a segmenter against, as far as they are there.
+
+    before: the student that the adaptation began with. teacher: the adapted teacher assistant.
+    """
+
+    before: Segmenter | None = None
+    teacher: Segmenter | None = None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Percent of an image's pixels that two views give the same label; nan where there is none.
+
+    windows: two overlapping windows, of the pixels they share. roll: the image and the image turned
+    by half a circle. teacher: student and teacher assistant. unchanged: before and after.
+    """
+
+    windows: float
+    roll: float
+    teacher: float = math.nan
+    unchanged: float = math.nan
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """What can be said without labels, none of it an accuracy.
+
+    shares: percent of all pixels that each class was given; shares_before: by the student before
+    the adaptation, empty if unknown. images: by image, the agreements. changes: int64 (C, C),
+    pixels by class before (row) and after (column); None if unknown.
+    """
+
+    shares: dict[str, float]
+    images: dict[str, Agreement]
+    shares_before: dict[str, float] = field(default_factory=dict)
+    changes: np.ndarray | None = None
+
+    def mean(self, what: str) -> float | None:
+        """The mean over the images of one field of Agreement; None where no image has it."""
+        values = [getattr(one, what) for one in self.images.values()]
+        known = [value for value in values if not math.isnan(value)]
+        return float(np.mean(known)) if known else None
+
+    def largest_changes(self, count: int = 8) -> list[tuple[str, str, float]]:
+        """(class before, class after, percent of all pixels), the most frequent first."""
+        if self.changes is None:
+            return []
+        moved, names = self.changes.copy(), tuple(self.shares)
+        np.fill_diagonal(moved, 0)
+        order = np.argsort(moved, axis=None, kind="stable")[::-1][:count]
+        total = self.changes.sum()
+        return [
+            (names[i // len(names)], names[i % len(names)], 100 * float(moved.flat[i]) / total)
+            for i in order
+            if moved.flat[i]
+        ]
+
+
+def inspect(
+    segmenter: Segmenter,
+    samples: Sequence[Sample],
+    fit: Windows | None = None,
+    progress: Callable[[str], None] = lambda name: None,
+    conversions: Conversions | None = None,
+    *,
+    peers: Peers | None = None,
+    ignore: np.ndarray | None = None,
+) -> Unlabelled:
+    """Class shares, and how far different views agree, on images without labels.
+
+    fit: the size that all images are fitted to; None takes each as it is. ignore: bool (H, W), true
+    where pixels are left out (of all but the agreement of windows).
+    """
+    peers = peers or Peers()
+    if not samples:
+        raise InputError("there are no images to evaluate")
+    count = len(segmenter.names)
+    after_counts = np.zeros(count + 1, dtype=np.int64)
+    changes = np.zeros((count, count), dtype=np.int64) if peers.before else None
+    images = {}
+    for sample in samples:
+        image = see(sample, fit, conversions)
+        after = segmenter(image)
+        kept = np.ones(after.shape, dtype=bool)
+        if ignore is not None:
+            kept = masked(after, ignore) != IGNORE
+        after_counts += np.bincount(after[kept], minlength=count + 1)
+        teacher = unchanged = math.nan
+        if peers.teacher:
+            teacher = _same(peers.teacher(image), after, kept)
+        if peers.before:
+            before = peers.before(image)
+            unchanged = _same(before, after, kept)
+            pairs = before[kept].astype(np.int64) * count + after[kept]
+            assert changes is not None
+            changes += np.bincount(pairs, minlength=count * count).reshape(count, count)
+        images[sample.name] = Agreement(
+            windows=segmenter.window_agreement(image),
+            roll=_same(rolled(segmenter, image), after, kept),
+            teacher=teacher,
+            unchanged=unchanged,
+        )
+        progress(sample.name)
+    shares_before = {} if changes is None else _shares(segmenter.names, changes.sum(axis=1))
+    return Unlabelled(
+        _shares(segmenter.names, after_counts[:count]), images, shares_before, changes
+    )
+
+
+def see(sample: Sample, fit: Windows | None, conversions: Conversions | None = None) -> np.ndarray:
+    """uint8 (H, W, 3): the image as it is, or fitted."""
+    if fit is None:
+        return read_image(sample.image, conversions)
+    return read_panorama(sample.image, fit, True, conversions)
+
+
+def rolled(segmenter: Segmenter, image: np.ndarray) -> np.ndarray:
+    """uint8 (H, W): the labels of the image turned by half a circle, turned back."""
+    half = image.shape[1] // 2
+    seen = turn(image.transpose(2, 0, 1), half).transpose(1, 2, 0)
+    return turn(segmenter(np.ascontiguousarray(seen)), -half)
+
+
+def _same(one: np.ndarray, other: np.ndarray, kept: np.ndarray) -> float:
+    return 100 * float((one == other)[kept].mean()) if kept.any() else math.nan
+
+
+def _shares(names: Sequence[str], counts: np.ndarray) -> dict[str, float]:
+    shares = 100 * counts / max(1, counts.sum())
+    return dict(zip(names, map(float, shares), strict=True))
+
+
+def unlabelled_record(seen: Unlabelled, **provenance: Any) -> dict[str, Any]:
+    """The content of `eval.json` where there are no labels."""
+    return {
+        "note": NOTE,
+        "window_agreement": seen.mean("windows"),
+        "roll_agreement": seen.mean("roll"),
+        "teacher_agreement": seen.mean("teacher"),
+        "unchanged": seen.mean("unchanged"),
+        "class_shares": seen.shares,
+        "class_shares_before": seen.shares_before or None,
+        "largest_changes": [
+            {"before": before, "after": after, "percent": share}
+            for before, after, share in seen.largest_changes()
+        ],
+        **provenance,
+        "files": [
+            {
+                "name": name,
+                "window_agreement": _number(one.windows),
+                "roll_agreement": _number(one.roll),
+                "teacher_agreement": _number(one.teacher),
+                "unchanged": _number(one.unchanged),
+            }
+            for name, one in seen.images.items()
+        ],
+    }
+
+
+AGREEMENTS = {
+    "window_agreement": "overlapping windows, of the pixels that two of them share",
+    "roll_agreement": "the image and the image turned by half a circle",
+    "teacher_agreement": "student and teacher assistant",
+    "unchanged": "the student before and after the adaptation",
+}
+
+
+def unlabelled_markdown(record: dict[str, Any]) -> str:
+    """`eval.md` of a record of `unlabelled_record`."""
+    before = record["class_shares_before"]
+    lines = [
+        "# No labels, so no accuracy",
+        "",
+        f"{len(record['files'])} images. {record['note']}.",
+        "",
+        "| labelled alike by | pixels, % |",
+        "|---|---:|",
+        *(
+            f"| {what} | {record[key]:.2f} |"
+            for key, what in AGREEMENTS.items()
+            if record[key] is not None
+        ),
+        "",
+        f"| class | share of pixels, % |{' before, % |' if before else ''}",
+        f"|---|---:|{'---:|' if before else ''}",
+        *(
+            f"| {name} | {share:.2f} |" + (f" {before[name]:.2f} |" if before else "")
+            for name, share in record["class_shares"].items()
+        ),
+    ]
+    changes = [one for one in record["largest_changes"] if one["percent"] >= 0.005]
+    if changes:
+        lines += ["", "| the student said | and says now | pixels, % |", "|---|---|---:|"]
+        lines += [f"| {one['before']} | {one['after']} | {one['percent']:.2f} |" for one in changes]
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value

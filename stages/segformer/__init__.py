@@ -1,0 +1,1 @@
+"""SegFormers: built, loaded, saved, and in use."""

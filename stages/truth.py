@@ -1,0 +1,94 @@
+"""What the street world's truth is good for: upper bounds of masks and of labels.
+
+The true instances are masks of a perfect SAM. They tell what the method gives apart from what the
+demo SAM, three hours of two cores, cannot see. The true labels tell what labels can give at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from goodsam.data.cache import SamCache, writing
+from goodsam.data.cache.format import Identity, PanoramaMasks
+from goodsam.data.classes import IGNORE
+from goodsam.data.panoramas import file_hash, read_labels
+from goodsam.data.window_masks import WindowMasks, overlap_boundaries
+from goodsam.data.windows import Windows
+from goodsam.stages.adapt.learner import AdaptConfig, Learner
+from goodsam.stages.adapt.processes import processes
+from goodsam.stages.adapt.reading import CachedPanoramas, schedule
+from goodsam.stages.device import autocast
+from goodsam.stages.schedule import poly_schedule
+from goodsam.stages.segformer.files import normalise, segment
+
+NAME = "true instances"  # in the place of the hash of a SAM's weights
+
+
+def true_masks(instances: np.ndarray, windows: Windows) -> list[WindowMasks]:
+    """Instance ids (H, W), 0: none, to one mask of each instance that a window has a part of."""
+    found = []
+    for part in windows.cut(instances):
+        ids = np.unique(part[part > 0])
+        ones = np.ones(len(ids), dtype=np.float32)
+        found.append(WindowMasks.of(part[None] == ids[:, None, None], ones, ones))
+    return found
+
+
+def cache_truth(
+    panoramas: Mapping[str, tuple[Path, Path]], cache: Path, windows: Windows
+) -> SamCache:
+    """A cache as stage 1 would write it, made or completed. panoramas: name -> image, instances.
+
+    An overlap's boundaries are those of its two windows' masks. Raises InputError as
+    `SamCache.create_or_resume` does.
+    """
+    identity = Identity(NAME, {}, "windows", windows, fit=False)
+    hashes = {name: file_hash(image) for name, (image, _) in panoramas.items()}
+    with writing(cache):
+        store = SamCache.create_or_resume(cache, identity, hashes, {"masks": NAME})
+        for name in store.missing():
+            with Image.open(panoramas[name][1]) as file:
+                masks = true_masks(np.asarray(file), windows)
+            store.write(
+                name, PanoramaMasks(tuple(masks), tuple(overlap_boundaries(masks, windows)))
+            )
+    return store
+
+
+def train_on_truth(
+    panoramas: CachedPanoramas,
+    labels: Mapping[str, Path],
+    out: Path,
+    config: AdaptConfig,
+    progress: Callable[[int, int], None],
+) -> None:
+    """OUT/teacher_assistant and OUT/student, trained on true labels: name -> label map.
+
+    The steps, rates and order are those of `adapt`; the TA sees windows, the student the whole.
+    """
+    steps = config.length(len(panoramas))
+    with processes(config.device) as group:
+        learner = Learner(config, group, panoramas.windows)
+        teacher, student = learner.teacher, learner.student
+        for step, index in enumerate(schedule(len(panoramas), config.seed, 0, steps)):
+            learner.set_rate(poly_schedule(step, steps, config.warmup))
+            name, image, *_ = panoramas[index]
+            pixels = normalise(image[None], group.device)
+            truth = torch.from_numpy(read_labels(labels[name], len(learner.names)))
+            truth = truth.to(group.device).long()
+            with autocast(group.device, config.precision):
+                by_windows = segment(teacher, panoramas.windows.cut(pixels[0]))
+                whole = segment(student, pixels)
+            loss = F.cross_entropy(
+                by_windows.float(), panoramas.windows.cut(truth), ignore_index=IGNORE
+            ) + F.cross_entropy(whole.float(), truth[None], ignore_index=IGNORE)
+            loss.backward()
+            learner.update()
+            progress(step + 1, steps)
+        learner.write(out)
