@@ -1,23 +1,106 @@
-"""A run directory: what it was started with, and whether it may go on."""
+"""A run directory: what it says of itself, what it was started with, and whether it may resume.
+
+    RUN/config.yaml     every setting of stage 2
+    RUN/origin.json     identity of the cache, and the hashes of the images
+    RUN/metrics.jsonl, tensorboard/, checkpoints/, teacher_assistant/, student/
+"""
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from goodsam.data.cache import SamCache
+from goodsam.data.cache import Identity, SamCache
 from goodsam.data.errors import InputError
 from goodsam.data.files import write_whole
+from goodsam.data.geometry import Geometry
 from goodsam.data.panoramas import file_hash
-from goodsam.pipeline.config import as_yaml
+from goodsam.pipeline.config import as_yaml, build
 from goodsam.stages.adapt.learner import AdaptConfig
 from goodsam.stages.adapt.reading import CachedPanoramas
 from goodsam.stages.checkpoint import latest_checkpoint
 
 # settings that change where and how often, never what
 FREE = ("device", "workers", "checkpoint_every", "pictures_every")
+
+SETTINGS, ORIGIN = "config.yaml", "origin.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A directory that `goodsam train` writes. path: to it; a Run can be given wherever a path can.
+
+    >>> from goodsam.pipeline.rundir import Run
+    >>> Run.found("no such folder") is None
+    True
+    """
+
+    path: Path
+
+    @classmethod
+    def found(cls, source: str | os.PathLike[str]) -> Run | None:
+        """The run at `source`; None where there is none, as for a model's folder or a hub name."""
+        path = Path(source)
+        return cls(path) if (path / SETTINGS).is_file() else None
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    @property
+    def student(self) -> Path:
+        """The adapted student: a folder that transformers loads."""
+        return self.path / "student"
+
+    @property
+    def teacher_assistant(self) -> Path:
+        """The adapted teacher assistant (TA), likewise."""
+        return self.path / "teacher_assistant"
+
+    @cached_property
+    def config(self) -> AdaptConfig:
+        """Every setting of stage 2. InputError for a file that is torn."""
+        path = self.path / SETTINGS
+        try:
+            values = yaml.safe_load(path.read_text())
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise InputError(f"{path}: cannot be read ({error}); start the run anew") from error
+        return build(AdaptConfig, values or {})
+
+    @cached_property
+    def _origin(self) -> dict[str, Any]:
+        path = self.path / ORIGIN
+        try:
+            found = json.loads(path.read_text())
+            return {"cache": Identity.from_json(found["cache"]), "images": dict(found["images"])}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: cannot be read ({error}); start the run anew") from error
+
+    @property
+    def geometry(self) -> Geometry:
+        """How its panoramas were seen: fitted or not, by which windows, without which pixels."""
+        return Geometry.of(self._origin["cache"])
+
+    @property
+    def images(self) -> dict[str, str]:
+        """The panoramas that it learns from: name -> SHA-256."""
+        return self._origin["images"]
+
+    def facts(self) -> Sequence[str]:
+        """What a model card says of the run, a line each."""
+        config = self.config
+        return (
+            f"student started from `{config.student}`",
+            f"teacher assistant started from `{config.teacher_assistant}`",
+            f"adapted to {len(self.images)} panoramas, without a label",
+            f"seed {config.seed}; learning rates {config.student_lr} and {config.teacher_lr}",
+        )
 
 
 def open_run(
@@ -60,7 +143,7 @@ def _claim(out: Path, config: AdaptConfig, images: dict[str, str], cache: SamCac
     record = json.loads(
         json.dumps({"cache": cache.identity.to_json(), "images": images}, default=str)
     )
-    settings, origin = out / "config.yaml", out / "origin.json"
+    settings, origin = out / SETTINGS, out / ORIGIN
     text = as_yaml(config)
     if latest_checkpoint(out / "checkpoints") is not None:
         kept, wanted = yaml.safe_load(settings.read_text()), yaml.safe_load(text)

@@ -1,15 +1,14 @@
-"""`goodsam eval`: score a model or a folder of label maps, and write the report."""
+"""Scoring a network or a folder of label maps: what `evaluate` and `goodsam eval` do."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 import numpy as np
-import yaml
 
 from goodsam.data.classes import CITYSCAPES, palette_for, protocol_for
 from goodsam.data.errors import InputError
@@ -17,109 +16,88 @@ from goodsam.data.panoramas import (
     Conversions,
     Sample,
     find_panoramas,
+    fitted_ignore_mask,
     pair_predictions,
     read_ignore_mask,
     read_image,
     read_labels,
     read_truth,
 )
-from goodsam.data.windows import Windows
-from goodsam.pipeline.report.parts import (
-    Shown,
-    best_median_worst,
-    evaluation_report,
-    unlabelled_report,
-)
-from goodsam.pipeline.tell import bar_of_names
-from goodsam.stages.predict import Network, Segmenter
+from goodsam.pipeline.report.evaluation import Shown, best_median_worst, evaluation_report
+from goodsam.pipeline.report.unlabelled import unlabelled_report
+from goodsam.pipeline.rundir import Run
+from goodsam.pipeline.tell import bar_of_names, say
 from goodsam.stages.score.boundary import RADIUS
-from goodsam.stages.score.evaluate import (
-    Evaluation,
-    evaluate,
-    evaluate_predictions,
+from goodsam.stages.score.evaluate import Evaluation, evaluate, evaluate_predictions, masked
+from goodsam.stages.score.record import (
     evaluation_record,
     markdown,
-    masked,
-    write_record,
-)
-from goodsam.stages.score.unlabelled import (
-    Peers,
-    inspect,
-    see,
     unlabelled_markdown,
     unlabelled_record,
+    write_record,
 )
+from goodsam.stages.score.unlabelled import Peers, inspect
+from goodsam.stages.segformer.segmenter import Segmenter
 
 SHOWN_UNLABELLED = 3  # pictures in a report without labels
 
 
 @dataclass(frozen=True)
-class Use:
-    """How the command line wants a model to be used."""
+class Result:
+    """What an evaluation found. record: the content of `eval.json`."""
 
-    network: str = "student"
-    windows: bool = False
-    wrap: bool = False
-    device: str = "auto"
+    record: dict[str, Any]
+    _markdown: str
+    _write_html: Callable[[Path], None]
 
-    def load(self, model: str | Path) -> Segmenter:
-        return Segmenter.load(
-            model,
-            network_name(self.network),
-            "windows" if self.windows else "direct",
-            device=self.device,
-            wrap=self.wrap,
-        )
+    @property
+    def miou(self) -> float | None:
+        """Mean intersection over union, percent; None where there were no labels."""
+        return self.record.get("miou")
 
+    def to_markdown(self) -> str:
+        """The numbers as tables."""
+        return self._markdown
 
-def network_name(name: str) -> Network:
-    """`student` or `teacher_assistant`; InputError for anything else."""
-    if name not in get_args(Network):
-        raise InputError(f"network {name!r}: use {' or '.join(get_args(Network))}")
-    return cast(Network, name)
+    def to_html(self, path: str | Path) -> None:
+        """Write the report: one file that opens offline."""
+        self._write_html(Path(path))
+
+    def write(self, out: Path) -> None:
+        """Write `eval.json`, `eval.md` and `report.html` into `out`."""
+        write_record(out, self.record, self._markdown)
+        self.to_html(out / "report.html")
 
 
 def score_model(
-    model: str,
-    use: Use,
+    segmenter: Segmenter,
     images: Path,
-    out: Path,
     *,
     labels: Path | None = None,
-    fit: Windows | None = None,
     protocol: str | None = None,
     ignore_mask: Path | None = None,
-    boundary_radius: int = RADIUS,
-    say: Callable[[str], None] = lambda line: None,
-) -> dict[str, Any]:
-    """Evaluate `model` and write `out`; returns the content of eval.json.
-
-    Without labels nothing is scored: what can be said is written instead, on images fitted to the
-    geometry `fit` if that is given.
-    """
+    boundary_radius: int | None = None,
+    out: Path | None = None,
+) -> Result:
+    """`goodsam.evaluate` of a network that is loaded."""
     samples = find_panoramas(images, labels)
     labelled = any(sample.labels is not None for sample in samples)
-    if labelled and fit is not None:
-        raise InputError(
-            f"{images}: --fit would resize images away from their labels; leave it out"
-        )
     if not labelled and protocol is not None:
         raise InputError(f"{images}: --protocol {protocol} needs labels; give them with --labels")
-    segmenter = use.load(model)
     settings: dict[str, Any] = {
         "images": str(images),
-        "model": model,
-        "network": use.network,
+        "model": segmenter.source,
+        "network": segmenter.network,
         "mode": segmenter.mode,
         "wrap": segmenter.wrap,
         "weights": segmenter.fingerprint,
     }
-    ignore = _ignored(ignore_mask, settings)
+    if segmenter.geometry is not None:
+        settings["geometry"] = segmenter.geometry.to_json()
+    ignore = _ignored(ignore_mask, segmenter, settings)
     conversions = Conversions()
     if not labelled:
-        return _describe(
-            model, use, segmenter, samples, out, fit, ignore, settings, conversions, say
-        )
+        return _finished(_described(segmenter, samples, ignore, settings, conversions), out)
     chosen = protocol_for(protocol, segmenter.names)
     with bar_of_names("evaluate", len(samples)) as finished:
         evaluation = evaluate(
@@ -129,34 +107,36 @@ def score_model(
             finished,
             conversions,
             ignore=ignore,
-            boundary_radius=boundary_radius,
+            unseen=segmenter.unseen,
+            boundary_radius=RADIUS if boundary_radius is None else boundary_radius,
         )
     say(str(conversions))
 
     def label(sample: Sample) -> np.ndarray:
         return segmenter(read_image(sample.image))
 
-    return _write(out, evaluation, samples, label, model, settings, ignore)
+    what = segmenter.source
+    return _finished(_scored(evaluation, samples, label, what, settings, ignore), out)
 
 
 def score_predictions(
     predictions: Path,
     images: Path,
-    out: Path,
     *,
     labels: Path | None = None,
     protocol: str | None = None,
     ignore_mask: Path | None = None,
-    boundary_radius: int = RADIUS,
-) -> dict[str, Any]:
-    """Evaluate label maps of train ids, whoever made them; returns the content of eval.json."""
+    boundary_radius: int | None = None,
+    out: Path | None = None,
+) -> Result:
+    """Score label maps of train ids, whoever made them."""
     samples = find_panoramas(images, labels)
     if all(sample.labels is None for sample in samples):
         raise InputError(f"{images}: no labels to hold {predictions} against; --labels DIR")
     chosen = protocol_for(protocol, CITYSCAPES)
     maps = {sample.name: path for sample, path in pair_predictions(samples, predictions)}
     settings = {"images": str(images), "predictions": str(predictions)}
-    ignore = _ignored(ignore_mask, settings)
+    ignore = _ignored(ignore_mask, None, settings)
     with bar_of_names("evaluate", len(samples)) as finished:
         evaluation = evaluate_predictions(
             predictions,
@@ -164,103 +144,120 @@ def score_predictions(
             chosen,
             finished,
             ignore=ignore,
-            boundary_radius=boundary_radius,
+            boundary_radius=RADIUS if boundary_radius is None else boundary_radius,
         )
 
     def label(sample: Sample) -> np.ndarray:
         return read_labels(maps[sample.name], chosen.ids)
 
-    return _write(out, evaluation, samples, label, str(predictions), settings, ignore)
+    what = str(predictions)
+    return _finished(_scored(evaluation, samples, label, what, settings, ignore), out)
 
 
-def _ignored(mask: Path | None, settings: dict[str, Any]) -> np.ndarray | None:
-    """The pixels to leave out, if any; the settings then say so."""
+def _finished(result: Result, out: Path | None) -> Result:
+    if out is not None:
+        result.write(out)
+    return result
+
+
+def _ignored(
+    mask: Path | None, segmenter: Segmenter | None, settings: dict[str, Any]
+) -> np.ndarray | None:
+    """The pixels to leave out, if any; the settings then say so.
+
+    InputError for another mask than the one that the network's run has.
+    """
     if mask is None:
+        return None
+    geometry = None if segmenter is None else segmenter.geometry
+    if geometry is not None and geometry.ignored_mask is not None:
+        given = fitted_ignore_mask(mask, geometry.windows, geometry.fit)
+        if not np.array_equal(given, geometry.ignored_mask):
+            raise InputError(
+                f"{mask}: another mask than the one that the network was trained with "
+                f"({geometry}); leave --ignore-mask out: a run applies its own"
+            )
         return None
     settings["ignore_mask"] = str(mask)
     return read_ignore_mask(mask)
 
 
-def _write(
-    out: Path,
+def _scored(
     evaluation: Evaluation,
     samples: Sequence[Sample],
     label: Callable[[Sample], np.ndarray],
     what: str,
     settings: dict[str, Any],
     ignore: np.ndarray | None,
-) -> dict[str, Any]:
+) -> Result:
     record = evaluation_record(evaluation, samples, **settings)
-    write_record(out, record, markdown(record))
     by_name = {sample.name: sample for sample in samples}
-    shown = []
-    for rank, name in best_median_worst(evaluation):
+    protocol = evaluation.protocol
+
+    def shown(rank: str, name: str) -> Shown:
         sample = by_name[name]
         assert sample.labels is not None
-        truth = read_truth(sample.labels, evaluation.protocol)
-        shown.append(
-            Shown(
-                name,
-                read_image(sample.image),
-                evaluation.protocol.lookup[label(sample)],
-                truth=truth if ignore is None else masked(truth, ignore),
-                note=f"{rank}: mIoU {evaluation.per_image[name].miou:.1f}",
-            )
+        truth = read_truth(sample.labels, protocol)
+        return Shown(
+            name,
+            read_image(sample.image),
+            protocol.lookup[label(sample)],
+            truth=truth if ignore is None else masked(truth, ignore),
+            note=f"{rank}: mIoU {evaluation.per_image[name].miou:.1f}",
         )
-    palette = palette_for(evaluation.scores.names)
-    evaluation_report(out / "report.html", evaluation, shown, palette, what, settings)
-    return record
+
+    def write_html(path: Path) -> None:
+        pictures = [shown(rank, name) for rank, name in best_median_worst(evaluation)]
+        palette = palette_for(evaluation.scores.names)
+        evaluation_report(path, evaluation, pictures, palette, what, settings)
+
+    return Result(record, markdown(record), write_html)
 
 
-def _describe(
-    model: str,
-    use: Use,
+def _described(
     segmenter: Segmenter,
     samples: Sequence[Sample],
-    out: Path,
-    fit: Windows | None,
     ignore: np.ndarray | None,
     settings: dict[str, Any],
     conversions: Conversions,
-    say: Callable[[str], None],
-) -> dict[str, Any]:
-    peers = find_peers(model, use, say)
+) -> Result:
+    peers = find_peers(segmenter)
     with bar_of_names("evaluate", len(samples)) as finished:
-        seen = inspect(segmenter, samples, fit, finished, conversions, peers=peers, ignore=ignore)
+        seen = inspect(segmenter, samples, finished, conversions, peers=peers, ignore=ignore)
     say(str(conversions))
     record = unlabelled_record(seen, **settings)
-    write_record(out, record, unlabelled_markdown(record))
     step = max(1, len(samples) // SHOWN_UNLABELLED)
-    shown = []
-    for sample in samples[::step][:SHOWN_UNLABELLED]:
-        image = see(sample, fit)
-        shown.append(
-            Shown(
-                sample.name,
-                image,
-                segmenter(image),
-                before=None if peers.before is None else peers.before(image),
-                teacher=None if peers.teacher is None else peers.teacher(image),
-            )
+
+    def shown(sample: Sample) -> Shown:
+        image = read_image(sample.image)
+        return Shown(
+            sample.name,
+            image,
+            segmenter(image),
+            before=None if peers.before is None else peers.before(image),
+            teacher=None if peers.teacher is None else peers.teacher(image),
         )
-    unlabelled_report(out / "report.html", seen, shown, segmenter.palette, model, settings)
-    return record
+
+    def write_html(path: Path) -> None:
+        pictures = [shown(sample) for sample in samples[::step][:SHOWN_UNLABELLED]]
+        palette = segmenter.palette
+        unlabelled_report(path, seen, pictures, palette, segmenter.source, settings)
+
+    return Result(record, unlabelled_markdown(record), write_html)
 
 
-def find_peers(model: str, use: Use, say: Callable[[str], None] = lambda line: None) -> Peers:
+def find_peers(segmenter: Segmenter) -> Peers:
     """Of a run's student: the student that the run began with, and the run's teacher assistant."""
-    run = Path(model)
-    settings = run / "config.yaml"
-    if use.network != "student" or not settings.is_file():
+    run = Run.found(segmenter.source)
+    if segmenter.network != "student" or run is None:
         return Peers()
-    student = (yaml.safe_load(settings.read_text()) or {}).get("student")
-    before = None
+    device, before = segmenter.device.type, None
     try:
-        before = Segmenter.load(str(student), device=use.device, wrap=use.wrap)
+        loaded = Segmenter.load(run.config.student, device=device, wrap=segmenter.wrap)
+        before = replace(loaded, geometry=segmenter.geometry)
     except InputError as error:
         say(f"not compared with the student that the run began with: {error}")
-    teacher = Segmenter.load(run, "teacher_assistant", "windows", device=use.device)
-    return Peers(before, teacher)
+    return Peers(before, Segmenter.load(run.path, "teacher_assistant", "windows", device=device))
 
 
 def read_record(path: Path) -> dict[str, Any]:

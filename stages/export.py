@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,17 +17,15 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-import yaml
 from transformers import SegformerForSemanticSegmentation
 
 from goodsam.data.errors import InputError
 from goodsam.data.files import write_whole
-from goodsam.stages.predict import Network, Segmenter, model_folder
+from goodsam.data.geometry import Geometry
+from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.segformer.files import (
     IMAGENET_MEAN,
     IMAGENET_STD,
-    class_names,
-    load_segformer,
     parameter_count,
     save_segformer,
 )
@@ -54,95 +54,78 @@ license_name: as-of-the-weights-it-was-trained-from
 ## Use
 
 `SegformerForSemanticSegmentation.from_pretrained` and `SegformerImageProcessor.from_pretrained`
-load this directory. Feed images at their native size and aspect, as RGB with ImageNet mean and
-standard deviation; the logits come at a quarter of the size: upsample them bilinearly before the
-argmax. The processor that lies here does so and does not squash the image to a square.
+load this directory. {geometry}, as RGB with ImageNet mean and standard deviation; the logits come at
+a quarter of the size: upsample them bilinearly before the argmax. The processor that lies here does
+so and does not squash the image to a square.
 
 Classes: {classes}.
 
 ## Licence
 
-The weights keep the licences of the weights and images that they were trained from. {licence}
+The weights keep the licences of the weights and images that they were trained from: {licence}.
 """
 
-_NVIDIA = (
-    "They come from SegFormer weights published by NVIDIA, whose licence allows non-commercial use "
-    "only; that holds for these weights too."
-)
-_UNKNOWN = (
-    "SegFormer weights published by NVIDIA, and all that is trained from them, are for "
-    "non-commercial use."
-)
-_STREET = (
-    "They come from the demo weights of goodsam (Apache-2.0), which have seen a rendered street "
-    "world only."
-)
-
-
 def export_huggingface(
-    source: str | Path,
+    segmenter: Segmenter,
     out: Path,
-    network: Network = "student",
+    facts: Sequence[str] = (),
     scores: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a directory that `transformers` loads, with a model card, whole or not at all.
 
-    scores: the content of an `eval.json`, for the card. Raises InputError if `out` holds something.
+    facts, scores: for the card, as `model_card` has them. Raises InputError if `out` holds
+    something.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: is there already; give a folder that is not")
-    model = load_segformer(model_folder(source, network))
     aside = out.with_name(f".{out.name}.{os.getpid()}.writing")
     try:
-        save_segformer(model, aside)
-        write_whole(aside / "README.md", model_card(source, model, network, scores))
+        save_segformer(segmenter.model, aside)
+        write_whole(aside / "README.md", model_card(segmenter, facts, scores))
         os.replace(aside, out)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
 def model_card(
-    source: str | Path,
-    model: SegformerForSemanticSegmentation,
-    network: Network = "student",
-    scores: Mapping[str, Any] | None = None,
+    segmenter: Segmenter, facts: Sequence[str] = (), scores: Mapping[str, Any] | None = None
 ) -> str:
     """The README of an exported model: where it comes from, its numbers, its licence.
 
-    Reads the run's `config.yaml` and `origin.json` where `source` is a run directory.
+    facts: a line each about the run that trained it; empty where no run is known. scores: the
+    content of an `eval.json`.
     """
-    parameters = parameter_count(model) / 1e6
-    lines = [f"{parameters:.1f} M parameters."]
-    starts = [str(source)]
-    settings = Path(source) / "config.yaml"
-    if settings.is_file():
-        config = yaml.safe_load(settings.read_text()) or {}
-        starts = [str(config.get("student")), str(config.get("teacher_assistant"))]
+    parameters = f"{parameter_count(segmenter.model) / 1e6:.1f} M parameters."
+    lines = [parameters]
+    if facts:
         lines = [
-            f"The {network.replace('_', ' ')} of a GoodSAM run (Zhang et al., CVPR 2024) with "
-            f"goodsam, an independent implementation; {parameters:.1f} M parameters.",
+            f"The {segmenter.network.replace('_', ' ')} of a GoodSAM run (Zhang et al., CVPR 2024) "
+            f"with goodsam, an independent implementation; {parameters}",
             "",
-            f"- student started from `{starts[0]}`",
-            f"- teacher assistant started from `{starts[1]}`",
+            *(f"- {fact}" for fact in facts),
         ]
-        origin = Path(source) / "origin.json"
-        if origin.is_file():
-            images = json.loads(origin.read_text()).get("images", {})
-            lines.append(f"- adapted to {len(images)} panoramas, without a label")
-        lines.append(f"- seed {config.get('seed')}; learning rates {config.get('student_lr')} and "
-                     f"{config.get('teacher_lr')}")  # fmt: skip
-    licence = _UNKNOWN
-    if any("nvidia/" in start for start in starts):
-        licence = _NVIDIA
-    elif all(start.startswith("street-") for start in starts):
-        licence = _STREET
     return _CARD.format(
-        title=f"SegFormer for panoramas, {Path(str(source)).name}",
+        title=f"SegFormer for panoramas, {Path(segmenter.source).name}",
         origin="\n".join(lines),
         numbers=_numbers(scores),
-        classes=", ".join(class_names(model)),
-        licence=licence,
+        geometry=_geometry(segmenter.geometry),
+        classes=", ".join(segmenter.names),
+        licence=segmenter.licence,
     )
+
+
+def _geometry(geometry: Geometry | None) -> str:
+    if geometry is None:
+        return "Feed images at their native size and aspect"
+    size = f"{geometry.windows.width} x {geometry.windows.height}"
+    how = f"It was trained on {geometry}. "
+    if geometry.fit:
+        return (
+            f"{how}Cut the central 70.3° band from a 2:1 panorama and resize it to {size} first "
+            "(`goodsam predict` and `goodsam.load` do so by themselves, and bring the labels back "
+            "to the photograph's size); feed it"
+        )
+    return f"{how}Feed panoramas of about that size at their native aspect"
 
 
 def _numbers(scores: Mapping[str, Any] | None) -> str:
@@ -180,13 +163,13 @@ class LabelNetwork(torch.nn.Module):
         return whole.argmax(dim=1).to(torch.uint8)
 
 
-def export_onnx(source: str | Path, out: Path, network: Network = "student") -> float:
+def export_onnx(segmenter: Segmenter, out: Path) -> float:
     """Write one ONNX file and check it; returns the agreement with torch, percent.
 
     Input `image`: uint8 (N, H, W, 3) RGB, any N, H and W from 32 px. Output `labels`: uint8
     (N, H, W). Pictures of noise of several sizes go through ONNX Runtime and torch: the file is
     written only if at least 99.99 % of all pixels are labelled alike (RuntimeError otherwise).
-    Classes and their names are in the file's metadata. InputError if `out` is there, or without
+    The class names and the run's geometry are in the file's metadata. InputError if `out` is there, or without
     the packages.
     """
     if out.exists():
@@ -198,7 +181,8 @@ def export_onnx(source: str | Path, out: Path, network: Network = "student") -> 
         raise InputError(
             f"--format onnx needs onnx and onnxruntime ({error}): pip install 'goodsam[export]'"
         ) from error
-    segmenter = Segmenter.load(source, network, device="cpu")
+    on_cpu = copy.deepcopy(segmenter.model).cpu()
+    segmenter = replace(segmenter, model=on_cpu, device=torch.device("cpu"))
     dynamic = {0: "batch", 1: "height", 2: "width"}
     with _quiet(), torch.inference_mode(), TemporaryDirectory() as folder:
         # The exporter that traces: it needs no further package and takes a second. What a trace
@@ -214,14 +198,15 @@ def export_onnx(source: str | Path, out: Path, network: Network = "student") -> 
             dynamo=False,
         )
         model = onnx.load(f"{folder}/labels.onnx")
-    onnx.helper.set_model_props(
-        model,
-        {
-            "classes": json.dumps(segmenter.names),
-            "weights": segmenter.fingerprint,
-            "input": "uint8 (N, H, W, 3) RGB; normalised inside",
-        },
-    )
+    properties = {
+        "classes": json.dumps(segmenter.names),
+        "weights": segmenter.fingerprint,
+        "input": "uint8 (N, H, W, 3) RGB; normalised inside",
+        "licence": segmenter.licence,
+    }
+    if segmenter.geometry is not None:
+        properties["geometry"] = json.dumps(segmenter.geometry.to_json())
+    onnx.helper.set_model_props(model, properties)
     content = model.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     agreement = _agreement(segmenter, session)
@@ -242,7 +227,7 @@ def _agreement(segmenter: Segmenter, session: Any) -> float:
         small = rng.integers(0, 256, (count, height // 16 + 1, width // 16 + 1, 3), dtype=np.uint8)
         image = small.repeat(16, axis=1).repeat(16, axis=2)[:, :height, :width]
         labels = session.run(["labels"], {"image": image})[0]
-        same += int((labels == segmenter.batch(image)).sum())
+        same += int((labels == segmenter.classes(image)).sum())
         total += labels.size
     return 100 * same / total
 

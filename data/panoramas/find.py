@@ -295,6 +295,24 @@ def fitted_ignore_mask(path: Path, windows: Windows, fit: bool = False) -> np.nd
         raise InputError(f"{path}: {error}") from error
 
 
+def band_share(size: tuple[int, int], fitted: tuple[int, int]) -> float:
+    """The share of a photograph's height that it keeps when it is fitted. Sizes: (height, width).
+
+    1 for a photograph of the fitted aspect (within 2 %). A 2:1 panorama covers 360° x 180°, of
+    which the central band of `360° * height / width` is kept (70.3° for 400 x 2048). InputError
+    for any other aspect.
+    """
+    (h, w), (height, width) = size, fitted
+    if math.isclose(w / h, width / height, rel_tol=_ASPECT_TOLERANCE):
+        return 1.0
+    if math.isclose(w / h, 2, rel_tol=_ASPECT_TOLERANCE) and 2 * height <= width:
+        return 2 * height / width
+    raise InputError(
+        f"{w} x {h} is neither a 2:1 panorama nor of the aspect {width} x {height}: "
+        "it cannot be fitted without distortion"
+    )
+
+
 def fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """uint8 (h, w, 3) -> uint8 (height, width, 3), antialiased, the seam kept closed.
 
@@ -305,15 +323,7 @@ def fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
     h, w = image.shape[:2]
     if (h, w) == (height, width):
         return image
-    if math.isclose(w / h, width / height, rel_tol=_ASPECT_TOLERANCE):
-        band = 1.0
-    elif math.isclose(w / h, 2, rel_tol=_ASPECT_TOLERANCE) and 2 * height <= width:
-        band = 2 * height / width
-    else:
-        raise InputError(
-            f"{w} x {h} is neither a 2:1 panorama nor of the aspect {width} x {height}: "
-            "it cannot be fitted without distortion"
-        )
+    band = band_share((h, w), (height, width))
     # The filter may look `pad` columns past the border: on a circle those are the other end's.
     pad = min(w, math.ceil(3 * max(w / width, 1)) + 1)
     circle = np.concatenate([image[:, w - pad :], image, image[:, :pad]], axis=1)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from goodsam.data.errors import InputError
-from goodsam.pipeline.tell import say
+from goodsam.pipeline.cli.options import Boundaries, Checkpoint, Sam
 
 TABLE_HELP = (
     "table3, table4, table5 or figure7: the paper's; effect: the method against simpler trainings; "
@@ -16,39 +16,45 @@ TABLE_HELP = (
     "length; sizes: whole, by windows, squeezed."
 )
 
+TableName = Literal[
+    "table3", "table4", "table5", "figure7", "effect", "choices", "masks", "rates", "sizes"
+]
+
 STREET_TEACHERS = ("w32=street-ta", "w16=street-student", "w8=street-w8")
 
 
 def ablate(
-    table: Annotated[str, typer.Argument(help=TABLE_HELP)],
+    table: Annotated[TableName, typer.Argument(help=TABLE_HELP)],
     out: Annotated[
         Path, typer.Option(help="Everything is kept there, for all tables; the same one goes on.")
     ] = Path("runs/ablate"),
-    seeds: Annotated[int, typer.Option(help="How many.", min=1)] = 3,
-    first_seed: Annotated[int, typer.Option(help="The first of them.", min=0)] = 0,
-    preset: Annotated[str, typer.Option(help="What all rows begin with.")] = "demo",
+    seeds: Annotated[int, typer.Option(help="Number of seeds.", min=1)] = 3,
+    first_seed: Annotated[int, typer.Option(help="The first of the seeds.", min=0)] = 0,
+    preset: Annotated[str, typer.Option(help="The settings that all rows begin with.")] = "demo",
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value of stage 2, for all rows.")
+        list[str] | None, typer.Option("--set", help="A setting of stage 2 for all rows, as KEY=VALUE; may be given several times.")
     ] = None,
-    unlabelled: Annotated[int, typer.Option(help="Panoramas of a street world.", min=1)] = 24,
-    test: Annotated[int, typer.Option(help="Labelled panoramas of it.", min=1)] = 40,
+    unlabelled: Annotated[int, typer.Option(help="Unlabelled panoramas of each street world.", min=1)] = 24,
+    test: Annotated[int, typer.Option(help="Labelled panoramas of each street world.", min=1)] = 40,
     tuning: Annotated[
-        bool, typer.Option("--tuning", help="Score on its tuning scenes, not on its test scenes.")
+        bool, typer.Option("--tuning", help="Score on tuning scenes, not on test scenes.")
     ] = False,
     true_masks: Annotated[
         bool,
-        typer.Option("--true-masks", help="Street worlds' true instances in the place of SAM's."),
+        typer.Option("--true-masks", help="Take the true instances of street worlds as masks, in place of SAM's."),
     ] = False,
     images: Annotated[
         Path | None, typer.Option(help="Your unlabelled panoramas, in place of street worlds.")
     ] = None,
-    labelled: Annotated[Path | None, typer.Option(help="Your labelled ones.")] = None,
-    sam: Annotated[str, typer.Option(help="street, vit_b, vit_l or vit_h.")] = "street",
-    checkpoint: Annotated[Path | None, typer.Option(help="The SAM's .pth file.")] = None,
-    boundaries: Annotated[str, typer.Option(help="windows, or overlap (the paper's).")] = "windows",
+    labelled: Annotated[Path | None, typer.Option(help="Your labelled panoramas.")] = None,
+    sam: Annotated[Sam, typer.Option(help="The SAM whose masks all rows have.")] = "street",
+    checkpoint: Checkpoint = None,
+    boundaries: Annotated[
+        Boundaries, typer.Option(help="Where an overlap's boundaries come from; overlap: the paper's.")
+    ] = "windows",
     teachers: Annotated[
         list[str] | None,
-        typer.Option("--teacher", help="NAME=SEGFORMER, a column of table5; repeatable."),
+        typer.Option("--teacher", help="A TA of table5, as NAME=SEGFORMER; may be given several times."),
     ] = None,
 ) -> None:
     """The paper's ablations and our own: rows of settings, on several seeds, as one table.
@@ -59,14 +65,12 @@ def ablate(
     from goodsam.pipeline.studies.ablate.runs import Study
     from goodsam.pipeline.studies.ablate.tables import TABLES, table5
     from goodsam.pipeline.studies.ablate.whole import run_table
+    from goodsam.pipeline.tell import say
 
     if table == "table5":
-        named = dict(_named(text) for text in teachers or STREET_TEACHERS)
-        chosen = table5(named)
-    elif table in TABLES:
-        chosen = TABLES[table]
+        chosen = table5(dict(_named(text) for text in teachers or STREET_TEACHERS))
     else:
-        raise InputError(f"table {table!r}: use one of {', '.join([*TABLES, 'table5'])}")
+        chosen = TABLES[table]
     study = Study(
         out,
         preset=preset,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from goodsam.pipeline.cli.options import Device, Json
+from goodsam.pipeline.cli.options import Device, Json, Precision, Sam
 from goodsam.pipeline.tell import progress_bar, say
 
 app = typer.Typer(no_args_is_help=True, help="Measure the parts against their peers, in one run.")
@@ -16,8 +16,8 @@ app = typer.Typer(no_args_is_help=True, help="Measure the parts against their pe
 
 @app.command("weights")
 def bench_weights_(
-    seed: Annotated[int, typer.Option(help="Of the tuning world.", min=0)] = 1,
-    panoramas: Annotated[int, typer.Option(min=1)] = 8,
+    seed: Annotated[int, typer.Option(help="Seed of the tuning world.", min=0)] = 1,
+    panoramas: Annotated[int, typer.Option(help="Tuning panoramas.", min=1)] = 8,
     images: Annotated[int, typer.Option(help="Held-out source images.", min=1)] = 64,
     json: Json = False,
 ) -> None:
@@ -31,13 +31,13 @@ def bench_weights_(
 
 @app.command("stage1")
 def stage1(
-    sam: Annotated[str, typer.Option(help="street, vit_b, vit_l or vit_h.")] = "street",
+    sam: Annotated[Sam, typer.Option(help="The SAM to measure.")] = "street",
     checkpoint: Annotated[
-        Path | None, typer.Option(help="The SAM's weights; random ones for vit_* without.")
+        Path | None, typer.Option(help="The SAM's weights; without them, random ones for vit_*.")
     ] = None,
-    windows: Annotated[int, typer.Option(min=1, max=8)] = 1,
-    points_per_side: Annotated[int | None, typer.Option(help="Prompt grid.", min=1)] = None,
-    seed: Annotated[int, typer.Option(help="Of the tuning world.", min=0)] = 1,
+    windows: Annotated[int, typer.Option(help="Windows to give to each.", min=1, max=8)] = 1,
+    points_per_side: Annotated[int | None, typer.Option(help="Side of the grid of prompts; 32, for street 16.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the tuning world.", min=0)] = 1,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
@@ -62,10 +62,10 @@ def bench_predict_(
         str, typer.Option(help="A run or SegFormer; or b0 to b5, w16, w32 with random weights.")
     ] = "street-student",
     images: Annotated[
-        Path | None, typer.Option(help="Folder of panoramas; rendered ones by default.")
+        Path | None, typer.Option(help="A folder of panoramas; rendered ones if not given.")
     ] = None,
     count: Annotated[int, typer.Option(help="Images to use.", min=1)] = 4,
-    height: Annotated[int, typer.Option(help="Of rendered panoramas, px.", min=32)] = 400,
+    height: Annotated[int, typer.Option(help="Height of rendered panoramas, px.", min=32)] = 400,
     batch: Annotated[int, typer.Option(help="Images seen together by ours.", min=1)] = 1,
     device: Device = "auto",
     json: Json = False,
@@ -83,7 +83,7 @@ def bench_predict_(
 @app.command("fusion")
 def bench_fusion_(
     masks: Annotated[int, typer.Option(help="Masks in each window.", min=1)] = 120,
-    height: Annotated[int, typer.Option(help="Of the panorama, px.", min=40)] = 400,
+    height: Annotated[int, typer.Option(help="Height of the panorama, px.", min=40)] = 400,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
@@ -106,12 +106,12 @@ def bench_step_(
         str | None, typer.Option(help="An architecture, b0 to b5, in place of the preset's.")
     ] = None,
     height: Annotated[
-        int | None, typer.Option(help="Of the panorama, px; 400, in the demo's preset 200.", min=40)
+        int | None, typer.Option(help="Height of the panorama, px; 400, in the demo's preset 200.", min=40)
     ] = None,
     masks: Annotated[int, typer.Option(help="Masks in each window.", min=1)] = 120,
     steps: Annotated[int, typer.Option(help="Measured steps of each kind.", min=1)] = 3,
     precision: Annotated[
-        str | None, typer.Option(help="float32 or bfloat16; the preset's by default.")
+        Precision | None, typer.Option(help="Of the arithmetic; the preset's if not given.")
     ] = None,
     device: Device = "auto",
     json: Json = False,
@@ -136,9 +136,9 @@ def bench_step_(
 
 @app.command("cache")
 def bench_cache_(
-    panoramas: Annotated[int, typer.Option(help="For the demo SAM's masks.", min=1)] = 2,
-    seed: Annotated[int, typer.Option(help="Of the street world.", min=0)] = 0,
-    repeats: Annotated[int, typer.Option(help="Of loading; the least time counts.", min=1)] = 5,
+    panoramas: Annotated[int, typer.Option(help="Panoramas for the demo SAM's masks.", min=1)] = 2,
+    seed: Annotated[int, typer.Option(help="Seed of the street world.", min=0)] = 0,
+    repeats: Annotated[int, typer.Option(help="How often each is loaded; the least time counts.", min=1)] = 5,
     json: Json = False,
 ) -> None:
     """The cache beside SA-1B's JSON, PNGs and packed bits: bytes, write and load time a window."""

@@ -3,35 +3,66 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from goodsam.data.windows import Windows
+Sam = Literal["street", "vit_b", "vit_l", "vit_h"]
+Boundaries = Literal["overlap", "windows"]
+Precision = Literal["float32", "bfloat16"]
 
-Images = Annotated[Path, typer.Argument(help="Folder of panoramas, or a data set's root.")]
-Cache = Annotated[str, typer.Argument(help="A SAM cache: folder, zip, or URL of a folder.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Json = Annotated[bool, typer.Option("--json", help="Print what a program would read.")]
-Fit = Annotated[
-    bool, typer.Option("--fit", help="Cut the 70.3° band from 2:1 panoramas and resize all images.")
+Images = Annotated[Path, typer.Argument(help="A folder of panoramas, or a data set's root.")]
+Cache = Annotated[str, typer.Argument(help="A SAM cache: a folder, a zip, or a folder's URL.")]
+Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or cuda:N.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print JSON for a program, instead of text for people.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Change a setting of stage 2, as KEY=VALUE (step.lambda_=0.1); may be given several "
+        "times. `goodsam settings` lists all of them.",
+    ),
+]
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option(help="The SAM's weights; without it, official ones are downloaded once."),
 ]
 
-# How a model is used: eval and predict
-Model = Annotated[str, typer.Argument(help="Run directory, SegFormer directory or hub name.")]
-WhichNetwork = Annotated[str, typer.Option(help="Of a run: student or teacher_assistant.")]
-ByWindows = Annotated[bool, typer.Option("--windows", help="Predict by windows, joined.")]
+# How a network is used: eval and predict
+Model = Annotated[
+    str, typer.Argument(help="A run directory, a SegFormer directory, or a name on the hub.")
+]
+WhichNetwork = Annotated[
+    Literal["student", "teacher_assistant"],
+    typer.Option(help="Which network of a run to take."),
+]
+ByWindows = Annotated[
+    bool, typer.Option("--windows", help="Let the network see windows, and join their labels.")
+]
 Wrap = Annotated[
-    bool, typer.Option("--wrap", help="See the panorama go on past both ends: no seam.")
+    bool,
+    typer.Option(
+        "--wrap", help="Let the network see the panorama continue past both ends: no seam."
+    ),
 ]
-FitHeight = Annotated[int, typer.Option(help="With --fit: height to resize to, px.")]
-
-
-def panorama_width(height: int) -> int:
-    """Width of a 360° x 70.3° panorama of this height, as in DensePASS (2048 at 400), px."""
-    return 8 * round(height * 2048 / 400 / 8)
-
-
-def fitted(fit: bool, height: int) -> Windows | None:
-    """The geometry that `--fit --height` asks for, None without `--fit`."""
-    return Windows.of(height, panorama_width(height)) if fit else None
+Fit = Annotated[
+    bool,
+    typer.Option(
+        "--fit",
+        help="Cut the 70.3° band from 2:1 panoramas and resize it. A run that was trained so does "
+        "it by itself.",
+    ),
+]
+Height = Annotated[
+    int | None,
+    typer.Option(help="With --fit: the height to resize to, px; 400 if not given.", min=32),
+]
+IgnoreMask = Annotated[
+    Path | None,
+    typer.Option(
+        help="A picture of the images' size; pixels where it is not black are not scored. A run "
+        "that was trained with one applies it by itself."
+    ),
+]

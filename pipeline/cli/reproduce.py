@@ -6,33 +6,35 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from goodsam.pipeline.cli.options import Json
-from goodsam.pipeline.tell import say
+from goodsam.pipeline.cli.options import Boundaries, Checkpoint, Json, Sam, Settings
 
 app = typer.Typer(
     no_args_is_help=True,
     help="Train as in the paper and set the result beside its table. Start the same command again "
-    "to go on.",
+    "to resume.",
 )
 
 Benchmark = Literal["densepass", "wildpass"]
-Preset = Annotated[str, typer.Option(help="goodsam-m, goodsam-t or goodsam-s.")]
-Training = Annotated[Path, typer.Option("--wildpass2k", help="The unlabelled set to adapt to.")]
-Out = Annotated[Path, typer.Option(help="Everything is written there; the same one goes on.")]
-Sam = Annotated[str, typer.Option(help="vit_h (the paper's), vit_l, vit_b or street.")]
-Checkpoint = Annotated[
-    Path | None, typer.Option(help="The SAM's .pth file; official ones are downloaded.")
-]
+Preset = Annotated[str, typer.Option(help="One of the paper's: goodsam-m, goodsam-t, goodsam-s.")]
+Training = Annotated[Path, typer.Option("--wildpass2k", help="WildPASS2K, to adapt to.")]
+Out = Annotated[Path, typer.Option(help="The folder for everything; the same one is resumed.")]
+WhichSam = Annotated[Sam, typer.Option(help="The SAM; the paper's is vit_h.")]
 Assistant = Annotated[
-    str | None, typer.Option(help="SegFormer directory or hub name; the preset's by default.")
+    str | None,
+    typer.Option(help="The TA: a SegFormer directory or hub name; the preset's if not given."),
 ]
-Student = Annotated[str | None, typer.Option(help="Likewise.")]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value, of stage 2.")]
-Boundaries = Annotated[str, typer.Option(help="overlap (the paper's) or windows.")]
-Points = Annotated[int | None, typer.Option(help="SAM's prompt grid.", min=1)]
-Workers = Annotated[int, typer.Option(help="Of stage 1: local processes.", min=0)]
-Device = Annotated[str | None, typer.Option(help="Of stage 2: auto, cpu or cuda.")]
-Check = Annotated[bool, typer.Option("--check", help="Look and estimate, and stop there.")]
+Student = Annotated[
+    str | None,
+    typer.Option(help="The student: a SegFormer directory or hub name; the preset's if not given."),
+]
+Borders = Annotated[
+    Boundaries,
+    typer.Option(help="Where an overlap's boundaries come from; overlap: the paper's."),
+]
+Points = Annotated[int | None, typer.Option(help="Side of SAM's grid of prompts; 32 if not given.", min=1)]
+Workers = Annotated[int, typer.Option(help="Local processes for stage 1; 0 for this one alone.", min=0)]
+Device = Annotated[str | None, typer.Option(help="Where stage 2 computes: auto, cpu or cuda.")]
+Check = Annotated[bool, typer.Option("--check", help="Look at every piece, estimate time and disk, and stop there.")]
 
 
 def _command(benchmark: Benchmark, test: str, does: str) -> None:
@@ -45,12 +47,12 @@ def _command(benchmark: Benchmark, test: str, does: str) -> None:
         test: Test,
         out: Out,
         preset: Preset = "goodsam-m",
-        sam: Sam = "vit_h",
+        sam: WhichSam = "vit_h",
         checkpoint: Checkpoint = None,
         teacher_assistant: Assistant = None,
         student: Student = None,
         set_: Settings = None,
-        boundaries: Boundaries = "overlap",
+        boundaries: Borders = "overlap",
         points_per_side: Points = None,
         workers: Workers = 0,
         device: Device = None,
@@ -91,6 +93,7 @@ def _run(
     from goodsam.pipeline.studies.reproduce.plan import Request, look, summary_lines
     from goodsam.pipeline.studies.reproduce.table import markdown
     from goodsam.pipeline.studies.reproduce.whole import reproduce
+    from goodsam.pipeline.tell import say
 
     plan = look(Request(benchmark, training=training, test=test, out=out, **pieces))
     for line in summary_lines(plan):

@@ -1,1 +1,79 @@
-"""goodsam."""
+"""GoodSAM (CVPR 2024): panoramic semantic segmentation without labels, in two stages.
+
+    import goodsam as gs
+
+    cache = gs.cache_sam("photos", "photos.zarr", sam="vit_h", fit=True)
+    run = gs.train("photos", cache, "runs/mine", preset="goodsam-m")
+    model = gs.load("runs/mine")
+    labels = model(image)                           # uint8 (H, W), in the image's own pixels
+    result = gs.evaluate(model, "DensePASS")        # .miou, .to_markdown(), .to_html(path)
+    gs.predict(model, "photos", "labelled")
+    gs.export(model, "mine.onnx")
+
+Beside these verbs, what they are made of: `Windows`, `WindowMasks`, `SamCache`, `Segmenter`, `fuse`
+and `InputError`. Nothing else is public. Everything is imported on first use: `import goodsam` costs
+next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from goodsam.data.cache import SamCache
+    from goodsam.data.errors import InputError
+    from goodsam.data.window_masks import WindowMasks
+    from goodsam.data.windows import Windows
+    from goodsam.pipeline.api import cache_sam, evaluate, export, load, predict, train
+    from goodsam.stages.adapt.fusion import fuse
+    from goodsam.stages.segformer.segmenter import Segmenter
+
+    __version__: str
+
+_HOMES = {
+    "cache_sam": "goodsam.pipeline.api",
+    "train": "goodsam.pipeline.api",
+    "load": "goodsam.pipeline.api",
+    "evaluate": "goodsam.pipeline.api",
+    "predict": "goodsam.pipeline.api",
+    "export": "goodsam.pipeline.api",
+    "Windows": "goodsam.data.windows",
+    "WindowMasks": "goodsam.data.window_masks",
+    "SamCache": "goodsam.data.cache",
+    "Segmenter": "goodsam.stages.segformer.segmenter",
+    "fuse": "goodsam.stages.adapt.fusion",
+    "InputError": "goodsam.data.errors",
+}
+
+__all__ = [
+    "InputError",
+    "SamCache",
+    "Segmenter",
+    "WindowMasks",
+    "Windows",
+    "__version__",
+    "cache_sam",
+    "evaluate",
+    "export",
+    "fuse",
+    "load",
+    "predict",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("goodsam")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'goodsam' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -22,15 +22,12 @@ from goodsam.data.files import write_whole
 from goodsam.data.panoramas import Sample, find_panoramas, read_image, read_labels
 from goodsam.data.street.picture import DEFAULT_GAP
 from goodsam.data.street.write import write_world
+from goodsam.pipeline import api
 from goodsam.pipeline.config import adapt_config
 from goodsam.pipeline.report.parts import Layer, Result, demo_report, error_picture, masks_picture
-from goodsam.pipeline.rundir import open_run
-from goodsam.pipeline.stage1 import run_stage1
-from goodsam.pipeline.tell import progress_bar
 from goodsam.stages.adapt.fusion import FusionConfig
-from goodsam.stages.adapt.loop import adapt
 from goodsam.stages.adapt.watch import read_rows
-from goodsam.stages.predict import Segmenter
+from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.score.ensemble import ensemble_labels, ensemble_scores
 from goodsam.stages.score.evaluate import Scores, evaluate
 
@@ -72,21 +69,15 @@ def run_demo(
     caches = {split: out / f"{split}.zarr" for split in ("unlabelled", "test")}
     with stage("SAM, once over all windows"):
         for split, path in caches.items():
-            summary = run_stage1(
-                world / split,
-                path,
-                sam="street",
-                boundaries="windows",
-                say=say,
-            )
-            if summary.failed:
-                raise RuntimeError(f"SAM failed on {', '.join(summary.failed)}")
+            failed = api.cache_sam(
+                world / split, path, sam="street", boundaries="windows"
+            ).summary.failed
+            if failed:
+                raise RuntimeError(f"SAM failed on {', '.join(failed)}")
 
     config = adapt_config("demo", [f"steps={steps}"] if steps else [], seed=seed, workers=0)
     with stage("training"):
-        panoramas = open_run(world / "unlabelled", caches["unlabelled"], run, config)
-        with progress_bar("train") as update:
-            adapt(panoramas, run, config, lambda step, n, row: update(step, n), say)
+        api.train(world / "unlabelled", caches["unlabelled"], run, preset=config)
 
     samples = find_panoramas(world / "test")
     cache = SamCache.open(caches["test"])

@@ -10,7 +10,7 @@ import torch
 from goodsam.data.cache import SamCache
 from goodsam.data.panoramas import Sample, read_image, read_labels
 from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse
-from goodsam.stages.predict import Segmenter
+from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.score.evaluate import Scores, confusion
 from goodsam.stages.segformer.files import normalise, segment
 

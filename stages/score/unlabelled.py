@@ -15,9 +15,9 @@ import numpy as np
 
 from goodsam.data.classes import IGNORE
 from goodsam.data.errors import InputError
-from goodsam.data.panoramas import Conversions, Sample, read_image, read_panorama
-from goodsam.data.windows import Windows, turn
-from goodsam.stages.predict import Segmenter
+from goodsam.data.panoramas import Conversions, Sample, read_image
+from goodsam.data.windows import turn
+from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.score.evaluate import masked
 
 NOTE = (
@@ -89,7 +89,6 @@ class Unlabelled:
 def inspect(
     segmenter: Segmenter,
     samples: Sequence[Sample],
-    fit: Windows | None = None,
     progress: Callable[[str], None] = lambda name: None,
     conversions: Conversions | None = None,
     *,
@@ -98,8 +97,8 @@ def inspect(
 ) -> Unlabelled:
     """Class shares, and how far different views agree, on images without labels.
 
-    fit: the size that all images are fitted to; None takes each as it is. ignore: bool (H, W), true
-    where pixels are left out (of all but the agreement of windows).
+    All at the size that the network sees, a fitted one where its run fitted. ignore: bool (H, W) of
+    that size, true where pixels are left out (of all but the agreement of windows).
     """
     peers = peers or Peers()
     if not samples:
@@ -109,24 +108,25 @@ def inspect(
     changes = np.zeros((count, count), dtype=np.int64) if peers.before else None
     images = {}
     for sample in samples:
-        image = see(sample, fit, conversions)
-        after = segmenter(image)
+        image = read_image(sample.image, conversions)
+        view = segmenter.view(image)
+        after = segmenter.classes(view[None])[0]
         kept = np.ones(after.shape, dtype=bool)
         if ignore is not None:
             kept = masked(after, ignore) != IGNORE
         after_counts += np.bincount(after[kept], minlength=count + 1)
         teacher = unchanged = math.nan
         if peers.teacher:
-            teacher = _same(peers.teacher(image), after, kept)
+            teacher = _same(peers.teacher.classes(peers.teacher.view(image)[None])[0], after, kept)
         if peers.before:
-            before = peers.before(image)
+            before = peers.before.classes(view[None])[0]
             unchanged = _same(before, after, kept)
             pairs = before[kept].astype(np.int64) * count + after[kept]
             assert changes is not None
             changes += np.bincount(pairs, minlength=count * count).reshape(count, count)
         images[sample.name] = Agreement(
-            windows=segmenter.window_agreement(image),
-            roll=_same(rolled(segmenter, image), after, kept),
+            windows=segmenter.window_agreement(view),
+            roll=_same(rolled(segmenter, view), after, kept),
             teacher=teacher,
             unchanged=unchanged,
         )
@@ -137,18 +137,11 @@ def inspect(
     )
 
 
-def see(sample: Sample, fit: Windows | None, conversions: Conversions | None = None) -> np.ndarray:
-    """uint8 (H, W, 3): the image as it is, or fitted."""
-    if fit is None:
-        return read_image(sample.image, conversions)
-    return read_panorama(sample.image, fit, True, conversions)
-
-
-def rolled(segmenter: Segmenter, image: np.ndarray) -> np.ndarray:
-    """uint8 (H, W): the labels of the image turned by half a circle, turned back."""
-    half = image.shape[1] // 2
-    seen = turn(image.transpose(2, 0, 1), half).transpose(1, 2, 0)
-    return turn(segmenter(np.ascontiguousarray(seen)), -half)
+def rolled(segmenter: Segmenter, view: np.ndarray) -> np.ndarray:
+    """uint8 (h, w): the classes of a view turned by half a circle, turned back."""
+    half = view.shape[1] // 2
+    seen = turn(view.transpose(2, 0, 1), half).transpose(1, 2, 0)
+    return turn(segmenter.classes(np.ascontiguousarray(seen)[None])[0], -half)
 
 
 def _same(one: np.ndarray, other: np.ndarray, kept: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from goodsam.data.classes import CITYSCAPES
 from goodsam.data.errors import InputError
 from goodsam.stages import export
 from goodsam.stages.export import export_huggingface, export_onnx
-from goodsam.stages.predict import Segmenter
+from goodsam.stages.segformer.segmenter import Segmenter
 
 SCORES = {
     "miou": 41.5,

@@ -7,7 +7,8 @@ from goodsam.data.classes import CITYSCAPES, PALETTE
 from goodsam.data.errors import InputError
 from goodsam.data.panoramas import Sample, find_panoramas, image_size
 from goodsam.data.windows import Windows
-from goodsam.stages.predict import Segmenter, label_path, overlay, predict, probability_path
+from goodsam.stages.predict import label_path, overlay, predict, probability_path
+from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.score.unlabelled import rolled
 from goodsam.stages.segformer.files import normalise, segment
 

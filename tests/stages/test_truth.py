@@ -13,7 +13,7 @@ from goodsam.data.window_masks import overlap_boundaries
 from goodsam.data.windows import Windows
 from goodsam.pipeline.config import adapt_config
 from goodsam.stages.adapt.reading import CachedPanoramas
-from goodsam.stages.predict import Segmenter
+from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.truth import cache_truth, train_on_truth, true_masks
 
 WINDOWS = Windows.of(40, 204)

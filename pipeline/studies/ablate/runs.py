@@ -27,14 +27,14 @@ from goodsam.data.street.picture import DEFAULT_GAP
 from goodsam.data.street.write import Split, truth_path, write_world
 from goodsam.data.weights import SEGFORMERS
 from goodsam.data.windows import Windows
+from goodsam.pipeline import api
+from goodsam.pipeline.api import sam_factory
 from goodsam.pipeline.config import adapt_config
 from goodsam.pipeline.rundir import FREE, open_run
-from goodsam.pipeline.stage1 import run_stage1, sam_factory
 from goodsam.pipeline.studies.ablate.tables import Column, Row, Table
 from goodsam.pipeline.tell import progress_bar
 from goodsam.stages.adapt.learner import AdaptConfig
-from goodsam.stages.adapt.loop import adapt
-from goodsam.stages.predict import Mode, Segmenter
+from goodsam.stages.segformer.segmenter import Mode, Segmenter
 from goodsam.stages.score.ensemble import ensemble_scores
 from goodsam.stages.score.evaluate import Scores, evaluate
 from goodsam.stages.truth import NAME, cache_truth, train_on_truth
@@ -165,19 +165,19 @@ def run_row(study: Study, row: Row, place: Place, seed: int, say: Say) -> dict[s
     folder, config = _folder(study, row, place, seed), study.config(row, seed)
     seconds: dict[str, float] = {}
     started = time.monotonic()
-    caches = _make_caches(study, row, place, say)
+    caches = _make_caches(study, row, place)
     seconds["masks"] = time.monotonic() - started
 
     started, networks = time.monotonic(), (config.teacher_assistant, config.student)
     if row.trains:
         run = folder / "run"
-        panoramas = open_run(place.images, caches["unlabelled"], run, config)
-        with progress_bar("train") as update:
-            if row.true_labels:
-                labels = _true_labels(place, panoramas.names)
+        if row.true_labels:
+            panoramas = open_run(place.images, caches["unlabelled"], run, config)
+            labels = _true_labels(place, panoramas.names)
+            with progress_bar("train") as update:
                 train_on_truth(panoramas, labels, run, config, update)
-            else:
-                adapt(panoramas, run, config, lambda step, n, _: update(step, n), say)
+        else:
+            api.train(place.images, caches["unlabelled"], run, preset=config)
         networks = (str(run / "teacher_assistant"), str(run / "student"))
     seconds["training"] = time.monotonic() - started
 
@@ -246,24 +246,23 @@ def needed_caches(study: Study, row: Row, place: Place) -> dict[Split, tuple[Pat
     return {split: (images, folder / f"{split}.zarr") for split, images in needed.items()}
 
 
-def _make_caches(study: Study, row: Row, place: Place, say: Say) -> dict[Split, Path]:
+def _make_caches(study: Study, row: Row, place: Place) -> dict[Split, Path]:
     """The caches that a row needs, made or completed."""
     needed = needed_caches(study, row, place)
     for split, (images, cache) in needed.items():
         if study.has_true_masks(row):
             _true_cache(study.windows(row, place), images.parent, split, cache)
             continue
-        summary = run_stage1(
+        failed = api.cache_sam(
             images,
             cache,
             sam=study.sam,
             checkpoint=study.checkpoint,
-            generator=study.generator_of(row),
-            say=say,
             **study.stage1(row, place.width),
-        )
-        if summary.failed:
-            raise RuntimeError(f"SAM failed on {', '.join(summary.failed)}; replace them")
+            **study.generator_of(row),
+        ).summary.failed
+        if failed:
+            raise RuntimeError(f"SAM failed on {', '.join(failed)}; replace them")
     return {split: cache for split, (_, cache) in needed.items()}
 
 

@@ -15,7 +15,7 @@ from goodsam.data.weights import FOLDER, SEGFORMERS
 from goodsam.data.window_masks import WindowMasks
 from goodsam.data.windows import Windows
 from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse
-from goodsam.stages.predict import Segmenter
+from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.sam.generate import STREET_GENERATOR, SamGenerator
 from goodsam.stages.sam.load import load_sam
 from goodsam.stages.score.evaluate import Scores, confusion

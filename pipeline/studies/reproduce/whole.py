@@ -15,15 +15,12 @@ from typing import Any
 
 from goodsam.data.files import write_whole
 from goodsam.data.panoramas import file_hash
+from goodsam.pipeline import api
 from goodsam.pipeline.report.parts import percent
-from goodsam.pipeline.rundir import open_run
-from goodsam.pipeline.scoring import Use, score_model
-from goodsam.pipeline.stage1 import run_stage1
 from goodsam.pipeline.studies.reproduce.plan import Plan, images_of, not_as_in_the_paper, origin_of
 from goodsam.pipeline.studies.reproduce.table import write_table
-from goodsam.pipeline.tell import bar_of_names, progress_bar
-from goodsam.stages.adapt.loop import adapt
-from goodsam.stages.predict import Mode, Segmenter
+from goodsam.pipeline.tell import bar_of_names
+from goodsam.stages.segformer.segmenter import Mode, Segmenter
 from goodsam.stages.score.evaluate import evaluate, evaluation_record
 
 Say = Callable[[str], None]
@@ -40,16 +37,15 @@ def reproduce(plan: Plan, say: Say) -> dict[str, Any]:
     origin = json.dumps(origin_of(plan), indent=1)
     write_whole(request.out / "request.json", origin)
     say("SAM, once over all windows ...")
-    summary = run_stage1(
+    summary = api.cache_sam(
         images,
         request.cache,
         sam=request.sam,
         checkpoint=request.checkpoint,
-        generator=asdict(request.generator),
-        say=say,
         boundaries=request.boundaries,
         workers=request.workers,
-    )
+        **asdict(request.generator),
+    ).summary
     if summary.failed:
         name, why = next(iter(summary.failed.items()))
         raise RuntimeError(
@@ -59,19 +55,15 @@ def reproduce(plan: Plan, say: Say) -> dict[str, Any]:
     say(f"SAM: {summary.done} panoramas done, {summary.skipped} were there")
 
     say("training ...")
-    panoramas = open_run(images, request.cache, request.run, plan.config)
-    with progress_bar("train") as update:
-        adapt(panoramas, request.run, plan.config, lambda step, n, row: update(step, n), say)
+    api.train(images, request.cache, request.run, preset=plan.config)
 
     say("scores ...")
     rows = _score_all(plan, say)
-    score_model(
-        str(request.run),
-        Use(device=plan.config.device),
+    api.evaluate(
+        api.load(request.run, device=plan.config.device),
         request.test,
-        request.out / "eval",
         protocol=benchmark.protocol.key,
-        say=say,
+        out=request.out / "eval",
     )
     record = {
         "benchmark": benchmark.name,

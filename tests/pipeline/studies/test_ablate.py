@@ -42,7 +42,7 @@ from goodsam.pipeline.studies.ablate.tables import (
 )
 from goodsam.pipeline.studies.timing import SCORE, STEP
 from goodsam.stages.adapt.learner import AdaptConfig
-from goodsam.stages.predict import Segmenter
+from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.score.evaluate import evaluate
 
 STEPS = ("steps=1", "warmup=0", "workers=0")

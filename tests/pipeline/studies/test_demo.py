@@ -14,7 +14,7 @@ from goodsam.pipeline import stage1
 from goodsam.pipeline.studies.bench import weights
 from goodsam.pipeline.studies.demo import AFTER, run_demo
 from goodsam.stages.adapt.fusion import FusionConfig
-from goodsam.stages.predict import Segmenter
+from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.sam.generate import GeneratorConfig
 from goodsam.stages.score.ensemble import ensemble_labels
 from goodsam.stages.score.evaluate import evaluate

@@ -7,7 +7,7 @@ from PIL import Image
 
 from goodsam.data.errors import InputError
 from goodsam.data.panoramas import find_panoramas
-from goodsam.stages.predict import Segmenter
+from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.score.unlabelled import Peers, inspect, unlabelled_markdown, unlabelled_record
 from goodsam.stages.segformer.files import build_segformer, save_segformer
 

@@ -1,0 +1,125 @@
+"""`goodsam cache-sam`: stage 1."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from goodsam.pipeline.cli.options import Boundaries, Checkpoint, Height, Images, Sam
+
+
+def cache_sam(
+    images: Images,
+    cache: Annotated[
+        Path, typer.Argument(help="The cache to make, NAME.zarr; an unfinished one is resumed.")
+    ],
+    sam: Annotated[Sam, typer.Option(help="The SAM; street is the demo's toy.")] = "vit_h",
+    checkpoint: Checkpoint = None,
+    window: Annotated[
+        int | None, typer.Option(help="Width of a window, px; a quarter of the panorama's.")
+    ] = None,
+    stride: Annotated[
+        int | None, typer.Option(help="From one window to the next, px; half a window.")
+    ] = None,
+    wrap: Annotated[bool, typer.Option(help="Let windows run over the seam.")] = True,
+    boundaries: Annotated[
+        Boundaries,
+        typer.Option(
+            help="Where an overlap's boundaries come from: SAM on the overlap (the paper), or the "
+            "masks of its two windows, at no further SAM run."
+        ),
+    ] = "overlap",
+    fit: Annotated[
+        bool,
+        typer.Option("--fit", help="Cut the 70.3° band from 2:1 panoramas and resize all images."),
+    ] = False,
+    height: Height = None,
+    ignore_mask: Annotated[
+        Path | None,
+        typer.Option(
+            help="A picture of the rig or border; where it is not black there are no masks, no "
+            "loss in training and no labels in prediction."
+        ),
+    ] = None,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact", help="Compute in float32 throughout, instead of bfloat16 where it is faster."
+        ),
+    ] = False,
+    points: Annotated[
+        Literal["grid", "adaptive"],
+        typer.Option(help="Prompt the whole grid, or less of it where masks agree."),
+    ] = "grid",
+    points_per_side: Annotated[
+        int | None, typer.Option(help="Side of the grid of prompts; 32, for street 16.", min=1)
+    ] = None,
+    points_per_batch: Annotated[
+        int | None,
+        typer.Option(
+            help="Prompts decoded together, a matter of memory; 8 on a CPU, 256 on a GPU.", min=1
+        ),
+    ] = None,
+    pred_iou_thresh: Annotated[
+        float | None,
+        typer.Option(help="Drop masks of a lower predicted IoU; 0.88, for street 0.7."),
+    ] = None,
+    stability_score_thresh: Annotated[
+        float | None,
+        typer.Option(help="Drop masks of a lower stability score; 0.95, for street 0.8."),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(help="Local processes to share the work; 0 for this one alone.", min=0)
+    ] = 0,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Address of a Dask scheduler to give the work to, tcp://HOST:PORT."),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say how much there is to do and how long it takes; stop."),
+    ] = False,
+) -> None:
+    """Stage 1: SAM once over all windows of all panoramas, into a cache."""
+    from goodsam.pipeline import api
+    from goodsam.pipeline.tell import duration
+
+    chosen = {
+        "mode": "exact" if exact else "fast",
+        "points": points,
+        "points_per_side": points_per_side,
+        "points_per_batch": points_per_batch,
+        "pred_iou_thresh": pred_iou_thresh,
+        "stability_score_thresh": stability_score_thresh,
+    }
+    settings: dict[str, Any] = {
+        "sam": sam,
+        "checkpoint": checkpoint,
+        "fit": fit,
+        "height": height,
+        "window": window,
+        "stride": stride,
+        "wrap": wrap,
+        "boundaries": boundaries,
+        "ignore_mask": ignore_mask,
+        **{key: value for key, value in chosen.items() if value is not None},
+    }
+    if dry_run:
+        plan = api.estimate_sam(images, cache, **settings)
+        print(
+            f"{plan.panoramas} panoramas to do: {plan.windows} windows and {plan.overlaps} "
+            f"overlaps; about {duration(plan.seconds)} for one process like this one; "
+            f"the cache: about {plan.size / 2**20:.1f} MiB. Nothing was written."
+        )
+        return
+    summary = api.cache_sam(
+        images, cache, workers=workers, scheduler=scheduler, **settings
+    ).summary
+    print(
+        f"{cache}: {summary.done} panoramas done in {duration(summary.seconds)}, "
+        f"{summary.skipped} were there, {len(summary.failed)} failed"
+    )
+    if summary.failed:
+        raise typer.Exit(1)

@@ -1,0 +1,55 @@
+"""`goodsam data`: look at a data set."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from goodsam.pipeline.cli.options import Json
+
+app = typer.Typer(no_args_is_help=True, help="Look at a data set.")
+
+
+@app.callback()
+def group() -> None:
+    """Look at a data set."""
+
+
+@app.command("check")
+def check(
+    folder: Annotated[Path, typer.Argument(help="A folder, or a data set's root.")],
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="The folder of label maps, if the data set's layout does not say it."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Recognise a data set, pair its images with labels, and read every file once."""
+    from goodsam.data.check import check
+    from goodsam.pipeline.tell import progress_bar
+
+    with progress_bar("check") as update:
+        found = check(folder, labels, update)
+    if json:
+        print(json_module.dumps(found.to_json(), indent=1))
+    else:
+        print(f"layout:   {found.layout}")
+        print(f"images:   {found.images}, {found.pairs} with labels")
+        sizes = (f"{w} x {h} ({n})" for (w, h), n in found.sizes.most_common(8))
+        print(f"sizes:    {', '.join(sizes)}")
+        if found.classes:
+            classes = (f"{name} ({count})" for name, count in found.classes.most_common())
+            print(f"classes:  {', '.join(classes)}")
+        if found.protocol:
+            print(f"protocol: goodsam eval --protocol {found.protocol}")
+        for note in found.notes:
+            print(f"note:     {note}")
+        for problem in found.problems:
+            print(f"problem:  {problem}")
+        if not found.problems:
+            print("no problems")
+    if found.problems:
+        raise typer.Exit(1)

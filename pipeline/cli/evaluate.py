@@ -1,0 +1,103 @@
+"""`goodsam eval`."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from goodsam.data.errors import InputError
+from goodsam.pipeline.cli.options import (
+    ByWindows,
+    Device,
+    Fit,
+    Height,
+    IgnoreMask,
+    Json,
+    WhichNetwork,
+    Wrap,
+)
+
+
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A run directory, a SegFormer directory, or a name on the hub (not with "
+            "--predictions)."
+        ),
+    ],
+    images: Annotated[
+        Path | None, typer.Argument(help="A folder of panoramas, or a data set's root.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="The folder for eval.json, eval.md and report.html.")
+    ] = Path("eval"),
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="The folder of label maps, if a data set's layout does not say it."),
+    ] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Score these label maps instead of a network.")
+    ] = None,
+    protocol: Annotated[
+        Literal["19", "13", "wildpass"] | None,
+        typer.Option(help="The classes to score by; if not given 19, or the network's own."),
+    ] = None,
+    ignore_mask: IgnoreMask = None,
+    boundary_radius: Annotated[
+        int, typer.Option(help="Radius of the boundary F-score, px; 0 for none.", min=0, max=32)
+    ] = 3,
+    network: WhichNetwork = "student",
+    windows: ByWindows = False,
+    wrap: Wrap = False,
+    fit: Fit = False,
+    height: Height = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Score a network, or another program's label maps; without labels, say what can be said."""
+    from goodsam.pipeline import api
+
+    if predictions is not None:
+        from goodsam.pipeline.scoring import score_predictions
+
+        result = score_predictions(
+            predictions,
+            images if images is not None else Path(model),
+            labels=labels,
+            protocol=protocol,
+            ignore_mask=ignore_mask,
+            boundary_radius=boundary_radius,
+            out=out,
+        )
+    elif images is None:
+        raise InputError(
+            "eval takes a model and a folder: goodsam eval RUN_OR_MODEL IMAGES --out DIR"
+        )
+    else:
+        loaded = api.load(
+            model,
+            network=network,
+            by_windows=windows,
+            wrap=wrap,
+            fit=fit,
+            height=height,
+            device=device,
+        )
+        result = api.evaluate(
+            loaded,
+            images,
+            labels=labels,
+            protocol=protocol,
+            ignore_mask=ignore_mask,
+            boundary_radius=boundary_radius,
+            out=out,
+        )
+    if json:
+        print(json_module.dumps(result.record, indent=1))
+    else:
+        print(result.to_markdown())
+        print(f"Report: {out / 'report.html'}")

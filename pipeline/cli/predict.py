@@ -1,0 +1,56 @@
+"""`goodsam predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from goodsam.pipeline.cli.options import (
+    ByWindows,
+    Device,
+    Fit,
+    Height,
+    Images,
+    Model,
+    WhichNetwork,
+    Wrap,
+)
+
+
+def predict(
+    model: Model,
+    images: Images,
+    out: Annotated[Path, typer.Argument(help="The folder for labels/ and overlays/.")],
+    network: WhichNetwork = "student",
+    windows: ByWindows = False,
+    wrap: Wrap = False,
+    batch: Annotated[
+        int, typer.Option(help="How many images of one size are seen together.", min=1)
+    ] = 1,
+    probabilities: Annotated[
+        bool,
+        typer.Option(
+            "--probabilities",
+            help="Also write probabilities/: float16 .npy, classes x height x width, at the size "
+            "that the network sees.",
+        ),
+    ] = False,
+    fit: Fit = False,
+    height: Height = None,
+    device: Device = "auto",
+) -> None:
+    """Label maps and colour overlays of all images in a folder, in each image's own pixels."""
+    from goodsam.pipeline import api
+
+    loaded = api.load(
+        model, network=network, by_windows=windows, wrap=wrap, fit=fit, height=height, device=device
+    )
+    summary = api.predict(loaded, images, out, batch=batch, probabilities=probabilities)
+    print(
+        f"{out}: {len(summary.done)} written, {len(summary.skipped)} already there, "
+        f"{len(summary.failed)} failed"
+    )
+    if summary.failed:
+        raise typer.Exit(1)

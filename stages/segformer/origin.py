@@ -1,0 +1,70 @@
+"""What a trained network says of itself: how its panoramas were seen, and what it comes from.
+
+It stands in the network's `config.json` under `goodsam`, which transformers keeps as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from goodsam.data.errors import InputError
+from goodsam.data.geometry import Geometry
+
+KEY = "goodsam"
+
+NVIDIA = (
+    "NVIDIA's licence for SegFormer weights: non-commercial use only, also of what is trained "
+    "from them"
+)
+STREET = "Apache-2.0; the network has seen a rendered street world only"
+UNKNOWN = (
+    "that of the weights and images it was trained from; SegFormer weights published by NVIDIA, "
+    "and all that is trained from them, are for non-commercial use"
+)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """geometry: of the run that trained it. starts: the networks that this run began with."""
+
+    geometry: Geometry
+    starts: tuple[str, ...]
+
+    @property
+    def licence(self) -> str:
+        """In words, as far as the names of the networks tell."""
+        return licence_of(self.starts)
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in `config.json`."""
+        return {"geometry": self.geometry.to_json(), "starts": list(self.starts)}
+
+
+def licence_of(starts: tuple[str, ...]) -> str:
+    """The licence of what was trained from these networks, in words."""
+    if any("nvidia/" in start for start in starts):
+        return NVIDIA
+    if starts and all(start.startswith("street-") for start in starts):
+        return STREET
+    return UNKNOWN
+
+
+def origin_of(model: Any, source: object) -> Origin | None:
+    """What a loaded network says of itself; None where it says nothing.
+
+    source: named in the InputError for something that cannot be read.
+    """
+    values = getattr(model.config, KEY, None)
+    if values is None:
+        return None
+    try:
+        starts = values["starts"]
+        if not isinstance(starts, list) or not all(isinstance(start, str) for start in starts):
+            raise InputError("starts holds other than names")
+        return Origin(Geometry.from_json(values["geometry"]), tuple(starts))
+    except (KeyError, TypeError, InputError) as error:
+        raise InputError(
+            f"{source}: its config.json has an entry {KEY!r} that cannot be read ({error}); "
+            "export the network again, or remove the entry"
+        ) from error

@@ -1,0 +1,264 @@
+"""A model in use: a SegFormer, on a device, that labels photographs in their own pixels.
+
+    segmenter = Segmenter.load("runs/street")
+    labels = segmenter(image)
+
+What a run knows of its panoramas (`Geometry`) its networks know too: a photograph is fitted as those
+were that the network was trained on, and its labels come back at the photograph's own size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from transformers import SegformerForSemanticSegmentation
+
+from goodsam.data.classes import IGNORE, palette_for
+from goodsam.data.errors import InputError
+from goodsam.data.geometry import Geometry
+from goodsam.data.panoramas import fit
+from goodsam.data.windows import Windows, widen
+from goodsam.stages.device import pick_device
+from goodsam.stages.segformer.files import class_names, load_segformer, normalise
+from goodsam.stages.segformer.lean import LeanDecoder, lean_logits
+from goodsam.stages.segformer.native import native_labels, native_mask
+from goodsam.stages.segformer.origin import licence_of, origin_of
+
+Mode = Literal["direct", "windows"]
+Network = Literal["student", "teacher_assistant"]
+
+SMALLEST_SIDE = 32  # below it a SegFormer's first attention has nothing left to attend to
+
+
+def model_folder(source: str | Path, network: Network = "student") -> str | Path:
+    """Where the weights are: a run directory's `student/` or `teacher_assistant/`, else `source`.
+
+    Raises InputError for a run directory that has not written its networks yet.
+    """
+    folder = Path(source)
+    if not folder.is_dir() or (folder / "config.json").is_file():
+        return source
+    if (folder / network / "config.json").is_file():
+        return folder / network
+    if (folder / "config.yaml").is_file() or (folder / "checkpoints").is_dir():
+        raise InputError(f"{folder}: this run has no {network}/ yet; let `goodsam train` finish")
+    return source
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """A SegFormer that labels images of any size.
+
+    mode: `direct` sees the panorama whole; `windows` sees its windows and joins them.
+    geometry: how panoramas are seen; None: each as it is, by the default windows of its size.
+    wrap: `direct` sees the panorama continue past both ends, so that the seam is a place like any
+    other. licence: of the weights, in words. source, network: what it was loaded from.
+    """
+
+    model: SegformerForSemanticSegmentation
+    device: torch.device
+    mode: Mode = "direct"
+    geometry: Geometry | None = None
+    wrap: bool = False
+    licence: str = licence_of(())
+    source: str = ""
+    network: Network = "student"
+
+    @classmethod
+    def load(
+        cls,
+        source: str | Path,
+        network: Network = "student",
+        mode: Mode = "direct",
+        windows: Windows | None = None,
+        device: str = "auto",
+        wrap: bool = False,
+    ) -> Segmenter:
+        """From a run directory, a SegFormer directory or a hub name. InputError if it is none.
+
+        windows: the geometry of a network that has none of its own; for one that has, it may only
+        repeat it.
+        """
+        if wrap and mode == "windows":
+            raise InputError("--wrap: windows run over the seam by themselves; leave it out")
+        folder = model_folder(source, network)
+        model = load_segformer(folder)
+        if len(class_names(model)) > IGNORE:
+            raise InputError(
+                f"{source}: more than {IGNORE} classes do not fit into 8-bit label maps"
+            )
+        origin = origin_of(model, source)
+        geometry = None if origin is None else origin.geometry
+        if windows is not None:
+            given = Geometry(windows)
+            if geometry is not None and geometry.windows != windows:
+                raise InputError(
+                    f"{source}: was trained on {geometry}, and {given} was asked for; a run "
+                    "applies its own"
+                )
+            geometry = geometry or given
+        where = pick_device(device)
+        model.config.reshape_last_stage = True  # the decoder wants maps, not rows of tokens
+        licence = licence_of((str(source),)) if origin is None else origin.licence
+        return cls(
+            model.to(where).eval(), where, mode, geometry, wrap, licence, str(source), network
+        )
+
+    def seeing(self, windows: Windows, fit: bool = False) -> Segmenter:
+        """The same network with a geometry of the caller's."""
+        return replace(self, geometry=Geometry(windows, fit))
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The classes, in the order of their ids."""
+        return class_names(self.model)
+
+    @cached_property
+    def palette(self) -> np.ndarray:
+        """uint8 (C, 3): the colours of the classes."""
+        return palette_for(self.names)
+
+    @cached_property
+    def _decoder(self) -> LeanDecoder:
+        return LeanDecoder.of(self.model)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the weights and of how they are used."""
+        how = f"{self.mode} {self.geometry} {self.wrap} {self.names}"
+        if self.geometry is not None:
+            how += f" {self.geometry.ignored}"
+        digest = hashlib.sha256(how.encode())
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """uint8 (H, W, 3) RGB -> uint8 (H, W) ids, in the image's own pixels.
+
+        255 where the network has not looked: outside the band of a fitted photograph, and where the
+        run left pixels out. InputError for sides below 32 px, and for an image that the geometry
+        cannot fit.
+        """
+        return self.label(self.view(image)[None], image.shape[:2])[0]
+
+    def view(self, image: np.ndarray) -> np.ndarray:
+        """uint8 (h, w, 3): what the network sees of an image, fitted where its run fitted."""
+        if self.geometry is None or not self.geometry.fit:
+            return image
+        windows = self.geometry.windows
+        return fit(image, windows.height, windows.width)
+
+    def label(self, views_NHWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """uint8 (N, h, w, 3), views of images of `size` (H, W) -> uint8 (N, H, W) ids, 255 unseen."""
+        labels, _ = self._labelled(self._logits(views_NHWC), size)
+        return labels
+
+    def with_probabilities(
+        self, views_NHWC: np.ndarray, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `label`, and float16 (N, C, h, w), the softmax at the size of the views."""
+        labels, softmax = self._labelled(self._logits(views_NHWC), size, wanted=True)
+        return labels, softmax.half().contiguous().cpu().numpy()
+
+    def classes(self, views_NHWC: np.ndarray) -> np.ndarray:
+        """uint8 (N, h, w, 3) -> uint8 (N, h, w): the class of every pixel of views as they are."""
+        return _labels(self._logits(views_NHWC))
+
+    def unseen(self, size: tuple[int, int]) -> np.ndarray | None:
+        """bool (H, W) of an image of `size`, true where `__call__` gives 255; None: nowhere."""
+        geometry = self.geometry
+        if geometry is None:
+            return None
+        fitted = (geometry.windows.height, geometry.windows.width)
+        if geometry.fit and size != fitted:
+            return native_mask(geometry.ignored_mask, size, fitted)
+        return geometry.ignored_mask if size == fitted else None
+
+    def window_labels(self, view: np.ndarray) -> np.ndarray:
+        """uint8 (h, w, 3) -> uint8 (n, h, window): the labels of each window on its own."""
+        views = self._geometry(view).cut_images(view)
+        return np.concatenate([_labels(self._see(window[None])) for window in views])
+
+    def window_agreement(self, view: np.ndarray) -> float:
+        """Percent of the pixels of all overlaps to which both windows give the same label."""
+        geometry = self._geometry(view)
+        labels = self.window_labels(view)
+        pairs = [geometry.pair(labels, overlap) for overlap in geometry.overlaps]
+        if not pairs:
+            return float("nan")
+        same = sum(int((left == right).sum()) for left, right in pairs)
+        return 100 * same / sum(left.size for left, _ in pairs)
+
+    def _geometry(self, view: np.ndarray) -> Windows:
+        height, width = view.shape[:2]
+        if self.geometry is None:
+            return Windows.of(height, width)
+        return self.geometry.windows.scaled(height, width)
+
+    def _labelled(
+        self, logits_NCHW: torch.Tensor, size: tuple[int, int], wanted: bool = False
+    ) -> tuple[np.ndarray, torch.Tensor]:
+        """Labels at `size`, and the softmax at the size of the logits if it is `wanted`."""
+        softmax = logits_NCHW
+        if size == tuple(logits_NCHW.shape[-2:]):
+            labels = _labels(logits_NCHW)
+            if wanted:
+                softmax = logits_NCHW.softmax(dim=1)
+        else:
+            softmax = logits_NCHW.softmax(dim=1)
+            labels = native_labels(softmax, size)
+        unseen = self.unseen(size)
+        if unseen is not None:
+            labels[:, unseen] = IGNORE
+        return labels, softmax
+
+    @torch.inference_mode()
+    def _logits(self, views_NHWC: np.ndarray) -> torch.Tensor:
+        """float (N, C, h, w), channels last in memory."""
+        if self.mode == "windows":
+            joined = []
+            for view in views_NHWC:
+                windows = self._geometry(view)
+                parts = [self._see(part[None]) for part in windows.cut_images(view)]
+                joined.append(windows.join(torch.cat(parts)))
+            return torch.stack(joined)
+        if not self.wrap:
+            return self._see(views_NHWC)
+        width = views_NHWC.shape[2]
+        margin = _margin(width)
+        wide = widen(np.moveaxis(views_NHWC, -1, 1), margin)  # (N, 3, H, margin + W + margin)
+        logits_NCHW = self._see(np.ascontiguousarray(np.moveaxis(wide, 1, -1)))
+        return logits_NCHW[..., margin : margin + width]
+
+    @torch.inference_mode()
+    def _see(self, images_NHWC: np.ndarray) -> torch.Tensor:
+        if min(images_NHWC.shape[1:3]) < SMALLEST_SIDE:
+            raise InputError(f"an image or window side is shorter than {SMALLEST_SIDE} px")
+        size = images_NHWC.shape[1:3]
+        logits = lean_logits(self.model, self._decoder, normalise(images_NHWC, self.device))
+        last = logits.contiguous(memory_format=torch.channels_last)
+        return F.interpolate(last, size=size, mode="bilinear", align_corners=False)
+
+
+def _margin(width: int) -> int:
+    """Columns that `wrap` adds at either end: an eighth of the circle.
+
+    A multiple of 32 px, the stride of the encoder's last stage, so that its grid lies on the image
+    as without them.
+    """
+    return min(width, 32 * max(1, round(width / 8 / 32)))
+
+
+def _labels(logits_NCHW: torch.Tensor) -> np.ndarray:
+    # with a pixel's logits side by side in memory the argmax is six times as fast on a CPU
+    last = logits_NCHW.contiguous(memory_format=torch.channels_last)
+    return last.argmax(dim=1).to(torch.uint8).cpu().numpy()
