@@ -31,7 +31,7 @@ from goodsam.pipeline.cli.options import (
     fitted,
     panorama_width,
 )
-from goodsam.pipeline.tell import bar_of_names, progress_bar, say
+from goodsam.pipeline.tell import bar_of_names, duration, progress_bar, say
 from goodsam.stages.memory import keep_freed_memory
 
 app = typer.Typer(
@@ -166,7 +166,6 @@ def cache_sam(
     ] = False,
 ) -> None:
     """Stage 1: SAM once over all windows of all panoramas, into a cache."""
-    from goodsam.pipeline.report.parts import duration
     from goodsam.pipeline.stage1 import run_stage1, sam_factory
     from goodsam.stages.sam.cache_sam import Stage1Config, estimate
 

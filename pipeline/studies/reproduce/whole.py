@@ -15,13 +15,12 @@ from typing import Any
 
 from goodsam.data.files import write_whole
 from goodsam.data.panoramas import file_hash
-from goodsam.pipeline.report.parts import percent
 from goodsam.pipeline.rundir import open_run
 from goodsam.pipeline.scoring import Use, score_model
 from goodsam.pipeline.stage1 import run_stage1
 from goodsam.pipeline.studies.reproduce.plan import Plan, images_of, not_as_in_the_paper, origin_of
 from goodsam.pipeline.studies.reproduce.table import write_table
-from goodsam.pipeline.tell import bar_of_names, progress_bar
+from goodsam.pipeline.tell import bar_of_names, percent, progress_bar
 from goodsam.stages.adapt.loop import adapt
 from goodsam.stages.predict import Mode, Segmenter
 from goodsam.stages.score.evaluate import evaluate, evaluation_record
