@@ -24,6 +24,7 @@ from goodsam.data.classes import IGNORE, colourise
 from goodsam.data.window_masks import WindowMasks
 from goodsam.data.windows import Windows
 from goodsam.pipeline.report.page import write_page
+from goodsam.pipeline.tell import duration, percent
 from goodsam.stages.score.evaluate import Evaluation, Scores
 from goodsam.stages.score.unlabelled import AGREEMENTS, Unlabelled
 
@@ -314,25 +315,6 @@ def class_legend(names: Sequence[str], palette: np.ndarray) -> str:
         for name, colour in zip(names, palette, strict=True)
     )
     return f"<p class='legend'>{''.join(entries)}</p>"
-
-
-# Numbers as text
-
-
-def percent(value: float | None) -> str:
-    """`12.34`, or a dash where there is no value."""
-    return "-" if value is None or math.isnan(value) else f"{value:.2f}"
-
-
-def duration(seconds: float) -> str:
-    """`8.1 s`, `2 min 05 s`, `1 h 02 min`."""
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min"
 
 
 # Whole reports

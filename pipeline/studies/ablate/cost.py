@@ -12,9 +12,11 @@ from goodsam.data.panoramas import find_panoramas, read_panorama
 from goodsam.data.windows import Windows
 from goodsam.pipeline.report.parts import duration
 from goodsam.pipeline.api import sam_factory
+from goodsam.pipeline.stage1 import sam_factory
 from goodsam.pipeline.studies.ablate.runs import Place, Study, needed_caches
 from goodsam.pipeline.studies.ablate.tables import Row
 from goodsam.pipeline.studies.timing import SCORE, STEP, forward_seconds
+from goodsam.pipeline.tell import duration
 from goodsam.stages.adapt.learner import AdaptConfig
 from goodsam.stages.sam.cache_sam import Stage1Config
 from goodsam.stages.sam.cache_sam import estimate as estimate_stage1

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from goodsam.data.files import write_whole
-from goodsam.pipeline.report.parts import duration
 from goodsam.pipeline.studies.ablate.tables import COLUMNS, Column, Row, Table
+from goodsam.pipeline.tell import duration
 
 Records = Mapping[tuple[str, int], Mapping[str, Any]]
 """What came of each row on each seed, as `run_row` has it; those that are done."""

@@ -6,11 +6,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from goodsam.pipeline.report.parts import duration
 from goodsam.pipeline.studies.ablate.cost import estimate
 from goodsam.pipeline.studies.ablate.results import write_results
 from goodsam.pipeline.studies.ablate.runs import Say, Study, finished, place_of, run_row
 from goodsam.pipeline.studies.ablate.tables import Table
+from goodsam.pipeline.tell import duration
 
 
 def run_table(study: Study, name: str, table: Table, seeds: Sequence[int], say: Say) -> str:

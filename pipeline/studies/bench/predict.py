@@ -27,6 +27,8 @@ from goodsam.pipeline.cli.options import panorama_width
 from goodsam.pipeline.report.parts import duration
 from goodsam.stages.predict import label_path, predict
 from goodsam.stages.segformer.segmenter import Segmenter
+from goodsam.pipeline.tell import duration
+from goodsam.stages.predict import Segmenter, label_path, predict
 from goodsam.stages.score.unlabelled import rolled
 from goodsam.stages.segformer.files import (
     ARCHITECTURES,

@@ -10,8 +10,10 @@ from goodsam.data.errors import InputError
 from goodsam.data.panoramas import read_panorama
 from goodsam.pipeline.report.parts import duration
 from goodsam.pipeline.api import sam_factory
+from goodsam.pipeline.stage1 import sam_factory
 from goodsam.pipeline.studies.reproduce.plan import Plan, images_of
 from goodsam.pipeline.studies.timing import SCORE, STEP, forward_seconds
+from goodsam.pipeline.tell import duration
 from goodsam.stages.sam.cache_sam import Stage1Config
 from goodsam.stages.sam.cache_sam import estimate as estimate_stage1
 

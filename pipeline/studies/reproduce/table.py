@@ -9,7 +9,6 @@ from typing import Any
 from goodsam.data.classes import CITYSCAPES
 from goodsam.data.files import write_whole
 from goodsam.pipeline.report.parts import (
-    percent,
     section,
     settings_list,
     table,
@@ -17,6 +16,7 @@ from goodsam.pipeline.report.parts import (
     write_report,
 )
 from goodsam.pipeline.studies.reproduce.plan import BENCHMARKS
+from goodsam.pipeline.tell import percent
 
 _LOUD = "NOT THE PAPER'S SETTING"
 

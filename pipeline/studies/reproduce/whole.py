@@ -21,6 +21,12 @@ from goodsam.pipeline.studies.reproduce.plan import Plan, images_of, not_as_in_t
 from goodsam.pipeline.studies.reproduce.table import write_table
 from goodsam.pipeline.tell import bar_of_names
 from goodsam.stages.segformer.segmenter import Mode, Segmenter
+from goodsam.pipeline.rundir import open_run
+from goodsam.pipeline.scoring import Use, score_model
+from goodsam.pipeline.stage1 import run_stage1
+from goodsam.pipeline.tell import bar_of_names, percent, progress_bar
+from goodsam.stages.adapt.loop import adapt
+from goodsam.stages.predict import Mode, Segmenter
 from goodsam.stages.score.evaluate import evaluate, evaluation_record
 
 Say = Callable[[str], None]

@@ -18,7 +18,6 @@ from goodsam.pipeline.report.parts import (
     best_median_worst,
     class_bars,
     demo_report,
-    duration,
     error_picture,
     evaluation_report,
     line_charts,
@@ -195,15 +194,6 @@ def test_line_chart_spans_its_frame():
     assert points[1][0] - points[0][0] == pytest.approx(points[2][0] - points[1][0], abs=0.11)
     assert "3 → 2" in Page(html).text
     Page(line_charts([1], {"constant": [0.0]}))
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.04, "0.0 s"), (59.9, "59.9 s"), (59.97, "1 min 00 s"), (125, "2 min 05 s"),
-     (3599.6, "1 h 00 min"), (7320, "2 h 02 min")],
-)  # fmt: skip
-def test_duration(seconds, text):
-    assert duration(seconds) == text
 
 
 def assert_self_contained(html):
