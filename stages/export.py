@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +17,7 @@ import yaml
 from transformers import SegformerForSemanticSegmentation
 
 from goodsam.data.errors import InputError
-from goodsam.data.files import write_whole
+from goodsam.data.files import write_whole, written_aside
 from goodsam.stages.predict import Network, Segmenter, model_folder
 from goodsam.stages.segformer.files import (
     IMAGENET_MEAN,
@@ -92,13 +90,9 @@ def export_huggingface(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: is there already; give a folder that is not")
     model = load_segformer(model_folder(source, network))
-    aside = out.with_name(f".{out.name}.{os.getpid()}.writing")
-    try:
+    with written_aside(out) as aside:
         save_segformer(model, aside)
         write_whole(aside / "README.md", model_card(source, model, network, scores))
-        os.replace(aside, out)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def model_card(
