@@ -8,7 +8,6 @@ there is whole.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from goodsam.data.errors import InputError
+from goodsam.data.files import written_aside
 
 
 def save_checkpoint(
@@ -35,10 +35,8 @@ def save_checkpoint(
         for index, values in optimizer.state_dict()["state"].items():
             for key, value in values.items():
                 tensors[f"{name}.optimizer/{index}/{key}"] = torch.as_tensor(value).cpu().clone()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".writing")
-    save_file(tensors, aside, metadata={"state": json.dumps(dict(state))})
-    os.replace(aside, path)
+    with written_aside(path) as aside:
+        save_file(tensors, aside, metadata={"state": json.dumps(dict(state))})
 
 
 def load_checkpoint(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +21,8 @@ from goodsam.data.errors import InputError
 from goodsam.data.files import write_whole
 from goodsam.data.geometry import Geometry
 from goodsam.stages.segformer.segmenter import Segmenter
+from goodsam.data.files import write_whole, written_aside
+from goodsam.stages.predict import Network, Segmenter, model_folder
 from goodsam.stages.segformer.files import (
     IMAGENET_MEAN,
     IMAGENET_STD,

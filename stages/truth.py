@@ -14,8 +14,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from goodsam.data.cache import SamCache, writing
-from goodsam.data.cache.format import Identity, PanoramaMasks
+from goodsam.data.cache import Identity, PanoramaMasks, SamCache, writing
 from goodsam.data.classes import IGNORE
 from goodsam.data.panoramas import file_hash, read_labels
 from goodsam.data.window_masks import WindowMasks, overlap_boundaries

@@ -1,7 +1,10 @@
 """The SAM cache: one door. `docs/CACHE_FORMAT.md` specifies what lies on disk."""
 
-from goodsam.data.cache.format import BoundaryMode, Identity, PanoramaMasks, ignored_runs
-from goodsam.data.cache.store import SamCache, merge_caches, writing
+from goodsam.data.cache.format import PanoramaMasks
+from goodsam.data.cache.identity import BoundaryMode, Identity, ignored_runs
+from goodsam.data.cache.lock import writing
+from goodsam.data.cache.merge import merge_caches
+from goodsam.data.cache.store import SamCache
 
 __all__ = [
     "BoundaryMode",

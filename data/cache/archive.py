@@ -7,33 +7,28 @@ for, a link reads what it names); chunks are taken as they lie and inflated here
 
 from __future__ import annotations
 
-import os
-import shutil
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from goodsam.data.cache import SamCache
+from goodsam.data.cache.bounds import FAILURES, MAX_METADATA, TABLES_CHUNK, check
 from goodsam.data.cache.format import (
-    FAILURES,
-    MAX_METADATA,
-    TABLES_CHUNK,
-    Attributes,
     Row,
-    check,
     chunk_limit,
     crc32c,
     decode_record,
     encode_tables,
     stack_cells,
 )
+from goodsam.data.cache.metadata import Attributes
 from goodsam.data.cache.places import Folder, Zip
+from goodsam.data.cache.store import SamCache
 from goodsam.data.errors import InputError
+from goodsam.data.files import written_aside
 
 SUFFIXES = (".h5", ".hdf5", ".zip")
 Progress = Callable[[int, int], None]
@@ -51,10 +46,9 @@ def pack(cache: SamCache, out: Path, progress: Progress = lambda done, total: No
     names = [name for name in cache.names if name not in missing]
     if not names:
         raise InputError(f"{cache.path}: holds no finished panorama; run goodsam cache-sam first")
-    with _aside(out) as aside:
+    with written_aside(out) as aside:
         write = _write_zip if out.suffix == ".zip" else _write_hdf5
         write(cache, names, aside, progress)
-        os.replace(aside, out)
 
 
 def unpack(archive: Path, out: Path, progress: Progress = lambda done, total: None) -> None:
@@ -68,7 +62,7 @@ def unpack(archive: Path, out: Path, progress: Progress = lambda done, total: No
         raise InputError(f"{archive}: no such file")
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise InputError(f"{out}: exists; give another path")
-    with _aside(out) as aside:
+    with written_aside(out) as aside:
         try:
             read = _read_zip if archive.suffix == ".zip" else _read_hdf5
             read(archive, aside, progress)
@@ -78,20 +72,6 @@ def unpack(archive: Path, out: Path, progress: Progress = lambda done, total: No
             raise InputError(
                 f"{archive}: no cache that can be unpacked ({error}); ask for it again"
             ) from error
-        os.replace(aside, out)
-
-
-@contextmanager
-def _aside(out: Path) -> Iterator[Path]:
-    """A name beside `out` to be renamed to it; what is left there is removed."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    aside = out.with_name(f".{out.stem}.{os.getpid()}.writing{out.suffix}")
-    try:
-        yield aside
-    finally:
-        if aside.is_dir():
-            shutil.rmtree(aside)
-        aside.unlink(missing_ok=True)
 
 
 def _check_suffix(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The SAM cache of a set of panoramas, in Zarr v3: write, read, verify, repair, merge.
+"""The SAM cache of a set of panoramas, in Zarr v3: write, read, verify, repair.
 
 `docs/CACHE_FORMAT.md` specifies it to the byte. In short: `cells` holds a panorama's cell maps in
 one chunk, `tables` all that is ragged as one flat record of bytes, and `index` its done flag, sizes
@@ -13,56 +13,35 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from filelock import FileLock, Timeout
 
+from goodsam.data.cache.bounds import FAILURES, MAX_METADATA, TABLES_CHUNK, check
 from goodsam.data.cache.format import (
-    FAILURES,
     INDEX_LIMIT,
-    MAX_METADATA,
-    TABLES_CHUNK,
-    Attributes,
-    BoundaryMode,
-    Identity,
     PanoramaMasks,
     Row,
-    array_metadata,
     cells_key,
-    check,
-    check_array_metadata,
     chunk_limit,
     crc32c,
     decode_record,
     encode_tables,
-    ignored_runs,
     index_key,
     pack_chunk,
     stack_cells,
     tables_key,
     unpack_chunk,
 )
-from goodsam.data.cache.places import Address, Folder, Zip, place_of
+from goodsam.data.cache.identity import Identity
+from goodsam.data.cache.lock import writing
+from goodsam.data.cache.metadata import Attributes, array_metadata
+from goodsam.data.cache.opened import Opened
+from goodsam.data.cache.places import Address, Folder
 from goodsam.data.errors import InputError
-from goodsam.data.panoramas import file_hash
-
-__all__ = [
-    "BoundaryMode",
-    "Identity",
-    "PanoramaMasks",
-    "SamCache",
-    "ignored_runs",
-    "merge_caches",
-    "writing",
-]
-
-_LOCK = ".lock"
+from goodsam.data.files import file_hash
 
 
 class SamCache:
@@ -76,13 +55,13 @@ class SamCache:
     def __init__(self, path: Path | str, mode: Literal["r", "r+"]):
         self.path = path
         self.mode = mode
-        self._opened: tuple[int, _Content] | None = None
+        self._by_process: tuple[int, Opened] | None = None
 
     @classmethod
     def open(cls, path: Path | str, mode: Literal["r", "r+"] = "r") -> SamCache:
         """An existing cache. Raises InputError when there is none, or it is not what it claims."""
         cache = cls(path, mode)
-        cache._content  # noqa: B018  (opened now, so that a wrong path fails here)
+        cache._opened  # noqa: B018  (opened now, so that a wrong path fails here)
         return cache
 
     @classmethod
@@ -159,28 +138,28 @@ class SamCache:
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "mode": self.mode, "_opened": None}
+        return {"path": self.path, "mode": self.mode, "_by_process": None}
 
     @property
-    def _content(self) -> _Content:
+    def _opened(self) -> Opened:
         # A forked process shares no connection with its parent.
-        if self._opened is None or self._opened[0] != os.getpid():
-            self._opened = (os.getpid(), _open(self.path))
-        return self._opened[1]
+        if self._by_process is None or self._by_process[0] != os.getpid():
+            self._by_process = (os.getpid(), Opened.at(self.path))
+        return self._by_process[1]
 
     @property
     def attributes(self) -> Attributes:
         """All that the cache says of itself."""
-        return self._content.attributes
+        return self._opened.attributes
 
     @property
     def identity(self) -> Identity:
-        return self._content.attributes.identity
+        return self._opened.attributes.identity
 
     @property
     def images(self) -> dict[str, str]:
         """Name -> SHA-256 of the file's bytes, of all images, in the cache's order."""
-        return self._content.attributes.images
+        return self._opened.attributes.images
 
     @property
     def names(self) -> list[str]:
@@ -190,18 +169,18 @@ class SamCache:
     @property
     def provenance(self) -> list[dict[str, Any]]:
         """What worked on this cache, one entry for each kind of run."""
-        return self._content.attributes.provenance
+        return self._opened.attributes.provenance
 
     def done(self, name: str) -> bool:
         """Whether the panorama has a whole record."""
-        return self._row(name).done == 1
+        return self._opened.row(name).done == 1
 
     def missing(self) -> list[str]:
         """The panoramas without a whole record."""
-        rows = self._rows()
+        rows = self._opened.rows()
         for name, row in rows.items():
             if isinstance(row, Exception):
-                raise self._damaged(name, row) from row
+                raise self._opened.damaged(name, row) from row
         return [name for name, row in rows.items() if isinstance(row, Row) and not row.done]
 
     def write(self, name: str, masks: PanoramaMasks) -> None:
@@ -210,7 +189,7 @@ class SamCache:
         Raises ValueError for masks that are not of the cache's geometry, InputError for masks that
         are too many.
         """
-        number, place = self._number(name), self._folder
+        number, place = self._opened.number(name), self._folder
         cells = stack_cells(masks, self.identity.windows)
         try:
             tables = encode_tables(masks, self.identity)
@@ -227,15 +206,15 @@ class SamCache:
             place.write(tables_key(number, chunk), pack_chunk(chunks[chunk]))
         self._delete_tables(number, first=count)  # of a longer record that was there
         place.write(index_key(number), row.to_bytes())
-        self._content.rows.pop(name, None)
+        self._opened.forget(name)
 
     def read(self, name: str) -> PanoramaMasks:
         """The record of one panorama, held against its checksums.
 
         Raises InputError when it is not done or damaged.
         """
-        number, place, identity = self._number(name), self._content.place, self.identity
-        row = self._row(name)
+        number, place, identity = self._opened.number(name), self._opened.place, self.identity
+        row = self._opened.row(name)
         if not row.done:
             raise InputError(f"{self.path}: {name} has no masks yet; run cache-sam again")
         try:
@@ -250,12 +229,12 @@ class SamCache:
             check(crc32c(tables) == row.tables_crc32c, "tables")
             return decode_record(cells, tables, identity)
         except FAILURES as error:
-            raise self._damaged(name, error) from error
+            raise self._opened.damaged(name, error) from error
 
     def info(self) -> dict[str, Any]:
         """What the cache is, how far it got, and what it takes on disk (None at a URL)."""
-        rows = [row for row in self._rows().values() if isinstance(row, Row) and row.done]
-        place = self._content.place
+        rows = [row for row in self._opened.rows().values() if isinstance(row, Row) and row.done]
+        place = self._opened.place
         return {
             "path": str(self.path),
             "panoramas": len(self.images),
@@ -274,7 +253,7 @@ class SamCache:
         found = {}
         for count, name in enumerate(self.names, 1):
             try:
-                self._content.rows.pop(name, None)  # what is on disk counts, not what was read
+                self._opened.forget(name)  # what is on disk counts, not what was read
                 if self.done(name):
                     self.read(name)
             except InputError as error:
@@ -298,7 +277,7 @@ class SamCache:
 
     def check_image(self, name: str, images: Path) -> None:
         """InputError unless the image in this folder is the one that the record was made from."""
-        self._number(name)
+        self._opened.number(name)
         image = images / name
         if not image.is_file():
             raise InputError(f"{image}: no such file; the cache was made from one; wrong IMAGES?")
@@ -307,11 +286,11 @@ class SamCache:
 
     def drop(self, name: str) -> None:
         """Forgets a record, whole or damaged, so that cache-sam makes it anew."""
-        number, place = self._number(name), self._folder
+        number, place = self._opened.number(name), self._folder
         place.delete(index_key(number))
         place.delete(cells_key(number))
         self._delete_tables(number, first=0)
-        self._content.rows.pop(name, None)
+        self._opened.forget(name)
 
     def files(self) -> Iterator[tuple[str, bytes]]:
         """Key and bytes of each file that the cache is made of, those of done records alone."""
@@ -319,7 +298,7 @@ class SamCache:
         cells = chunk_limit(2 * len(windows) * windows.height * windows.window)
         keys = [("zarr.json", MAX_METADATA)]
         keys += [(f"{name}/zarr.json", MAX_METADATA) for name in array_metadata(windows)]
-        for number, row in enumerate(self._rows().values()):
+        for number, row in enumerate(self._opened.rows().values()):
             if isinstance(row, Row) and row.done:
                 chunks = range(-(-row.tables_bytes // TABLES_CHUNK))
                 keys.append((cells_key(number), cells))
@@ -327,7 +306,7 @@ class SamCache:
                 keys.append((index_key(number), INDEX_LIMIT))
         for key, limit in keys:
             try:
-                content = self._content.place.read(key, limit)
+                content = self._opened.place.read(key, limit)
             except FAILURES as error:
                 raise InputError(f"{self.path}: {key}: {error}") from error
             if content is not None:
@@ -335,22 +314,13 @@ class SamCache:
 
     def _has(self, name: str, row: Row) -> bool:
         try:
-            return self._row(name) == row
+            return self._opened.row(name) == row
         except InputError:
             return False
 
-    def _damaged(self, name: str, error: Exception) -> InputError:
-        what = (
-            f"is damaged ({error}); `goodsam cache verify --repair {self.path}` and cache-sam make"
-        )
-        what += " it anew"
-        if not isinstance(self._content.place, Folder):
-            what = f"cannot be read ({error}); try again, or ask whoever keeps it to verify it"
-        return InputError(f"{self.path}: the record of {name} {what}")
-
     @property
     def _folder(self) -> Folder:
-        place = self._content.place
+        place = self._opened.place
         if self.mode != "r+" or not isinstance(place, Folder):
             raise InputError(f"{self.path}: opened to be read only")
         return place
@@ -359,153 +329,3 @@ class SamCache:
         for chunk in itertools.count(first):
             if not self._folder.delete(tables_key(number, chunk)):
                 return
-
-    def _number(self, name: str) -> int:
-        try:
-            return self._content.numbers[name]
-        except KeyError:
-            raise InputError(
-                f"{self.path}: has no image {name}; run cache-sam on these images"
-            ) from None
-
-    def _row(self, name: str) -> Row:
-        rows = self._content.rows
-        if name not in rows:
-            key = index_key(self._number(name))
-            try:
-                row = Row.from_bytes(self._content.place.read(key, INDEX_LIMIT))
-            except FAILURES as error:
-                raise self._damaged(name, error) from error
-            if not row.done:
-                return row  # another process may write it yet
-            rows[name] = row
-        return rows[name]
-
-    def _rows(self) -> dict[str, Row | Exception]:
-        """The row of each panorama, or why it cannot be read; asked for together."""
-        keys = [index_key(number) for number in range(len(self.images))]
-        found: dict[str, Row | Exception] = {}
-        for name, content in zip(self.images, self._read_each(keys), strict=True):
-            try:
-                if isinstance(content, Exception):
-                    raise content
-                found[name] = Row.from_bytes(content)
-            except FAILURES as error:
-                found[name] = error
-        self._content.rows.update(
-            {name: row for name, row in found.items() if isinstance(row, Row) and row.done}
-        )
-        return found
-
-    def _read_each(self, keys: Sequence[str]) -> Sequence[bytes | Exception | None]:
-        def one(key: str) -> bytes | Exception | None:
-            try:
-                return self._content.place.read(key, INDEX_LIMIT)
-            except FAILURES as error:
-                return error
-
-        return self._content.place.each(one, keys)
-
-
-@dataclass(frozen=True)
-class _Content:
-    """An opened cache, checked. rows: what is known of the records that are done."""
-
-    place: Folder | Zip | Address
-    attributes: Attributes
-    numbers: dict[str, int]
-    rows: dict[str, Row]
-
-
-def _open(path: Path | str) -> _Content:
-    """Opens a cache that may be a stranger's; nothing is read but its metadata."""
-    place = place_of(path)
-    try:
-        content = place.read("zarr.json", MAX_METADATA)
-        if content is None:
-            raise InputError(f"{path}: no SAM cache here; make one with cache-sam")
-        attributes = Attributes.from_bytes(content)
-        for name, metadata in array_metadata(attributes.identity.windows).items():
-            check_array_metadata(place.read(f"{name}/zarr.json", MAX_METADATA), metadata, name)
-    except FAILURES as error:
-        if isinstance(error, InputError) and str(path) in str(error):
-            raise
-        raise InputError(f"{path}: no SAM cache that can be read: {error}") from error
-    numbers = {name: number for number, name in enumerate(attributes.images)}
-    return _Content(place, attributes, numbers, {})
-
-
-@contextmanager
-def writing(path: Path | str) -> Iterator[Folder]:
-    """The right to write a cache at `path`, which one process has at a time; it may nest.
-
-    Makes the folder. A process that dies gives its right back. Raises InputError when another
-    process has it, and for a path where no cache can be.
-    """
-    place = place_of(path)
-    if not isinstance(place, Folder):
-        raise InputError(f"{path}: a cache is written in a folder, not in a zip or at a URL")
-    ours = {_LOCK, "zarr.json", "cells", "tables", "index"}
-    root = place.root
-    others = root.is_dir() and any(entry.name not in ours for entry in root.iterdir())
-    if root.is_file() or (others and not (root / "zarr.json").exists()):
-        raise InputError(f"{path}: exists and is no SAM cache; give another path")
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        place.refuse_links(_LOCK)
-        lock = FileLock(root / _LOCK, is_singleton=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise InputError(
-            f"{path}: another process is writing into it; wait for it, or end it first"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be written ({error})") from error
-    try:
-        yield place
-    finally:
-        if [entry.name for entry in root.iterdir()] == [_LOCK]:  # nothing came of it
-            shutil.rmtree(root)
-        lock.release()
-
-
-def merge_caches(
-    out: Path | str,
-    sources: Sequence[Path | str],
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, str]:
-    """The records of several caches of one identity in one, made at `out` or gone on with.
-
-    A panorama that several of them hold is taken from the first that has it whole. All provenance
-    is kept. Returns what could not be taken: name -> why.
-
-    Raises InputError, before any work, for caches of different identities and for images that two
-    of them have under one name.
-    """
-    caches = [SamCache.open(source) for source in sources]
-    first, images = caches[0], dict[str, str]()
-    for cache in caches:
-        if differences := cache.identity.differences(first.identity):
-            raise InputError(
-                f"{cache.path}: made otherwise than {first.path}: {'; '.join(differences)}; "
-                "only caches made with the same settings can be merged"
-            )
-        cache.match(images)
-        images |= cache.images
-    with writing(out):
-        for cache in caches:
-            for entry in cache.provenance or [{}]:
-                merged = SamCache.create_or_resume(out, first.identity, cache.images, entry)
-        failed: dict[str, str] = {}
-        todo = merged.missing()
-        for count, name in enumerate(todo, 1):
-            for cache in (cache for cache in caches if name in cache.images):
-                try:
-                    if cache.done(name):
-                        merged.write(name, cache.read(name))
-                        failed.pop(name, None)
-                        break
-                except InputError as error:
-                    failed[name] = str(error)
-            progress(count, len(todo))
-    return failed

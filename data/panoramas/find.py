@@ -8,7 +8,6 @@ error and not a shift of all that follow.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import struct
@@ -26,6 +25,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from goodsam.data.classes import IGNORE, LABEL_IDS, LEFT_OUT, Protocol
 from goodsam.data.errors import InputError
+from goodsam.data.files import file_hash  # noqa: F401
 from goodsam.data.windows import Windows
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
@@ -354,12 +354,6 @@ def read_panorama(
 
 
 _fit = fit  # `read_panorama` has an argument of that name
-
-
-def file_hash(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _folder(path: Path) -> Path:

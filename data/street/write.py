@@ -12,6 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from goodsam.data.errors import InputError
+from goodsam.data.files import written_aside
 from goodsam.data.street.mark import MARK
 from goodsam.data.street.picture import DEFAULT_GAP, Picture, panorama, pinhole
 from goodsam.data.street.seeds import split_seed
@@ -141,10 +142,8 @@ def _test_jobs(
 
 
 def _save(path: Path, pixels: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".part")
     mark = PngInfo()
     for key, value in MARK.items():
         mark.add_text(key, value)
-    Image.fromarray(pixels).save(aside, format="PNG", pnginfo=mark)
-    aside.replace(path)
+    with written_aside(path) as aside:
+        Image.fromarray(pixels).save(aside, format="PNG", pnginfo=mark)

@@ -13,6 +13,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from goodsam.data.files import written_aside
 from goodsam.data.panoramas import find_panoramas
 from goodsam.data.street.write import write_world
 from goodsam.data.weights import SEGFORMERS, STREET_SAM
@@ -69,11 +70,9 @@ def train_segformer(runs: Path, name: str, device: str, warm: bool) -> Path:
 def ship(name: str, trained: Path) -> None:
     """Put a trained SegFormer into `data/weights`, in half precision."""
     target = SEGFORMERS[name]
-    aside = target.with_name(target.name + ".writing")
-    shutil.rmtree(aside, ignore_errors=True)
-    save_segformer(load_segformer(trained).half(), aside)
-    shutil.rmtree(target, ignore_errors=True)
-    aside.rename(target)
+    with written_aside(target) as aside:
+        save_segformer(load_segformer(trained).half(), aside)
+        shutil.rmtree(target, ignore_errors=True)
 
 
 def main() -> None:

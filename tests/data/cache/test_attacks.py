@@ -24,10 +24,10 @@ import numpy as np
 import pytest
 from numcodecs.zstd import Zstd
 
-from goodsam.data.cache import Identity, PanoramaMasks, SamCache
+from goodsam.data.cache import Identity, PanoramaMasks, SamCache, bounds
 from goodsam.data.cache import format as cache_format
 from goodsam.data.cache.archive import pack, unpack
-from goodsam.data.cache.format import array_metadata
+from goodsam.data.cache.metadata import array_metadata, json_crc32c
 from goodsam.data.errors import InputError
 from goodsam.data.window_masks import WindowMasks
 from goodsam.data.windows import Windows
@@ -159,7 +159,7 @@ def seal(path, change):
     attributes = group["attributes"]
     change(attributes)
     del attributes["crc32c"]
-    attributes["crc32c"] = cache_format._json_crc32c(attributes)
+    attributes["crc32c"] = json_crc32c(attributes)
     (path / "zarr.json").write_text(json.dumps(group))
     return attributes
 
@@ -234,7 +234,7 @@ def write_tables(path, tables, cells=None):
     """A record with checksums that are right, whatever it says."""
     cells = np.zeros((len(GEOMETRY), GEOMETRY.height, GEOMETRY.window), np.uint16)
     tables = np.frombuffer(tables, np.uint8)
-    chunk = np.zeros(cache_format.TABLES_CHUNK, np.uint8)
+    chunk = np.zeros(bounds.TABLES_CHUNK, np.uint8)
     chunk[: len(tables)] = tables
     row = (1, 0, len(tables), cache_format.crc32c(cells), cache_format.crc32c(tables))
     (path / "cells/c.0.0.0.0").write_bytes(cache_format.pack_chunk(cells))
@@ -545,9 +545,7 @@ def test_the_most_that_a_record_may_be_is_read_within_the_bound(tmp_path):
     tables = np.zeros(8 + 28 * masks + masks * cells // 8, np.uint8)
     tables[:8] = np.array([masks, cells], "<u4").view(np.uint8)
     tables[8 + 28 * masks :] = 0xA5
-    chunks = np.zeros(
-        (-(-len(tables) // cache_format.TABLES_CHUNK), cache_format.TABLES_CHUNK), "u1"
-    )
+    chunks = np.zeros((-(-len(tables) // bounds.TABLES_CHUNK), bounds.TABLES_CHUNK), "u1")
     chunks.reshape(-1)[: len(tables)] = tables
     row = (1, masks, len(tables), cache_format.crc32c(maps), cache_format.crc32c(tables))
     fast = Zstd(1)
@@ -555,8 +553,8 @@ def test_the_most_that_a_record_may_be_is_read_within_the_bound(tmp_path):
     for number, chunk in enumerate(chunks):
         (cache.path / f"tables/c.0.{number}").write_bytes(sealed(bytes(fast.encode(chunk))))
     (cache.path / "index/c.0.0").write_bytes(cache_format.pack_chunk(np.array(row, np.uint32)))
-    assert masks * cells == cache_format.MAX_INCIDENCE
-    assert maps.size == cache_format.MAX_PIXELS
+    assert masks * cells == bounds.MAX_INCIDENCE
+    assert maps.size == bounds.MAX_PIXELS
     array_metadata(windows)
     del maps, tables, chunks
     with little_memory():

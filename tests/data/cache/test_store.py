@@ -18,15 +18,17 @@ from goodsam.data.cache import (
     Identity,
     PanoramaMasks,
     SamCache,
+    bounds,
     ignored_runs,
     merge_caches,
     writing,
 )
 from goodsam.data.cache import format as cache_format
 from goodsam.data.cache.archive import pack
+from goodsam.data.cache.metadata import json_crc32c
 from goodsam.data.cache.places import Folder
 from goodsam.data.errors import InputError
-from goodsam.data.panoramas import file_hash
+from goodsam.data.files import file_hash
 from goodsam.data.window_masks import WindowMasks, overlap_boundaries
 from goodsam.data.windows import Windows
 
@@ -157,7 +159,7 @@ def test_boundaries_of_windows_are_derived_on_reading(path):
 @given(hnp.arrays(bool, (GEOMETRY.height, GEOMETRY.width)))
 def test_ignored_pixels_come_back(ignored):
     identity = replace(IDENTITY, ignored=ignored_runs(ignored))
-    back = cache_format.Identity.from_json(json.loads(json.dumps(identity.to_json())))
+    back = Identity.from_json(json.loads(json.dumps(identity.to_json())))
     assert back == identity
     if ignored.any():
         np.testing.assert_array_equal(back.ignored_mask, ignored)
@@ -440,7 +442,7 @@ def edit(path, change):
     change(values)
     attributes = values["attributes"]
     if attributes.pop("crc32c", None) is not None:
-        attributes["crc32c"] = cache_format._json_crc32c(attributes)
+        attributes["crc32c"] = json_crc32c(attributes)
     path.write_text(json.dumps(values))
 
 
@@ -578,9 +580,9 @@ def test_the_document_is_enough_to_read_a_cache(full):
 
 
 def test_the_document_states_the_bounds():
-    for bound in (name for name in dir(cache_format) if name.startswith("MAX_")):
-        assert f"{getattr(cache_format, bound):,}" in DOCUMENT, bound
-    for value in (cache_format.TABLES_CHUNK, cache_format.ZSTD_LEVEL):
+    for bound in (name for name in dir(bounds) if name.startswith("MAX_")):
+        assert f"{getattr(bounds, bound):,}" in DOCUMENT, bound
+    for value in (bounds.TABLES_CHUNK, cache_format.ZSTD_LEVEL):
         assert f"{value:,}" in DOCUMENT
 
 

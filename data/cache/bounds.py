@@ -1,0 +1,24 @@
+"""What a cache may claim at most, as docs/CACHE_FORMAT.md has it ("Reading").
+
+Whatever is read may be a stranger's, so every size is held against its bound before memory is taken
+for it.
+"""
+
+from __future__ import annotations
+
+MAX_PANORAMAS = 100_000
+MAX_METADATA = 2**24  # bytes of a zarr.json; what JSON makes of them is some 25 times as much
+MAX_WINDOWS = 4096  # windows of a panorama
+MAX_PIXELS = 2**26  # pixels of all windows of a panorama
+MAX_INCIDENCE = 2**28  # windows times the most masks times the most cells of a window
+MAX_TABLES = 2**26  # bytes of a panorama's tables
+TABLES_CHUNK = 2**18  # bytes; the tables of a 400 x 2048 panorama take about 0.15 MiB
+
+# What json, numpy, numcodecs and the disk raise for content that is not what it should be.
+FAILURES = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError)
+
+
+def check(condition: bool, what: str) -> None:
+    """ValueError unless `condition`."""
+    if not condition:
+        raise ValueError(what)
