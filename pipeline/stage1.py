@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from goodsam.stages.sam.cache_sam import (
     Stage1Summary,
     cache_sam,
 )
-from goodsam.stages.sam.generate import STREET_GENERATOR, GeneratorConfig
+from goodsam.stages.sam.registry import default_generator
 
 STREET_WARNING = (
     "WARNING: --sam street is a toy, trained on the rendered street world alone. On real pictures "
@@ -26,8 +27,8 @@ STREET_WARNING = (
 
 def sam_factory(sam: str, checkpoint: Path | None, generator: dict[str, Any] | None) -> SamFactory:
     """A SAM with its own settings, but for the fields of GeneratorConfig in `generator`."""
-    default = STREET_GENERATOR if sam == "street" else GeneratorConfig()
-    return SamFactory(sam, checkpoint, GeneratorConfig(**{**vars(default), **(generator or {})}))
+    config = replace(default_generator(sam), **(generator or {}))
+    return SamFactory(sam, checkpoint, config)
 
 
 def run_stage1(

@@ -75,13 +75,6 @@ class GeneratorConfig:
                 raise InputError(f"{name} {value!r}: use {' or '.join(get_args(kind))}")
 
 
-# For the demo SAM, chosen on eight tuning panoramas by what its masks do to the ensemble
-# (docs/weights.md).
-STREET_GENERATOR = GeneratorConfig(
-    points_per_side=16, pred_iou_thresh=0.7, stability_score_thresh=0.8
-)
-
-
 class MaskGenerator(Protocol):
     """The images of one panorama, uint8 (H, W, 3) RGB each, to the masks of each."""
 

@@ -23,14 +23,14 @@ from scipy.optimize import linear_sum_assignment
 from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
 from segment_anything.modeling import Sam
 
-from goodsam.data.errors import InputError
 from goodsam.data.street.picture import panorama
 from goodsam.data.street.seeds import split_seed
 from goodsam.data.windows import Windows
 from goodsam.stages.device import pick_device
 from goodsam.stages.memory import keep_freed_memory
-from goodsam.stages.sam.generate import STREET_GENERATOR, GeneratorConfig, SamGenerator
-from goodsam.stages.sam.load import NAMES, load_sam
+from goodsam.stages.sam.generate import GeneratorConfig, SamGenerator
+from goodsam.stages.sam.load import load_sam
+from goodsam.stages.sam.registry import default_generator
 
 KEPT = (0.4, 0.6)  # shares that pass the IoU's and then the stability's threshold
 LOUDNESS = 4.0
@@ -65,10 +65,8 @@ def bench_stage1(
     `*_matched_iou`: mean IoU of the reference's masks with ours, matched one to one; `found`: the
     share matched at 0.9 or more by the fast mode. Raises InputError for an unknown SAM.
     """
-    if sam not in NAMES:
-        raise InputError(f"SAM {sam!r}: unknown; take one of {', '.join(NAMES)}")
+    config = default_generator(sam)
     device = pick_device(device).type
-    config = STREET_GENERATOR if sam == "street" else GeneratorConfig()
     if points_per_side is not None:
         config = replace(config, points_per_side=points_per_side)
     height = HEIGHTS.get(sam, 400)
