@@ -11,12 +11,12 @@ from goodsam.data.panoramas import find_panoramas
 from goodsam.data.street.mark import is_street_world
 from goodsam.pipeline.tell import progress_bar
 from goodsam.stages.sam.cache_sam import (
-    Progress,
-    SamFactory,
     Stage1Config,
+    Stage1Progress,
     Stage1Summary,
     cache_sam,
 )
+from goodsam.stages.sam.factory import SamFactory
 from goodsam.stages.sam.registry import default_generator
 
 STREET_WARNING = (
@@ -50,7 +50,7 @@ def run_stage1(
     factory = sam_factory(sam, checkpoint, generator)
     with progress_bar("SAM") as update:
 
-        def report(progress: Progress) -> None:
+        def report(progress: Stage1Progress) -> None:
             note = f"{progress.windows_per_second:.2f} windows/s"
             update(progress.done + progress.failed, progress.total, note)
 

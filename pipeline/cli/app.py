@@ -168,7 +168,8 @@ def cache_sam(
     """Stage 1: SAM once over all windows of all panoramas, into a cache."""
     from goodsam.pipeline.report.parts import duration
     from goodsam.pipeline.stage1 import run_stage1, sam_factory
-    from goodsam.stages.sam.cache_sam import Stage1Config, estimate
+    from goodsam.stages.sam.cache_sam import Stage1Config
+    from goodsam.stages.sam.estimate import estimate_stage1
 
     chosen = {
         "mode": "exact" if exact else "fast",
@@ -193,7 +194,7 @@ def cache_sam(
     }
     if dry_run:
         factory = sam_factory(sam, checkpoint, generator)
-        plan = estimate(images, cache, Stage1Config(**settings), factory)
+        plan = estimate_stage1(images, cache, Stage1Config(**settings), factory)
         print(
             f"{plan.panoramas} panoramas to do: {plan.windows} windows and {plan.overlaps} "
             f"overlaps; about {duration(plan.seconds)} for one process like this one; "
