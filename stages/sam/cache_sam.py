@@ -1,35 +1,20 @@
 """Stage 1: a folder of panoramas through SAM into the cache, once.
 
-Each panorama is a task of its own: its windows (and overlap crops) are given to SAM as images, and
-whoever made its masks writes its record. So a run that was cut goes on where it was, and any number
-of processes work side by side, in this process or over Dask.
+Each panorama is a task of its own, and whoever made its masks writes its record. So a run that was
+cut off resumes where it was, and any number of processes work side by side (`workers`).
 """
 
 from __future__ import annotations
 
-import errno
 import platform
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
-import torch
-
-from goodsam.data.cache import (
-    BoundaryMode,
-    Identity,
-    PanoramaMasks,
-    SamCache,
-    ignored_runs,
-    writing,
-)
+from goodsam.data.cache import BoundaryMode, Identity, SamCache, ignored_runs, writing
 from goodsam.data.errors import InputError
 from goodsam.data.panoramas import (
     Conversions,
@@ -38,18 +23,13 @@ from goodsam.data.panoramas import (
     find_panoramas,
     fitted_ignore_mask,
     image_size,
-    read_panorama,
 )
-from goodsam.data.window_masks import mask_boundaries, overlap_boundaries
 from goodsam.data.windows import Windows
-from goodsam.stages.device import pick_device
-from goodsam.stages.memory import keep_freed_memory
-from goodsam.stages.sam.generate import GeneratorConfig, MaskGenerator, SamGenerator, precision
-from goodsam.stages.sam.load import LoadedSam, load_sam
+from goodsam.stages.sam.factory import GeneratorFactory
+from goodsam.stages.sam.workers import Stage1Job, start_workers
 
 ASPECT = 360 / 70.3  # of a panorama of the paper, width to height
 ASPECT_TOLERANCE = 0.03
-WORKER_SECONDS = 120  # to wait for a scheduler or a first worker
 FITTED = (400, 2048)  # the paper's panorama, for images that are fitted to no stated size
 
 
@@ -58,9 +38,10 @@ class Stage1Config:
     """What is cut, and who works.
 
     window, stride: px; by default a quarter of the width, and half the window. wrap: windows run
-    over the seam. boundaries: B_SAM of an overlap from SAM on its crop, or from the masks of its
-    two windows. fit: images of other sizes are fitted to height x width (400 x 2048 if not given);
-    without it, height x width is the first image's size, and all must have it.
+    over the seam. boundaries: the boundary map B_SAM of an overlap comes from SAM on its crop, or
+    from the masks of its two windows. fit: images of other sizes are fitted to
+    height x width (400 x 2048 if not given); without it, height x width is the first image's size,
+    and all must have it.
     ignore_mask: a picture that is not black where the panoramas show no scene (rig, tripod, black
     border): masks and boundaries are cut there, and training takes no loss from it.
     workers: processes beside this one, 0 for none. scheduler: address of a Dask cluster to use
@@ -85,75 +66,8 @@ class Stage1Config:
             raise InputError("give either workers or the address of a scheduler, not both")
 
 
-class GeneratorFactory(Hashable, Protocol):
-    """Makes the mask generator, in whatever process needs one. Picklable too."""
-
-    @property
-    def sam(self) -> str:
-        """SHA-256 of the weights."""
-        ...
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """All that decides the masks, as JSON has it."""
-        ...
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """All else worth recording."""
-        ...
-
-    def build(self, place: int = 0) -> MaskGenerator:
-        """place: the number of the process on its machine; each has a GPU of its own."""
-        ...
-
-
 @dataclass(frozen=True)
-class SamFactory:
-    """A SAM by name or checkpoint, and the settings of its mask generation."""
-
-    name: str
-    checkpoint: Path | None = None
-    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
-
-    @property
-    def sam(self) -> str:
-        return _load_once(self.name, self.checkpoint).sha256
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        settings = asdict(self.generator)
-        del settings["points_per_batch"]  # a matter of memory: to change it does not end a cache
-        return settings
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        return {
-            "sam": self.name,
-            "points_per_batch": self.generator.points_per_batch,
-            "device": pick_device().type,
-            "precision": str(self._dtype).removeprefix("torch."),
-        }
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        return precision(pick_device()) if self.generator.mode == "fast" else torch.float32
-
-    def build(self, place: int = 0) -> SamGenerator:
-        device = pick_device()
-        if device.type == "cuda":
-            device = torch.device("cuda", place % torch.cuda.device_count())
-        model = _load_once(self.name, self.checkpoint).model
-        return SamGenerator(model.to(device), self.generator)
-
-
-@lru_cache(maxsize=1)
-def _load_once(name: str, checkpoint: Path | None) -> LoadedSam:
-    return load_sam(name, checkpoint)
-
-
-@dataclass(frozen=True)
-class Progress:
+class Stage1Progress:
     """How far stage 1 is. done, failed, total: panoramas of this run. seconds: since its start."""
 
     done: int
@@ -186,11 +100,11 @@ def cache_sam(
     cache: Path,
     config: Stage1Config,
     factory: GeneratorFactory,
-    progress: Callable[[Progress], None] = lambda _: None,
+    progress: Callable[[Stage1Progress], None] = lambda _: None,
 ) -> Stage1Summary:
-    """Caches SAM's masks and boundary maps of all panoramas below `images`.
+    """Cache SAM's masks and boundary maps of all panoramas below `images`.
 
-    A cache that is there already is gone on with. An image that cannot be decoded is left out and
+    A cache that is there already is resumed. An image that cannot be decoded is left out and
     reported in the summary; the others are done. `progress` is called at the start and after each
     panorama.
 
@@ -199,36 +113,35 @@ def cache_sam(
     with other settings, and for one that another process is writing into.
     """
     with writing(cache):
-        return _cache_sam(images, cache, config, factory, progress)
+        return _run(images, cache, config, factory, progress)
 
 
-def _cache_sam(
+def _run(
     images: Path,
     cache: Path,
     config: Stage1Config,
     factory: GeneratorFactory,
-    progress: Callable[[Progress], None],
+    progress: Callable[[Stage1Progress], None],
 ) -> Stage1Summary:
-    samples = find_panoramas(images)
-    geometry = choose_windows(samples, config)
-    identity = _identity(geometry, config, factory)
+    samples, identity = samples_and_identity(images, config, factory)
     hashes = {sample.name: file_hash(sample.image) for sample in samples}
     store = SamCache.create_or_resume(cache, identity, hashes, _provenance(factory))
 
     missing = set(store.missing())
     todo = [sample for sample in samples if sample.name in missing]
+    windows = len(identity.windows)  # of a panorama
     start, done = time.perf_counter(), 0
     failed: dict[str, str] = {}
     conversions = Conversions()
 
-    def report() -> Progress:
+    def report() -> Stage1Progress:
         seconds = time.perf_counter() - start
-        return Progress(done, len(failed), len(todo), done * len(geometry), seconds)
+        return Stage1Progress(done, len(failed), len(todo), done * windows, seconds)
 
     progress(report())
     if todo:
-        with _workers(config) as work:
-            for result in work(_Job(store, factory), todo):
+        with start_workers(config.workers, config.scheduler) as work:
+            for result in work(Stage1Job(store, factory), todo):
                 if result.problem is None:
                     done += 1
                 elif result.disk_full:
@@ -245,55 +158,20 @@ def _cache_sam(
     return Stage1Summary(done, skipped, dict(sorted(failed.items())), conversions, seconds)
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """What a run would do. panoramas: to be done; windows, overlaps: SAM's images among them.
+def samples_and_identity(
+    images: Path, config: Stage1Config, factory: GeneratorFactory
+) -> tuple[list[Sample], Identity]:
+    """All panoramas below `images`, and the identity of the cache that they make.
 
-    seconds: of one process at the rate of a trial; size: of the whole cache, bytes, if all windows
-    were like the one tried.
+    Raises InputError for a folder without panoramas, and as `choose_windows` does.
     """
-
-    panoramas: int
-    windows: int
-    overlaps: int
-    seconds: float
-    size: int
-
-
-def estimate(
-    images: Path, cache: Path, config: Stage1Config, factory: GeneratorFactory
-) -> Estimate:
-    """Try one window of the first panorama, write nothing. Raises as `cache_sam` does."""
     samples = find_panoramas(images)
     geometry = choose_windows(samples, config)
-    identity = _identity(geometry, config, factory)
-    done: set[str] = set()
-    if cache.exists():
-        store = SamCache.open(cache)
-        if differing := store.identity.differences(identity):
-            raise InputError(f"{cache}: was made with other settings ({', '.join(differing)})")
-        done = set(store.names) - set(store.missing())
-    todo = [sample for sample in samples if sample.name not in done]
-    image = read_panorama(samples[0].image, geometry, config.fit)
-    window = _as_image(geometry.cut(np.moveaxis(image, -1, 0))[0])
-    generator = factory.build()
-    generator([window])  # the first one pays for much that the others do not
-    began = time.perf_counter()
-    (masks,) = generator([window])
-    seconds = time.perf_counter() - began
-    windows = (masks,) * len(geometry)
-    record = PanoramaMasks(windows, tuple(overlap_boundaries(windows, geometry)))
-    with TemporaryDirectory() as folder:
-        trial = SamCache.create(Path(folder) / "trial.zarr", identity, {"trial": "0" * 64}, {})
-        trial.write("trial", record)
-        size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
-    crops = len(geometry.overlaps) if config.boundaries == "overlap" else 0
-    return Estimate(
-        len(todo),
-        len(todo) * len(geometry),
-        len(todo) * crops,
-        seconds * len(todo) * (len(geometry) + crops),
-        size * len(samples),
+    runs: tuple[int, ...] = ()
+    if config.ignore_mask is not None:
+        runs = ignored_runs(fitted_ignore_mask(config.ignore_mask, geometry, config.fit))
+    return samples, Identity(
+        factory.sam, factory.settings, config.boundaries, geometry, config.fit, runs
     )
 
 
@@ -323,148 +201,6 @@ def choose_windows(samples: list[Sample], config: Stage1Config) -> Windows:
         )
     window = config.window or width // 4
     return Windows(height, width, window, config.stride or window // 2, config.wrap)
-
-
-def _identity(geometry: Windows, config: Stage1Config, factory: GeneratorFactory) -> Identity:
-    runs: tuple[int, ...] = ()
-    if config.ignore_mask is not None:
-        runs = ignored_runs(fitted_ignore_mask(config.ignore_mask, geometry, config.fit))
-    return Identity(factory.sam, factory.settings, config.boundaries, geometry, config.fit, runs)
-
-
-def panorama_masks(
-    image: np.ndarray,
-    geometry: Windows,
-    boundaries: BoundaryMode,
-    generator: MaskGenerator,
-    ignored: np.ndarray | None = None,
-) -> PanoramaMasks:
-    """uint8 (H, W, 3) -> the masks of each window, and B_SAM of each overlap.
-
-    Windows and overlap crops are given to SAM as images of their own: SAM's own crops of a panorama
-    would drop all that touches their edges. ignored: bool (H, W); SAM sees what is there, and the
-    masks are cut.
-    """
-    image_CHW = np.moveaxis(image, -1, 0)
-    windows = generator([_as_image(window) for window in geometry.cut(image_CHW)])
-    if ignored is not None:
-        windows = [m.without(i) for m, i in zip(windows, geometry.cut(ignored), strict=True)]
-    if boundaries == "windows":
-        derived = overlap_boundaries(windows, geometry, ignored)
-        return PanoramaMasks(tuple(windows), tuple(derived))
-    crops = generator([_as_image(crop) for crop in geometry.cut_overlaps(image_CHW)])
-    parts = [None] * len(crops) if ignored is None else geometry.cut_overlaps(ignored)
-    maps = [
-        mask_boundaries(masks if part is None else masks.without(part), part)
-        for masks, part in zip(crops, parts, strict=True)
-    ]
-    return PanoramaMasks(tuple(windows), tuple(maps))
-
-
-def _as_image(crop_CHW: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(np.moveaxis(crop_CHW, 0, -1))
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What every task of a run has in common."""
-
-    cache: SamCache
-    factory: GeneratorFactory
-
-
-@dataclass(frozen=True)
-class _Result:
-    """What came of one panorama. problem: why it failed, None if it is cached."""
-
-    name: str
-    problem: str | None
-    conversions: Conversions = field(default_factory=Conversions)
-    disk_full: bool = False
-
-
-Work = Callable[[_Job, list[Sample]], Iterator[_Result]]
-
-
-def _work_on(job: _Job, sample: Sample, generator: MaskGenerator) -> _Result:
-    identity, conversions = job.cache.identity, Conversions()
-    try:
-        image = read_panorama(sample.image, identity.windows, identity.fit, conversions)
-        masks = panorama_masks(
-            image, identity.windows, identity.boundaries, generator, identity.ignored_mask
-        )
-        job.cache.write(sample.name, masks)
-    except InputError as error:  # this panorama's alone; anything else ends the run
-        return _Result(sample.name, str(error))
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        return _Result(sample.name, str(error), disk_full=True)
-    return _Result(sample.name, None, conversions)
-
-
-@contextmanager
-def _workers(config: Stage1Config) -> Iterator[Work]:
-    """Whoever does the work: this process, a Dask cluster of its own, or one at an address."""
-    if not config.workers and not config.scheduler:
-        yield _here
-        return
-    from distributed import Client, KilledWorker, LocalCluster, as_completed  # slow to import
-
-    def over_dask(job: _Job, samples: list[Sample]) -> Iterator[_Result]:
-        try:
-            client.wait_for_workers(1, timeout=WORKER_SECONDS)
-        except TimeoutError as error:
-            raise RuntimeError(
-                f"no worker came within {WORKER_SECONDS} s; a worker needs goodsam installed and "
-                f"must reach {client.scheduler.address}"
-            ) from error
-        # A dead worker's panoramas are given to the others, and to the one that takes its place.
-        names = {client.submit(_in_worker, job, s, pure=False): s.name for s in samples}
-        for future in as_completed(names):
-            try:
-                yield future.result()
-            except KilledWorker:
-                yield _Result(names[future], "its worker died, again and again; is memory short?")
-
-    if config.scheduler:
-        try:
-            client = Client(config.scheduler, timeout=WORKER_SECONDS)
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"{config.scheduler}: no Dask scheduler answers there; start one with `dask "
-                "scheduler` and give its address, tcp://HOST:PORT"
-            ) from error
-        with client:
-            yield over_dask
-    else:
-        with (
-            LocalCluster(
-                n_workers=config.workers, threads_per_worker=1, dashboard_address=":0"
-            ) as cluster,
-            Client(cluster) as client,
-        ):
-            yield over_dask
-
-
-def _here(job: _Job, samples: list[Sample]) -> Iterator[_Result]:
-    generator = job.factory.build()
-    for sample in samples:
-        yield _work_on(job, sample, generator)
-
-
-def _in_worker(job: _Job, sample: Sample) -> _Result:
-    from distributed import get_worker
-
-    name = get_worker().name  # a local cluster numbers its workers
-    return _work_on(job, sample, _built(job.factory, name if isinstance(name, int) else 0))
-
-
-@lru_cache(maxsize=1)
-def _built(factory: GeneratorFactory, place: int) -> MaskGenerator:
-    """The model is loaded once in each worker process."""
-    keep_freed_memory()
-    return factory.build(place)
 
 
 def _provenance(factory: GeneratorFactory) -> Mapping[str, Any]:

@@ -1,7 +1,8 @@
 """SAM's image encoder, in less memory: attention by rows of queries, the bias of a few at a time.
 
-The reference holds every head's N x N attention at once, 800 MB for a ViT-B and one image. The sums
-are the same, but for the order that a fused attention kernel takes.
+The reference holds every head's N x N attention at once, 800 MB for one image in the base
+size of SAM's vision transformer (ViT-B). The sums are the same, but for the order that a fused
+attention kernel takes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The demo SAM's image encoder: a small convolutional network in the place of SAM's ViT.
 
-Convolutions learn from tens of thousands of pictures what a ViT learns from millions, and what the
-rest of a SAM sees of its encoder is only a map of tokens.
+Convolutions learn from tens of thousands of pictures what a vision transformer (ViT) learns from
+millions, and what the rest of a SAM sees of its encoder is only a map of tokens.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Windows to masks: SAM's automatic mask generation.
+"""Images to masks: SAM's automatic mask generation.
 
 Gives the masks of `segment_anything.SamAutomaticMaskGenerator` (no crops, no minimal region), and
 does less for them: attention in another order (`decode`, `encode`), masks only for prompts whose
@@ -51,9 +51,9 @@ class GeneratorConfig:
     mode: fast or exact, points: grid or adaptive, as the module says. points_per_side: prompts are
     a grid of this many squared. points_per_batch: prompts decoded at once, a matter of memory and
     speed; None: 8 on a CPU, 256 on a GPU. pred_iou_thresh, stability_score_thresh: masks below are
-    dropped; stability is the IoU of the masks cut `stability_score_offset` above and below the
-    threshold. box_nms_thresh: of masks whose boxes overlap more, the one with the highest predicted
-    IoU stays.
+    dropped; stability is the IoU (intersection over union) of the masks cut
+    `stability_score_offset` above and below the threshold. box_nms_thresh: of masks whose boxes
+    overlap more, the one with the highest predicted IoU stays (non-maximum suppression, NMS).
 
     Raises InputError for numbers below one where one is the least.
     """
@@ -73,13 +73,6 @@ class GeneratorConfig:
         for name, kind in (("mode", Mode), ("points", Points)):
             if (value := getattr(self, name)) not in get_args(kind):
                 raise InputError(f"{name} {value!r}: use {' or '.join(get_args(kind))}")
-
-
-# For the demo SAM, chosen on eight tuning panoramas by what its masks do to the ensemble
-# (docs/weights.md).
-STREET_GENERATOR = GeneratorConfig(
-    points_per_side=16, pred_iou_thresh=0.7, stability_score_thresh=0.8
-)
 
 
 class MaskGenerator(Protocol):

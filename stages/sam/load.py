@@ -1,8 +1,4 @@
-"""Load a SAM: an official checkpoint, by path or by name, or the demo's small one.
-
-The demo SAM ("street") is a `Sam` of segment-anything, its prompt encoder and mask decoder small,
-with an image encoder of ours, so their predictor and generator take it as it is.
-"""
+"""Load a SAM of the registry from a checkpoint, and say what a checkpoint of another kind is."""
 
 from __future__ import annotations
 
@@ -11,39 +7,19 @@ import pickle
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.error import URLError
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from segment_anything import sam_model_registry
-from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from segment_anything.modeling import Sam
 from torch import Tensor
 
 from goodsam.data.errors import InputError
-from goodsam.data.weights import STREET_SAM
-from goodsam.stages.sam.encoder import StreetEncoder
+from goodsam.stages.sam.registry import SAMS, Download, known_sam
 
 DOWNLOADS = Path.home() / ".cache" / "goodsam"
-SOURCE = "https://dl.fbaipublicfiles.com/segment_anything/"
-
-# name -> file below SOURCE, its sha256
-OFFICIAL = {
-    "vit_h": (
-        "sam_vit_h_4b8939.pth",
-        "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
-    ),
-    "vit_l": (
-        "sam_vit_l_0b3195.pth",
-        "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
-    ),
-    "vit_b": (
-        "sam_vit_b_01ec64.pth",
-        "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
-    ),
-}
-NAMES = ("street", *OFFICIAL)
 
 # What a checkpoint is, by a part of a key that no other has; the official ones by their width.
 FOREIGN = {
@@ -68,7 +44,7 @@ class LoadedSam:
 
 
 def load_sam(name: str, checkpoint: Path | None = None) -> LoadedSam:
-    """The SAM called `name`: street, vit_b, vit_l or vit_h, from `checkpoint` if one is given.
+    """The SAM of the registry called `name`, from `checkpoint` if one is given.
 
     Without one, the demo SAM comes from the package and an official SAM from the cache in the
     user's home, where it is downloaded on demand and held to its published hash.
@@ -76,13 +52,12 @@ def load_sam(name: str, checkpoint: Path | None = None) -> LoadedSam:
     Raises InputError for an unknown name, a file that is missing or unreadable or holds another
     architecture, and a download that fails.
     """
-    if name not in NAMES:
-        raise InputError(f"SAM {name!r}: unknown; take one of {', '.join(NAMES)}")
-    expected = None
-    if checkpoint is None and name == "street":
-        checkpoint = STREET_SAM
-    elif checkpoint is None:
-        checkpoint, expected = download(name), OFFICIAL[name][1]
+    known, expected = known_sam(name), None
+    if checkpoint is None:
+        if isinstance(known.weights, Download):
+            checkpoint, expected = download(known.weights), known.weights.sha256
+        else:
+            checkpoint = known.weights
     if not checkpoint.is_file():
         raise InputError(f"{checkpoint}: no such file; give SAM weights with --checkpoint")
     sha256 = _hash(checkpoint)
@@ -91,9 +66,9 @@ def load_sam(name: str, checkpoint: Path | None = None) -> LoadedSam:
     state = _read(checkpoint)
     found = architecture(state)
     if found != name:
-        remedy = f"use --sam {found}" if found in NAMES else f"give a {name} checkpoint of SAM"
+        remedy = f"use --sam {found}" if found in SAMS else f"give a {name} checkpoint of SAM"
         raise InputError(f"{checkpoint}: holds {found}, not {name}; {remedy}")
-    model = street_sam() if name == "street" else sam_model_registry[name]()
+    model = known.build()
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -102,31 +77,8 @@ def load_sam(name: str, checkpoint: Path | None = None) -> LoadedSam:
     return LoadedSam(model.eval().requires_grad_(False), name, sha256)
 
 
-def street_sam() -> Sam:
-    """The demo SAM with fresh weights: input 512 px, tokens of 16 px, masks of 128 x 128.
-
-    A window of 200 x 256 is enlarged twice on entry; its masks come out at half its size.
-    """
-    size, width = 512, 96
-    tokens = size // 16
-    return Sam(
-        StreetEncoder(size, width),
-        PromptEncoder(
-            embed_dim=width,
-            image_embedding_size=(tokens, tokens),
-            input_image_size=(size, size),
-            mask_in_chans=16,
-        ),
-        MaskDecoder(
-            transformer_dim=width,
-            transformer=TwoWayTransformer(depth=2, embedding_dim=width, num_heads=6, mlp_dim=384),
-            iou_head_hidden_dim=width,
-        ),
-    )
-
-
 def architecture(state: Mapping[str, Tensor]) -> str:
-    """What a state dict's keys and shapes look like: a name of NAMES, or words for a user."""
+    """What a state dict's keys and shapes look like: a name of SAMS, or words for a user."""
     for part, words in FOREIGN.items():
         if any(part in key for key in state):
             return words
@@ -140,17 +92,16 @@ def architecture(state: Mapping[str, Tensor]) -> str:
     return WIDTHS.get(width, f"a SAM with an encoder {width} wide")
 
 
-def download(name: str) -> Path:
-    """The official checkpoint `name` in the user's cache, fetched if it is not there yet."""
-    file, sha256 = OFFICIAL[name]
-    path = DOWNLOADS / file
+def download(weights: Download) -> Path:
+    """The file of `weights` in the user's cache, fetched if it is not there yet."""
+    path = DOWNLOADS / PurePosixPath(weights.url).name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            torch.hub.download_url_to_file(SOURCE + file, str(path), hash_prefix=sha256)
+            torch.hub.download_url_to_file(weights.url, str(path), hash_prefix=weights.sha256)
         except (URLError, OSError, RuntimeError) as error:
             raise InputError(
-                f"{SOURCE}{file}: could not be downloaded ({error}); "
+                f"{weights.url}: could not be downloaded ({error}); "
                 f"fetch it by other means and give it with --checkpoint, or put it at {path}"
             ) from error
     return path

@@ -36,7 +36,8 @@ from goodsam.data.street.picture import panorama, pinhole
 from goodsam.data.street.seeds import split_seed
 from goodsam.stages.device import autocast
 from goodsam.stages.sam.decode import decode_masks, decode_tokens, project_image
-from goodsam.stages.sam.load import load_sam, street_sam
+from goodsam.stages.sam.load import load_sam
+from goodsam.stages.sam.registry import street_sam
 
 SIDE = 512  # SAM input px
 MASK = 4  # SAM input px per pixel of a low-resolution mask

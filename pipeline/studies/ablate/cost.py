@@ -19,7 +19,7 @@ from goodsam.pipeline.studies.timing import SCORE, STEP, forward_seconds
 from goodsam.pipeline.tell import duration
 from goodsam.stages.adapt.learner import AdaptConfig
 from goodsam.stages.sam.cache_sam import Stage1Config
-from goodsam.stages.sam.cache_sam import estimate as estimate_stage1
+from goodsam.stages.sam.estimate import estimate_stage1
 
 
 @dataclass(frozen=True)

@@ -129,11 +129,12 @@ def near_duplicates(seed: int, height: int, width: int) -> WindowMasks:
 
 
 def _demo_sam(panoramas: int, seed: int) -> list[WindowMasks]:
-    from goodsam.stages.sam.generate import STREET_GENERATOR, SamGenerator
+    from goodsam.stages.sam.generate import SamGenerator
     from goodsam.stages.sam.load import load_sam
+    from goodsam.stages.sam.registry import default_generator
 
     windows = Windows.of(200, 1024)
-    generator = SamGenerator(load_sam("street").model, STREET_GENERATOR)
+    generator = SamGenerator(load_sam("street").model, default_generator("street"))
     images = [panorama(split_seed("test", i, seed)).image for i in range(panoramas)]
     cut = [window for image in images for window in windows.cut(image.transpose(2, 0, 1))]
     return generator([np.ascontiguousarray(window.transpose(1, 2, 0)) for window in cut])

@@ -23,14 +23,14 @@ from scipy.optimize import linear_sum_assignment
 from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
 from segment_anything.modeling import Sam
 
-from goodsam.data.errors import InputError
 from goodsam.data.street.picture import panorama
 from goodsam.data.street.seeds import split_seed
 from goodsam.data.windows import Windows
 from goodsam.stages.device import pick_device
 from goodsam.stages.memory import keep_freed_memory
-from goodsam.stages.sam.generate import STREET_GENERATOR, GeneratorConfig, SamGenerator
-from goodsam.stages.sam.load import NAMES, load_sam
+from goodsam.stages.sam.generate import GeneratorConfig, SamGenerator
+from goodsam.stages.sam.load import load_sam
+from goodsam.stages.sam.registry import default_generator
 
 KEPT = (0.4, 0.6)  # shares that pass the IoU's and then the stability's threshold
 LOUDNESS = 4.0
@@ -40,7 +40,7 @@ HEIGHTS = {"street": 200}  # of the panorama whose windows are taken; 400 for th
 
 
 @dataclass(frozen=True)
-class Job:
+class PeerTask:
     """What every peer does. checkpoint: None for the demo's weights, or random ones."""
 
     sam: str
@@ -65,10 +65,8 @@ def bench_stage1(
     `*_matched_iou`: mean IoU of the reference's masks with ours, matched one to one; `found`: the
     share matched at 0.9 or more by the fast mode. Raises InputError for an unknown SAM.
     """
-    if sam not in NAMES:
-        raise InputError(f"SAM {sam!r}: unknown; take one of {', '.join(NAMES)}")
+    config = default_generator(sam)
     device = pick_device(device).type
-    config = STREET_GENERATOR if sam == "street" else GeneratorConfig()
     if points_per_side is not None:
         config = replace(config, points_per_side=points_per_side)
     height = HEIGHTS.get(sam, 400)
@@ -76,27 +74,27 @@ def bench_stage1(
     geometry = Windows.of(height, height * 1024 // 200)
     cut = geometry.cut(world.image.transpose(2, 0, 1))[:windows]
     images = [np.ascontiguousarray(window.transpose(1, 2, 0)) for window in cut]
-    job = Job(sam, checkpoint, config, images, device)
+    task = PeerTask(sam, checkpoint, config, images, device)
     random = checkpoint is None and sam != "street"
     if random:
-        job = replace(job, config=_apart(_open_thresholds, job))
+        task = replace(task, config=_apart(_open_thresholds, task))
         say(
-            f"random weights: thresholds {job.config.pred_iou_thresh:.4f} (predicted IoU) and "
-            f"{job.config.stability_score_thresh:.4f} (stability)"
+            f"random weights: thresholds {task.config.pred_iou_thresh:.4f} (predicted IoU) and "
+            f"{task.config.stability_score_thresh:.4f} (stability)"
         )
     record: dict[str, Any] = {
         "sam": sam,
         "device": torch.cuda.get_device_name() if device == "cuda" else device,
         "weights": "random" if random else str(checkpoint or "demo"),
         "windows": len(images),
-        "generator": asdict(job.config),
+        "generator": asdict(task.config),
         "threads": torch.get_num_threads(),
     }
     found: dict[str, list[np.ndarray]] = {}
     for peer in PEERS:
         if peer == "transformers" and sam == "street":
             continue  # it cannot build our encoder
-        seconds, peak, found[peer] = _apart(PEER[peer], job)
+        seconds, peak, found[peer] = _apart(PEER[peer], task)
         record[f"{peer}_s"] = seconds / len(images)
         record[f"{peer}_peak_mib"] = peak / 2**20
         record[f"{peer}_masks"] = sum(map(len, found[peer])) / len(images)
@@ -168,14 +166,14 @@ def unpacked(bits: np.ndarray, image: np.ndarray) -> np.ndarray:
 Outcome = tuple[float, int, list[np.ndarray]]
 
 
-def _model(job: Job) -> Sam:
-    if job.checkpoint is not None or job.sam == "street":
-        model = load_sam(job.sam, job.checkpoint).model
+def _model(task: PeerTask) -> Sam:
+    if task.checkpoint is not None or task.sam == "street":
+        model = load_sam(task.sam, task.checkpoint).model
     else:
         torch.manual_seed(0)
-        model = sam_model_registry[job.sam]()
+        model = sam_model_registry[task.sam]()
         _make_loud(model)
-    return model.to(job.device).eval()
+    return model.to(task.device).eval()
 
 
 @torch.no_grad()
@@ -186,25 +184,25 @@ def _make_loud(model: Any) -> None:
             parameter.mul_(LOUDNESS)
 
 
-def _ours(mode: str) -> Callable[[Job], Outcome]:
-    def run(job: Job) -> Outcome:
+def _ours(mode: str) -> Callable[[PeerTask], Outcome]:
+    def run(task: PeerTask) -> Outcome:
         keep_freed_memory()
-        config = replace(job.config, mode=mode)  # type: ignore[arg-type]
-        generator = SamGenerator(_model(job), config)
+        config = replace(task.config, mode=mode)  # type: ignore[arg-type]
+        generator = SamGenerator(_model(task), config)
 
         def generate() -> list[np.ndarray]:
             # as the reference's result: bool arrays, from which only the bits are sent on
-            return [_bits(found.masks()) for found in generator.packed(job.images)]
+            return [_bits(found.masks()) for found in generator.packed(task.images)]
 
-        return _measured(generate, job.device)
+        return _measured(generate, task.device)
 
     return run
 
 
-def _reference(job: Job) -> Outcome:
-    config = job.config
+def _reference(task: PeerTask) -> Outcome:
+    config = task.config
     generator = SamAutomaticMaskGenerator(
-        _model(job),
+        _model(task),
         points_per_side=config.points_per_side,
         pred_iou_thresh=config.pred_iou_thresh,
         stability_score_thresh=config.stability_score_thresh,
@@ -215,13 +213,13 @@ def _reference(job: Job) -> Outcome:
     def generate() -> list[np.ndarray]:
         return [
             _bits(np.array([found["segmentation"] for found in generator.generate(image)]))
-            for image in job.images
+            for image in task.images
         ]
 
-    return _measured(generate, job.device)
+    return _measured(generate, task.device)
 
 
-def _transformers(job: Job) -> Outcome:
+def _transformers(task: PeerTask) -> Outcome:
     """With random weights of the same shape: it reads other files than segment-anything does."""
     from PIL import Image
     from transformers import SamConfig, SamImageProcessor, SamModel, pipeline
@@ -229,7 +227,7 @@ def _transformers(job: Job) -> Outcome:
 
     sizes = {"vit_b": (768, 12, 12, (2, 5, 8, 11)), "vit_l": (1024, 24, 16, (5, 11, 17, 23))}
     sizes["vit_h"] = (1280, 32, 16, (7, 15, 23, 31))
-    width, depth, heads, spread = sizes[job.sam]
+    width, depth, heads, spread = sizes[task.sam]
     vision = {
         "hidden_size": width,
         "num_hidden_layers": depth,
@@ -244,9 +242,9 @@ def _transformers(job: Job) -> Outcome:
         "mask-generation",
         model=model,
         image_processor=Processor(SamImageProcessor()).image_processor,
-        device=job.device,
+        device=task.device,
     )
-    config = job.config
+    config = task.config
 
     def generate() -> list[np.ndarray]:
         return [
@@ -262,13 +260,13 @@ def _transformers(job: Job) -> Outcome:
                     )["masks"]
                 )
             )
-            for image in job.images
+            for image in task.images
         ]
 
-    return _measured(generate, job.device)
+    return _measured(generate, task.device)
 
 
-PEER: dict[str, Callable[[Job], Outcome]] = {
+PEER: dict[str, Callable[[PeerTask], Outcome]] = {
     "reference": _reference,
     "transformers": _transformers,
     "exact": _ours("exact"),
@@ -277,21 +275,21 @@ PEER: dict[str, Callable[[Job], Outcome]] = {
 
 
 @torch.inference_mode()
-def _open_thresholds(job: Job) -> GeneratorConfig:
+def _open_thresholds(task: PeerTask) -> GeneratorConfig:
     """Thresholds that let the shares KEPT of a random SAM's masks through."""
     every = replace(
-        job.config,
+        task.config,
         pred_iou_thresh=-1.0,
         stability_score_thresh=-1.0,
         box_nms_thresh=1.1,
         points_per_side=8,
         mode="exact",
     )
-    masks = next(SamGenerator(_model(job), every).packed(job.images[:1]))
+    masks = next(SamGenerator(_model(task), every).packed(task.images[:1]))
     iou = float(np.quantile(masks.predicted_iou, 1 - KEPT[0]))
     passing = masks.stability[masks.predicted_iou > iou]
     return replace(
-        job.config,
+        task.config,
         pred_iou_thresh=max(iou, 1e-6),
         stability_score_thresh=max(float(np.quantile(passing, 1 - KEPT[1])), 1e-6),
     )
@@ -335,12 +333,12 @@ def _peak() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _apart(work: Callable[[Job], Any], job: Job) -> Any:
-    """The result of work(job), from a fresh process."""
+def _apart(work: Callable[[PeerTask], Any], task: PeerTask) -> Any:
+    """The result of work(task), from a fresh process."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     name = next((name for name, run in PEER.items() if run is work), None)
-    child = context.Process(target=_child, args=(theirs, name, job))
+    child = context.Process(target=_child, args=(theirs, name, task))
     child.start()
     theirs.close()
     try:
@@ -352,6 +350,6 @@ def _apart(work: Callable[[Job], Any], job: Job) -> Any:
     return answer
 
 
-def _child(pipe: Connection, name: str | None, job: Job) -> None:
-    pipe.send(_open_thresholds(job) if name is None else PEER[name](job))
+def _child(pipe: Connection, name: str | None, task: PeerTask) -> None:
+    pipe.send(_open_thresholds(task) if name is None else PEER[name](task))
     pipe.close()

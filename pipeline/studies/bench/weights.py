@@ -17,7 +17,10 @@ from goodsam.data.windows import Windows
 from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse
 from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.sam.generate import STREET_GENERATOR, SamGenerator
+from goodsam.stages.predict import Segmenter
+from goodsam.stages.sam.generate import SamGenerator
 from goodsam.stages.sam.load import load_sam
+from goodsam.stages.sam.registry import default_generator
 from goodsam.stages.score.evaluate import Scores, confusion
 from goodsam.stages.score.masks import best_iou_by_area, mean_by_range
 from goodsam.stages.segformer.files import normalise, segment
@@ -43,7 +46,7 @@ def bench_weights(
     teacher = Segmenter.load("street-ta")
     by_windows = Segmenter.load("street-ta", mode="windows", windows=WINDOWS)
     student = Segmenter.load("street-student")
-    generator = SamGenerator(load_sam("street").model, STREET_GENERATOR)
+    generator = SamGenerator(load_sam("street").model, default_generator("street"))
     total = images + 2 * panoramas
     sums: dict[str, np.ndarray] = {}
 

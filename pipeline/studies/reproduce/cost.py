@@ -15,7 +15,7 @@ from goodsam.pipeline.studies.reproduce.plan import Plan, images_of
 from goodsam.pipeline.studies.timing import SCORE, STEP, forward_seconds
 from goodsam.pipeline.tell import duration
 from goodsam.stages.sam.cache_sam import Stage1Config
-from goodsam.stages.sam.cache_sam import estimate as estimate_stage1
+from goodsam.stages.sam.estimate import estimate_stage1
 
 RESERVE = 2**28  # bytes to leave free
 

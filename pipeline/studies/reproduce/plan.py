@@ -21,8 +21,9 @@ from goodsam.pipeline.rundir import FREE
 from goodsam.pipeline.studies.reproduce import published
 from goodsam.stages.adapt.learner import AdaptConfig, load_networks
 from goodsam.stages.sam.cache_sam import Stage1Config, choose_windows
-from goodsam.stages.sam.generate import STREET_GENERATOR, GeneratorConfig
+from goodsam.stages.sam.generate import GeneratorConfig
 from goodsam.stages.sam.load import load_sam
+from goodsam.stages.sam.registry import default_generator
 from goodsam.stages.segformer.files import class_names, parameter_count
 
 PAPER_SIZE = (400, 2048)
@@ -77,7 +78,7 @@ class Request:
 
     @property
     def generator(self) -> GeneratorConfig:
-        default = STREET_GENERATOR if self.sam == "street" else GeneratorConfig()
+        default = default_generator(self.sam)
         if self.points_per_side is None:
             return default
         return replace(default, points_per_side=self.points_per_side)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,23 +11,26 @@ import pytest
 from goodsam.data.cache import SamCache
 from goodsam.data.panoramas import find_panoramas, read_image, read_labels
 from goodsam.data.weights import FOLDER
-from goodsam.pipeline import stage1
 from goodsam.pipeline.studies.bench import weights
 from goodsam.pipeline.studies.demo import AFTER, run_demo
 from goodsam.stages.adapt.fusion import FusionConfig
 from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.sam.generate import GeneratorConfig
+from goodsam.stages.sam.registry import SAMS
 from goodsam.stages.score.ensemble import ensemble_labels
 from goodsam.stages.score.evaluate import evaluate
 
-FEW_POINTS = GeneratorConfig(points_per_side=4, pred_iou_thresh=0.0, stability_score_thresh=0.0)
+FEW_POINTS = replace(
+    SAMS["street"],
+    generator=GeneratorConfig(points_per_side=4, pred_iou_thresh=0.0, stability_score_thresh=0.0),
+)
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     out = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage1, "STREET_GENERATOR", FEW_POINTS)
+        patch.setitem(SAMS, "street", FEW_POINTS)
         said: list[str] = []
         result = run_demo(out, seed=3, unlabelled=1, test=1, steps=2, say=said.append)
         again = run_demo(out, seed=3, unlabelled=1, test=1, steps=2, say=said.append)
@@ -75,7 +79,7 @@ def test_ensemble_follows_the_teacher_outside_all_masks(demo):
 
 
 def test_bench_weights_has_every_key(monkeypatch):
-    monkeypatch.setattr(weights, "STREET_GENERATOR", FEW_POINTS)
+    monkeypatch.setitem(SAMS, "street", FEW_POINTS)
     record = weights.bench_weights(seed=5, panoramas=1, images=1)
     keys = {f"ta_{name}" for name in ("source_miou", "source_worst", "target_miou")}
     keys |= {"ta_target_worst", "ta_target_direct_miou", "student_target_miou", "bytes"}

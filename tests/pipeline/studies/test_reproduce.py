@@ -19,6 +19,8 @@ from goodsam.pipeline.studies.reproduce.cost import check_room, estimate
 from goodsam.pipeline.studies.reproduce.plan import Request, look, not_as_in_the_paper
 from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.sam.load import street_sam
+from goodsam.stages.predict import Segmenter
+from goodsam.stages.sam.registry import street_sam
 from goodsam.stages.score.evaluate import evaluate
 from goodsam.stages.segformer.files import build_segformer, save_segformer
 

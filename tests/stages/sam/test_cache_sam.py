@@ -1,11 +1,4 @@
-import json
-import os
-import pickle
-import subprocess
-import sys
-import time
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -14,78 +7,18 @@ from PIL import Image
 from goodsam.data.cache import PanoramaMasks, SamCache
 from goodsam.data.errors import InputError
 from goodsam.data.panoramas import read_image
-from goodsam.data.street.write import write_world
-from goodsam.data.window_masks import WindowMasks, mask_boundaries, overlap_boundaries
+from goodsam.data.window_masks import mask_boundaries, overlap_boundaries
 from goodsam.data.windows import Windows
-from goodsam.stages.sam import cache_sam as stage1
-from goodsam.stages.sam.cache_sam import (
-    Progress,
-    SamFactory,
-    Stage1Config,
-    cache_sam,
-    estimate,
-    panorama_masks,
+from goodsam.stages.sam.cache_sam import Stage1Config, Stage1Progress, cache_sam
+from tests.stages.sam.conftest import (
+    HEIGHT,
+    WIDTH,
+    Thresholds,
+    assert_same,
+    files,
+    picture,
+    truncate,
 )
-from goodsam.stages.sam.generate import GeneratorConfig
-
-HEIGHT, WIDTH = 8, 40
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """A mask for each channel, where it is bright: what a SAM might give, at no cost."""
-
-    level: int = 128
-    sam: str = "7" * 64
-
-    @property
-    def settings(self):
-        return {"level": self.level}
-
-    @property
-    def provenance(self):
-        return {"device": "cpu"}
-
-    def build(self, place=0):
-        return self.masks
-
-    def masks(self, images):
-        return [self.of(image) for image in images]
-
-    def of(self, image):
-        assert image.dtype == np.uint8
-        assert image.flags.c_contiguous
-        masks = np.moveaxis(image, -1, 0) >= self.level
-        return WindowMasks.of(masks, image.mean(axis=(0, 1)) / 255, np.ones(3))
-
-
-def picture(seed):
-    return np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-
-
-@pytest.fixture
-def images(tmp_path):
-    for seed, name in enumerate(("a.png", "city/b.png", "city/c.png")):
-        path = tmp_path / "images" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture(seed)).save(path)
-    return tmp_path / "images"
-
-
-def truncate(path):
-    path.write_bytes(path.read_bytes()[:-40])
-
-
-def files(path):
-    return {p.relative_to(path): p.read_bytes() for p in path.rglob("*") if p.is_file()}
-
-
-def assert_same(a, b):
-    for x, y in zip(a.windows, b.windows, strict=True):
-        for column in fields(WindowMasks):
-            np.testing.assert_array_equal(getattr(x, column.name), getattr(y, column.name))
-    for one, other in zip(a.boundaries, b.boundaries, strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 def naive_masks(image, geometry, boundaries):
@@ -161,19 +94,6 @@ def test_an_ignore_mask_of_another_size_is_fitted_or_refused(images, tmp_path):
     ignored = SamCache.open(tmp_path / "sam.zarr").identity.ignored_mask
     assert ignored[-2:].all()
     assert not ignored[:-3].any()
-
-
-def test_windows_are_given_as_images():
-    seen = []
-
-    def generator(images):
-        seen.extend(images)
-        return Thresholds().masks(images)
-
-    image, geometry = picture(0), Windows(HEIGHT, WIDTH, 14, 12)  # the last overlap is wider
-    panorama_masks(image, geometry, "overlap", generator)
-    assert [crop.shape[1] for crop in seen] == [14] * 4 + [2] * 3 + [10]
-    np.testing.assert_array_equal(seen[3], image[:, np.arange(36, 50) % WIDTH])
 
 
 def test_sizes_of_windows_can_be_chosen(images, tmp_path):
@@ -319,7 +239,7 @@ def test_progress_tells_the_rate(images, tmp_path):
     cache_sam(images, tmp_path / "sam.zarr", Stage1Config(), Thresholds(), seen.append)
     steps = [(p.done, p.failed, p.total, p.windows) for p in seen]
     assert steps == [(0, 0, 3, 0), (1, 0, 3, 8), (1, 1, 3, 8), (2, 1, 3, 16)]
-    at = Progress(done=3, failed=1, total=10, windows=24, seconds=8)
+    at = Stage1Progress(done=3, failed=1, total=10, windows=24, seconds=8)
     assert at.windows_per_second == 3
 
 
@@ -327,153 +247,3 @@ def test_progress_tells_the_rate(images, tmp_path):
 def test_impossible_configurations(config):
     with pytest.raises(InputError, match="workers"):
         Stage1Config(**config)
-
-
-def test_a_factory_travels_to_workers_and_batch_size_is_no_identity():
-    factory = SamFactory("street", None, GeneratorConfig(points_per_side=16))
-    assert pickle.loads(pickle.dumps(factory)) == factory
-    assert hash(factory) == hash(pickle.loads(pickle.dumps(factory)))
-    assert factory.settings["points_per_side"] == 16
-    smaller = replace(factory, generator=replace(factory.generator, points_per_batch=8))
-    assert smaller.settings == factory.settings
-    assert smaller.provenance["points_per_batch"] == 8
-
-
-@pytest.mark.slow  # two processes that import torch
-def test_two_workers_write_what_one_does(images, tmp_path, monkeypatch):
-    # The workers inherit the path, and import this module by its name.
-    monkeypatch.syspath_prepend(Path(__file__).parents[3])
-    truncate(images / "city/b.png")
-    alone, together = tmp_path / "alone.zarr", tmp_path / "together.zarr"
-    expected = cache_sam(images, alone, Stage1Config(), Thresholds())
-    summary = cache_sam(images, together, Stage1Config(workers=2), Thresholds())
-    assert replace(summary, seconds=0) == replace(expected, seconds=0)
-    assert files(together) == files(alone)
-
-
-def test_an_estimate_writes_nothing_and_counts_what_is_missing(images, tmp_path):
-    cache = tmp_path / "sam.zarr"
-    plan = estimate(images, cache, Stage1Config(), Thresholds())
-    assert not cache.exists()
-    assert (plan.panoramas, plan.windows, plan.overlaps) == (3, 24, 24)
-    assert plan.seconds > 0
-    cache_sam(images, cache, Stage1Config(), Thresholds())
-    written = sum(len(content) for content in files(cache).values())
-    assert 0.5 < plan.size / written < 2
-    assert estimate(images, cache, Stage1Config(), Thresholds()).panoramas == 0
-    with pytest.raises(InputError, match="level"):
-        estimate(images, cache, Stage1Config(), Thresholds(level=1))
-
-
-@dataclass(frozen=True)
-class Deadly(Thresholds):
-    """Ends its process, without a word, the first time that it is called."""
-
-    marker: str = ""
-
-    def build(self, place=0):
-        def generator(images):
-            if not Path(self.marker).exists():
-                Path(self.marker).touch()
-                os._exit(1)
-            return self.masks(images)
-
-        return generator
-
-
-@pytest.mark.slow  # processes that import torch
-def test_a_worker_that_dies_costs_only_its_panorama(images, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(Path(__file__).parents[3])
-    path, whole = tmp_path / "sam.zarr", tmp_path / "whole.zarr"
-    deadly = Deadly(marker=str(tmp_path / "died"))
-    summary = cache_sam(images, path, Stage1Config(workers=2), deadly)
-    assert (tmp_path / "died").exists()
-    assert (summary.done, summary.failed) == (3, {})
-    cache_sam(images, whole, Stage1Config(), Thresholds())
-    for name in SamCache.open(whole).names:
-        assert_same(SamCache.open(path).read(name), SamCache.open(whole).read(name))
-
-
-@pytest.mark.slow  # a scheduler and two workers of the user's own
-def test_a_cluster_that_the_user_runs(images, tmp_path):
-    root = Path(__file__).parents[3]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    address = tmp_path / "scheduler.json"
-
-    def dask(*words):
-        command = [sys.executable, "-m", "dask", *words, "--scheduler-file", str(address)]
-        return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-
-    started = [dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")]
-    try:
-        started += [dask("worker", "--nthreads", "1", "--no-dashboard") for _ in range(2)]
-        deadline = time.monotonic() + 120
-        while not address.exists() and time.monotonic() < deadline:
-            time.sleep(0.2)
-        tcp = json.loads(address.read_text())["address"]
-        path, whole = tmp_path / "sam.zarr", tmp_path / "whole.zarr"
-        summary = cache_sam(images, path, Stage1Config(scheduler=tcp), Thresholds())
-    finally:
-        for process in reversed(started):
-            process.terminate()
-            process.wait()
-    assert (summary.done, summary.failed) == (3, {})
-    cache_sam(images, whole, Stage1Config(), Thresholds())
-    assert files(path) == files(whole)
-
-
-def test_a_scheduler_that_is_not_there(images, tmp_path, monkeypatch):
-    monkeypatch.setattr(stage1, "WORKER_SECONDS", 1)
-    config = Stage1Config(scheduler="tcp://127.0.0.1:9")
-    with pytest.raises(InputError, match="no Dask scheduler answers there"):
-        cache_sam(images, tmp_path / "sam.zarr", config, Thresholds())
-
-
-@pytest.mark.slow  # some twenty starts of the command
-@pytest.mark.timeout(1800)
-def test_killed_twenty_times_the_cache_is_the_same(tmp_path):
-    write_world(tmp_path / "world", source=0, unlabelled=4, test=0, seed=3)
-    images = tmp_path / "world" / "unlabelled"
-
-    def command(cache):
-        words = ["cache-sam", str(images), str(cache), "--sam", "street"]
-        return [sys.executable, "-m", "goodsam", *words, "--points-per-side", "4", "--exact"]
-
-    began = time.monotonic()
-    subprocess.run(command(tmp_path / "whole.zarr"), check=True)
-    seconds = time.monotonic() - began
-    rng, kills = np.random.default_rng(0), 0
-    for _ in range(20):
-        process = subprocess.Popen(command(tmp_path / "cut.zarr"))
-        try:
-            process.wait(timeout=float(rng.uniform(0.3, 0.9)) * seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            kills += 1
-    assert kills >= 5
-    subprocess.run(command(tmp_path / "cut.zarr"), check=True)
-    whole, cut = SamCache.open(tmp_path / "whole.zarr"), SamCache.open(tmp_path / "cut.zarr")
-    assert cut.missing() == cut.verify(images) == []
-    for name in whole.names:
-        assert_same(cut.read(name), whole.read(name))
-
-
-@pytest.mark.slow
-def test_memory_does_not_grow_with_the_panoramas(tmp_path):
-    for number in range(1000):
-        path = tmp_path / "images" / f"{number:04d}.png"
-        path.parent.mkdir(exist_ok=True)
-        Image.fromarray(picture(number)).save(path)
-    used = []
-
-    def note(progress):
-        if progress.done in (100, 1000):
-            pages = int(Path("/proc/self/statm").read_text().split()[1])
-            used.append(pages * os.sysconf("SC_PAGE_SIZE"))
-
-    summary = cache_sam(
-        tmp_path / "images", tmp_path / "c.zarr", Stage1Config(), Thresholds(), note
-    )
-    assert summary.done == 1000
-    assert used[1] - used[0] < 16e6

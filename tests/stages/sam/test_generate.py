@@ -24,7 +24,6 @@ from goodsam.data.windows import Windows
 from goodsam.stages.sam.decode import decode_masks, decode_tokens, project_image
 from goodsam.stages.sam.encode import BIAS_ELEMENTS, encode
 from goodsam.stages.sam.generate import (
-    STREET_GENERATOR,
     GeneratorConfig,
     PackedMasks,
     SamGenerator,
@@ -33,6 +32,7 @@ from goodsam.stages.sam.generate import (
     settled,
 )
 from goodsam.stages.sam.load import load_sam
+from goodsam.stages.sam.registry import default_generator
 
 
 def tiny_sam(seed: int = 0, loud: float = 4.0) -> Sam:
@@ -179,9 +179,8 @@ def test_demo_sam_gives_the_reference_s_masks() -> None:
     world = panorama(split_seed("tuning", 3), look="random")
     columns = Windows.of(200, 1024).columns[2]
     image = np.ascontiguousarray(world.image[:, columns])
-    config = replace(
-        STREET_GENERATOR, points_per_side=8, pred_iou_thresh=0.3, stability_score_thresh=0.7
-    )
+    default = default_generator("street")
+    config = replace(default, points_per_side=8, pred_iou_thresh=0.3, stability_score_thresh=0.7)
     assert assert_same(sam, image, config) >= 3
 
 

@@ -9,8 +9,10 @@ from segment_anything import sam_model_registry
 from torch import Tensor
 
 from goodsam.data.errors import InputError
+from goodsam.data.weights import STREET_SAM
 from goodsam.stages.sam import load
-from goodsam.stages.sam.load import STREET_SAM, architecture, load_sam, street_sam
+from goodsam.stages.sam.load import architecture, load_sam
+from goodsam.stages.sam.registry import street_sam
 
 
 def half(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -10,7 +10,9 @@ from safetensors.torch import load_file
 
 from goodsam.data.street.picture import pinhole
 from goodsam.data.street.seeds import split_seed
-from goodsam.stages.sam.load import STREET_SAM, load_sam, street_sam
+from goodsam.data.weights import STREET_SAM
+from goodsam.stages.sam.load import load_sam
+from goodsam.stages.sam.registry import street_sam
 from goodsam.stages.street_sam import pretrain
 from goodsam.stages.street_sam.pretrain import (
     GROUP,

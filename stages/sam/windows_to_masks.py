@@ -1,0 +1,44 @@
+"""A panorama to masks: each of its windows, and the overlap of two neighbours, through SAM."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from goodsam.data.cache import BoundaryMode, PanoramaMasks
+from goodsam.data.window_masks import mask_boundaries, overlap_boundaries
+from goodsam.data.windows import Windows
+from goodsam.stages.sam.generate import MaskGenerator
+
+
+def panorama_masks(
+    image: np.ndarray,
+    geometry: Windows,
+    boundaries: BoundaryMode,
+    generator: MaskGenerator,
+    ignored: np.ndarray | None = None,
+) -> PanoramaMasks:
+    """uint8 (H, W, 3) -> the masks of each window, and the boundary map B_SAM of each overlap.
+
+    Windows and overlap crops are given to SAM as images of their own: SAM's own crops of a panorama
+    would drop all that touches their edges. ignored: bool (H, W); SAM sees what is there, and the
+    masks are cut.
+    """
+    image_CHW = np.moveaxis(image, -1, 0)
+    windows = generator([as_image(window) for window in geometry.cut(image_CHW)])
+    if ignored is not None:
+        windows = [m.without(i) for m, i in zip(windows, geometry.cut(ignored), strict=True)]
+    if boundaries == "windows":
+        derived = overlap_boundaries(windows, geometry, ignored)
+        return PanoramaMasks(tuple(windows), tuple(derived))
+    crops = generator([as_image(crop) for crop in geometry.cut_overlaps(image_CHW)])
+    parts = [None] * len(crops) if ignored is None else geometry.cut_overlaps(ignored)
+    maps = [
+        mask_boundaries(masks if part is None else masks.without(part), part)
+        for masks, part in zip(crops, parts, strict=True)
+    ]
+    return PanoramaMasks(tuple(windows), tuple(maps))
+
+
+def as_image(crop_CHW: np.ndarray) -> np.ndarray:
+    """A crop (3, H, W) as SAM takes it: (H, W, 3), contiguous."""
+    return np.ascontiguousarray(np.moveaxis(crop_CHW, 0, -1))
