@@ -21,15 +21,14 @@ from transformers import SegformerForSemanticSegmentation
 from goodsam.data.errors import InputError
 from goodsam.data.files import write_whole
 from goodsam.stages.predict import Network, Segmenter, model_folder
-from goodsam.stages.segformer.files import (
+from goodsam.stages.segformer.files import load_segformer, save_segformer
+from goodsam.stages.segformer.lean import LeanDecoder, lean_logits
+from goodsam.stages.segformer.segment import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     class_names,
-    load_segformer,
     parameter_count,
-    save_segformer,
 )
-from goodsam.stages.segformer.lean import LeanDecoder, lean_logits
 
 OPSET = 17
 AGREEMENT = 99.99  # percent of pixels that ONNX Runtime must label as torch does

@@ -32,8 +32,9 @@ from goodsam.data.files import write_whole
 from goodsam.data.panoramas import Conversions, Sample, file_hash, read_image, read_panorama
 from goodsam.data.windows import Windows, widen
 from goodsam.stages.device import pick_device
-from goodsam.stages.segformer.files import class_names, load_segformer, normalise
+from goodsam.stages.segformer.files import load_segformer
 from goodsam.stages.segformer.lean import LeanDecoder, lean_logits
+from goodsam.stages.segformer.segment import class_names, normalise
 
 Mode = Literal["direct", "windows"]
 Network = Literal["student", "teacher_assistant"]

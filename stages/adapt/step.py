@@ -26,7 +26,7 @@ from goodsam.stages.adapt.losses import (
     whole_image_loss,
 )
 from goodsam.stages.adapt.prediction import Prediction
-from goodsam.stages.segformer.files import segment
+from goodsam.stages.segformer.segment import segment
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from goodsam.data.panoramas import Sample, read_image, read_labels
 from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse
 from goodsam.stages.predict import Segmenter
 from goodsam.stages.score.evaluate import Scores, confusion
-from goodsam.stages.segformer.files import normalise, segment
+from goodsam.stages.segformer.segment import normalise, segment
 
 
 def ensemble_labels(

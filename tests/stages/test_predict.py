@@ -9,7 +9,7 @@ from goodsam.data.panoramas import Sample, find_panoramas, image_size
 from goodsam.data.windows import Windows
 from goodsam.stages.predict import Segmenter, label_path, overlay, predict, probability_path
 from goodsam.stages.score.unlabelled import rolled
-from goodsam.stages.segformer.files import normalise, segment
+from goodsam.stages.segformer.segment import normalise, segment
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from goodsam.stages.adapt.learner import AdaptConfig, load_networks
 from goodsam.stages.sam.cache_sam import Stage1Config, choose_windows
 from goodsam.stages.sam.generate import STREET_GENERATOR, GeneratorConfig
 from goodsam.stages.sam.load import load_sam
-from goodsam.stages.segformer.files import class_names, parameter_count
+from goodsam.stages.segformer.segment import class_names, parameter_count
 
 PAPER_SIZE = (400, 2048)
 PAPER_PARAMETERS = {  # millions, TA and student, as METHOD counts them

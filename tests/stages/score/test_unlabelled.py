@@ -9,7 +9,8 @@ from goodsam.data.errors import InputError
 from goodsam.data.panoramas import find_panoramas
 from goodsam.stages.predict import Segmenter
 from goodsam.stages.score.unlabelled import Peers, inspect, unlabelled_markdown, unlabelled_record
-from goodsam.stages.segformer.files import build_segformer, save_segformer
+from goodsam.stages.segformer.build import build_segformer
+from goodsam.stages.segformer.files import save_segformer
 
 NAMES = ("floor", "lamp", "sky")
 
