@@ -33,22 +33,15 @@ from goodsam.pipeline.report.parts import (
 from goodsam.pipeline.tell import bar_of_names
 from goodsam.stages.predict import Network, Segmenter
 from goodsam.stages.score.boundary import RADIUS
-from goodsam.stages.score.evaluate import (
-    Evaluation,
-    evaluate,
-    evaluate_predictions,
+from goodsam.stages.score.evaluate import Evaluation, evaluate, evaluate_predictions, masked
+from goodsam.stages.score.record import (
     evaluation_record,
     markdown,
-    masked,
-    write_record,
-)
-from goodsam.stages.score.unlabelled import (
-    Peers,
-    inspect,
-    see,
     unlabelled_markdown,
     unlabelled_record,
+    write_record,
 )
+from goodsam.stages.score.unlabelled import Peers, inspect, see
 
 SHOWN_UNLABELLED = 3  # pictures in a report without labels
 

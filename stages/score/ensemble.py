@@ -11,7 +11,7 @@ from goodsam.data.cache import SamCache
 from goodsam.data.panoramas import Sample, read_image, read_labels
 from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse
 from goodsam.stages.predict import Segmenter
-from goodsam.stages.score.evaluate import Scores, confusion
+from goodsam.stages.score.confusion import Scores, confusion
 from goodsam.stages.segformer.segment import normalise, segment
 
 

@@ -18,7 +18,7 @@ from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse
 from goodsam.stages.predict import Segmenter
 from goodsam.stages.sam.generate import STREET_GENERATOR, SamGenerator
 from goodsam.stages.sam.load import load_sam
-from goodsam.stages.score.evaluate import Scores, confusion
+from goodsam.stages.score.confusion import Scores, confusion
 from goodsam.stages.score.masks import best_iou_by_area, mean_by_range
 from goodsam.stages.segformer.segment import normalise, segment
 from goodsam.stages.truth import true_masks

@@ -24,7 +24,8 @@ from goodsam.pipeline.studies.reproduce.table import write_table
 from goodsam.pipeline.tell import bar_of_names, progress_bar
 from goodsam.stages.adapt.loop import adapt
 from goodsam.stages.predict import Mode, Segmenter
-from goodsam.stages.score.evaluate import evaluate, evaluation_record
+from goodsam.stages.score.evaluate import evaluate
+from goodsam.stages.score.record import evaluation_record
 
 Say = Callable[[str], None]
 
