@@ -72,7 +72,7 @@ def test_a_labelled_pixel_without_a_class_is_wrong():
 @settings(deadline=None, max_examples=25)
 @given(st.lists(st.tuples(prediction_maps, truth_maps), min_size=1, max_size=3))
 def test_iou_is_that_of_torchmetrics(pairs):
-    """On the whole set, as the field does it, and with no class as one more class of predictions."""
+    """On the whole set, with "no class" as one more class of the predictions."""
     theirs = MulticlassJaccardIndex(N + 1, average="none", ignore_index=IGNORE)
     for prediction, truth in pairs:
         given = np.where(prediction == IGNORE, N, prediction)
