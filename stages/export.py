@@ -23,13 +23,13 @@ from goodsam.data.geometry import Geometry
 from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.data.files import write_whole, written_aside
 from goodsam.stages.predict import Network, Segmenter, model_folder
-from goodsam.stages.segformer.files import (
+from goodsam.stages.segformer.files import load_segformer, save_segformer
+from goodsam.stages.segformer.lean import LeanDecoder, lean_logits
+from goodsam.stages.segformer.segment import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     parameter_count,
-    save_segformer,
 )
-from goodsam.stages.segformer.lean import LeanDecoder, lean_logits
 
 OPSET = 17
 AGREEMENT = 99.99  # percent of pixels that ONNX Runtime must label as torch does

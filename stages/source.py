@@ -33,14 +33,9 @@ from goodsam.stages.checkpoint import (
 )
 from goodsam.stages.device import autocast, pick_device
 from goodsam.stages.schedule import poly_schedule
-from goodsam.stages.segformer.files import (
-    build_segformer,
-    class_names,
-    load_segformer,
-    normalise,
-    save_segformer,
-    segment,
-)
+from goodsam.stages.segformer.build import build_segformer
+from goodsam.stages.segformer.files import load_segformer, save_segformer
+from goodsam.stages.segformer.segment import class_names, normalise, segment
 
 
 @dataclass(frozen=True)

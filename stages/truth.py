@@ -24,7 +24,7 @@ from goodsam.stages.adapt.processes import processes
 from goodsam.stages.adapt.reading import CachedPanoramas, schedule
 from goodsam.stages.device import autocast
 from goodsam.stages.schedule import poly_schedule
-from goodsam.stages.segformer.files import normalise, segment
+from goodsam.stages.segformer.segment import normalise, segment
 
 NAME = "true instances"  # in the place of the hash of a SAM's weights
 

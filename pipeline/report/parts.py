@@ -27,6 +27,10 @@ from goodsam.pipeline.report.page import write_page
 from goodsam.pipeline.tell import duration, percent
 from goodsam.stages.score.evaluate import Evaluation, Scores
 from goodsam.stages.score.unlabelled import AGREEMENTS, Unlabelled
+from goodsam.stages.score.confusion import Scores
+from goodsam.stages.score.evaluate import Evaluation
+from goodsam.stages.score.record import AGREEMENTS
+from goodsam.stages.score.unlabelled import Unlabelled
 
 MAX_WIDTH = 2048  # wider pictures are made smaller: a page must stay light enough to be sent
 

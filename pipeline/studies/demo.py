@@ -28,8 +28,10 @@ from goodsam.pipeline.report.parts import Layer, Result, demo_report, error_pict
 from goodsam.stages.adapt.fusion import FusionConfig
 from goodsam.stages.adapt.watch import read_rows
 from goodsam.stages.segformer.segmenter import Segmenter
+from goodsam.stages.predict import Segmenter
+from goodsam.stages.score.confusion import Scores
 from goodsam.stages.score.ensemble import ensemble_labels, ensemble_scores
-from goodsam.stages.score.evaluate import Scores, evaluate
+from goodsam.stages.score.evaluate import evaluate
 
 BEFORE, AFTER = "student, before", "student, after"
 

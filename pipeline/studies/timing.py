@@ -11,7 +11,7 @@ import torch
 from goodsam.data.windows import Windows
 from goodsam.stages.adapt.learner import AdaptConfig, load_networks
 from goodsam.stages.device import autocast, pick_device
-from goodsam.stages.segformer.files import normalise, segment
+from goodsam.stages.segformer.segment import normalise, segment
 
 # A step of training in forward passes: one, a backward pass of about two, and on a CPU as much
 # again for fusion, boundaries and losses. Measured: 4 (float32, windows touch) to 6 (bfloat16).

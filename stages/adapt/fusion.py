@@ -262,23 +262,3 @@ def _regions(labels_NHW: torch.Tensor, classes: int) -> torch.Tensor:
     window = torch.arange(n, device=labels_NHW.device, dtype=torch.int32).view(-1, 1, 1)
     index = (window * classes + labels_NHW).flatten()
     return torch.bincount(index, minlength=n * classes).view(n, classes).double()
-
-
-@torch.no_grad()
-def most_confident(
-    confidence_NHW: torch.Tensor, ensemble_NHW: torch.Tensor, share: float
-) -> torch.Tensor:
-    """bool (N, H, W): of each class of an ensemble the `share` of its pixels, rounded up, with the
-    greatest confidence (of equal ones the later). Pixels that are left out (255) are so here too.
-    """
-    labels = ensemble_NHW.flatten()
-    order = confidence_NHW.flatten().argsort(stable=True)
-    order = order[labels[order].argsort(stable=True)]  # class by class, each from the least sure
-    counts = torch.bincount(labels, minlength=IGNORE + 1)
-    ends = counts.cumsum(0)
-    kept = (counts.double() * share).ceil().long()
-    kept[IGNORE] = 0
-    place = torch.arange(len(labels), device=labels.device)
-    sure = torch.empty_like(labels, dtype=torch.bool)
-    sure[order] = place >= (ends - kept)[labels[order]]
-    return sure.view(ensemble_NHW.shape)

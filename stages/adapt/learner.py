@@ -30,13 +30,8 @@ from goodsam.stages.checkpoint import (
     save_checkpoint,
 )
 from goodsam.stages.device import autocast
-from goodsam.stages.segformer.files import (
-    class_names,
-    load_segformer,
-    normalise,
-    parameter_count,
-    save_segformer,
-)
+from goodsam.stages.segformer.files import load_segformer, save_segformer
+from goodsam.stages.segformer.segment import class_names, normalise, parameter_count
 
 
 @dataclass(frozen=True)

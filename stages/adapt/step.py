@@ -1,5 +1,21 @@
 """One step of the method: one panorama, the TA on its windows, the student on the whole.
 
+TA: the teacher assistant. Eq. 1 to 3 are the paper's distortion-aware rectification (DAR), Eq. 4 to
+7 its multi-level knowledge adaptation (MKA). Where each equation is, what its value is called in
+`Outcome.terms` and in metrics.jsonl, and which settings it has beside `step.weights.TERM`:
+
+    Eq.   function                   term              settings: step.
+    1     losses.consistency_loss    consistency       consistency_space
+    2     losses.boundary_loss       teacher_boundary  boundary_reduction
+    3     fusion._ctcf               (the ensemble)    fusion.rule, fusion.theta_medium, ...
+    4     losses.whole_image_loss    whole_image       whole_image_targets
+    5     losses.ensemble_loss       student_windows   lambda_
+    6     losses.ensemble_loss       teacher_windows   lambda_
+    7     losses.boundary_loss       student_boundary  boundary_reduction
+    8     STUDENT_LOSSES             student_total
+    9     TEACHER_LOSSES             teacher_total
+    Fig.3 boundary.refine_boundary   (B_ref)           alpha, max_vertical_distance
+
 The ensemble, its weights and the refined boundaries come from the TA's prediction of this very
 step, without gradient. Nothing flows from the student's losses into the TA.
 """
@@ -15,8 +31,9 @@ import torch
 from goodsam.data.classes import IGNORE
 from goodsam.data.errors import InputError
 from goodsam.data.windows import Overlap, Windows
+from goodsam.stages.adapt.beyond.confidence import most_confident
 from goodsam.stages.adapt.boundary import boundary_of_edges, edges, hard_boundary, refine_boundary
-from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse_prediction, most_confident
+from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse_prediction
 from goodsam.stages.adapt.losses import (
     boundary_loss,
     consistency_loss,
@@ -26,19 +43,25 @@ from goodsam.stages.adapt.losses import (
     whole_image_loss,
 )
 from goodsam.stages.adapt.prediction import Prediction
-from goodsam.stages.segformer.files import segment
+from goodsam.stages.segformer.segment import segment
 
 
 @dataclass(frozen=True)
 class LossWeights:
     """The weight of each loss; 0 switches it off. The paper: all 1."""
 
-    teacher_windows: float = 1.0  # Eq. 6
-    consistency: float = 1.0  # Eq. 1
-    teacher_boundary: float = 1.0  # Eq. 2
-    whole_image: float = 1.0  # Eq. 4
-    student_windows: float = 1.0  # Eq. 5
-    student_boundary: float = 1.0  # Eq. 7
+    teacher_windows: float = 1.0
+    """The TA's windows towards the ensemble (Eq. 6); 0 switches the loss off."""
+    consistency: float = 1.0
+    """The TA's two predictions of an overlap, to be equal (Eq. 1); 0 switches the loss off."""
+    teacher_boundary: float = 1.0
+    """The TA's boundaries towards the refined ones (Eq. 2); 0 switches the loss off."""
+    whole_image: float = 1.0
+    """The student's panorama towards the TA's joined windows (Eq. 4); 0 switches the loss off."""
+    student_windows: float = 1.0
+    """The student's windows towards the ensemble (Eq. 5); 0 switches the loss off."""
+    student_boundary: float = 1.0
+    """The student's boundaries towards the refined ones (Eq. 7); 0 switches the loss off."""
 
 
 TEACHER_LOSSES = ("teacher_windows", "consistency", "teacher_boundary")  # Eq. 9
@@ -47,26 +70,29 @@ STUDENT_LOSSES = ("whole_image", "student_windows", "student_boundary")  # Eq. 8
 
 @dataclass(frozen=True)
 class StepConfig:
-    """What METHOD leaves to a setting in the losses of a step.
+    """The settings of a step's losses; docs/method.md says which are the paper's and which ours.
 
-    alpha: of the boundary refinement. lambda_: weight of the trusted masks in Eq. 5 and 6.
-    consistency_space: Eq. 1 on softmax probabilities or on logits. whole_image_targets: Eq. 4
-    with the TA's soft or hard labels. boundary_reduction: Eq. 2 and 7 as printed or balanced.
-    confident: of each class's pixels in the ensemble, the share that Eq. 5 and 6 learn from, those
-    that the labelling network is surest of (class-balanced confidence); the paper: all.
-
-    Raises InputError for a share that is none.
+    Raises InputError if `confident` is not a share.
     """
 
     weights: LossWeights = field(default_factory=LossWeights)
+    """The weight of each loss."""
     fusion: FusionConfig = field(default_factory=FusionConfig)
+    """How the TA's labels and SAM's masks are fused into the ensemble (Eq. 3)."""
     alpha: float = 0.3
+    """A boundary pixel moves to SAM's where the TA's two largest probabilities differ by less."""
     max_vertical_distance: int | None = None
+    """How far a boundary pixel may move to SAM's, in pixels of its column; null: any distance."""
     lambda_: float = 0.2
+    """How much more the pixels of trusted masks weigh in Eq. 5 and 6: 1 + lambda_, others 1."""
     consistency_space: Literal["probabilities", "logits"] = "probabilities"
+    """What Eq. 1 compares."""
     whole_image_targets: Literal["soft", "hard"] = "soft"
+    """The TA's labels in Eq. 4: its probabilities (soft), or its most probable class (hard)."""
     boundary_reduction: Literal["printed", "balanced"] = "printed"
+    """Eq. 2 and 7 as printed in the paper, or with boundary and other pixels in equal parts."""
     confident: float = 1.0
+    """The share of each class's pixels, the surest ones, that Eq. 5 and 6 count; the paper: 1."""
 
     def __post_init__(self) -> None:
         if not 0 < self.confident <= 1:
@@ -95,71 +121,71 @@ class Outcome:
 
 
 def adaptation_step(
-    teacher_assistant: torch.nn.Module,
-    student: torch.nn.Module,
+    teacher_network: torch.nn.Module,
+    student_network: torch.nn.Module,
     image_13HW: torch.Tensor,
     masks: MaskBatch,
     sam_boundaries: Sequence[torch.Tensor],
     windows: Windows,
     config: StepConfig,
-    labeller: torch.nn.Module | None = None,
+    labeller_network: torch.nn.Module | None = None,
     kept_HW: torch.Tensor | None = None,
     class_weights_C: torch.Tensor | None = None,
 ) -> Outcome:
     """Forward passes and all losses of one panorama (Eq. 1 to 7).
 
     image: normalised, (1, 3, H, W). sam_boundaries: `B_SAM` of each overlap, bool (H, w_o).
-    labeller: the network whose prediction is fused into the ensemble, if that is not the live TA.
-    kept: bool; no loss comes from the other pixels, and they have no label in the ensemble.
+    labeller_network: whose prediction is fused into the ensemble; None: the TA itself. kept: bool,
+    (H, W); no loss comes from the other pixels, and they have no label in the ensemble.
     class_weights: of each pixel in Eq. 5 and 6, by its label in the ensemble; None: all 1.
     """
     pieces = windows.cut(image_13HW[0])
-    ours = Prediction.of(segment(teacher_assistant, pieces))
-    theirs = Prediction.of(segment(student, image_13HW))
-    source = ours
-    if labeller is not None:
+    teacher = Prediction.of(segment(teacher_network, pieces))
+    student = Prediction.of(segment(student_network, image_13HW))
+    labeller = teacher
+    if labeller_network is not None:
         with torch.no_grad():
-            source = Prediction.of(segment(labeller, pieces))
-    ensemble, weight_map, trusted = fuse_prediction(source, masks, config.fusion)
+            labeller = Prediction.of(segment(labeller_network, pieces))
+    ensemble, weight_map, trusted = fuse_prediction(labeller, masks, config.fusion)
     if kept_HW is not None:
         ignored = ~windows.cut(kept_HW)
         ensemble = ensemble.masked_fill(ignored, IGNORE)
         weight_map = weight_map.masked_fill(ignored, 0)
     if config.confident < 1:
         sure = most_confident(
-            log_p_of(ensemble, source.log_probabilities.detach()), ensemble, config.confident
+            log_p_of(ensemble, labeller.log_probabilities.detach()), ensemble, config.confident
         )
         ensemble = ensemble.masked_fill(~sure, IGNORE)
         weight_map = weight_map.masked_fill(~sure, 0)
 
-    def by_class(log_p_NHW: torch.Tensor) -> torch.Tensor:
+    def weighted(log_p_NHW: torch.Tensor) -> torch.Tensor:
         if class_weights_C is None:
             return log_p_NHW
         return log_p_NHW * class_weights_C[ensemble.masked_fill(ensemble == IGNORE, 0)]
 
     wanted = config.weights
     terms: dict[str, torch.Tensor] = {}
-    if wanted.teacher_windows:
-        log_p = by_class(log_p_of(ensemble, ours.log_probabilities))
+    if wanted.teacher_windows:  # Eq. 6
+        log_p = weighted(log_p_of(ensemble, teacher.log_probabilities))
         terms["teacher_windows"] = ensemble_loss(log_p, ensemble, weight_map, config.lambda_)
-    if wanted.whole_image:
-        goal = windows.join(ours.probabilities.detach())[None]
+    if wanted.whole_image:  # Eq. 4
+        goal = windows.join(teacher.probabilities.detach())[None]
         if config.whole_image_targets == "hard":
             goal = torch.zeros_like(goal).scatter_(
-                1, windows.join(ours.labels)[None, None].long(), 1
+                1, windows.join(teacher.labels)[None, None].long(), 1
             )
-        terms["whole_image"] = whole_image_loss(theirs.log_probabilities, goal, kept_HW)
-    if wanted.student_windows:
-        log_p = by_class(log_p_in_windows(ensemble, theirs.log_probabilities, windows))
+        terms["whole_image"] = whole_image_loss(student.log_probabilities, goal, kept_HW)
+    if wanted.student_windows:  # Eq. 5
+        log_p = weighted(log_p_in_windows(ensemble, student.log_probabilities, windows))
         terms["student_windows"] = ensemble_loss(log_p, ensemble, weight_map, config.lambda_)
-    if windows.overlaps and wanted.consistency:
+    if windows.overlaps and wanted.consistency:  # Eq. 1
         on_logits = config.consistency_space == "logits"
-        sides = ours.logits if on_logits else ours.probabilities
+        sides = teacher.logits if on_logits else teacher.probabilities
         terms["consistency"] = consistency_loss(sides, windows, kept_HW)
     refined: list[torch.Tensor] = []
-    if windows.overlaps and (wanted.teacher_boundary or wanted.student_boundary):
-        refined = refined_boundaries(ours, sam_boundaries, windows, config)
-        terms |= _boundary_terms(ours, theirs, refined, windows, config, kept_HW)
+    if windows.overlaps and (wanted.teacher_boundary or wanted.student_boundary):  # Eq. 2 and 7
+        refined = refined_boundaries(teacher, sam_boundaries, windows, config)
+        terms |= _boundary_terms(teacher, student, refined, windows, config, kept_HW)
 
     def total(names: Sequence[str]) -> torch.Tensor:
         zero = ensemble.new_zeros((), dtype=torch.float32)
@@ -169,8 +195,8 @@ def adaptation_step(
         teacher=total(TEACHER_LOSSES),
         student=total(STUDENT_LOSSES),
         terms=terms,
-        teacher_labels=ours.labels,
-        student_log_p=theirs.log_probabilities.detach(),
+        teacher_labels=teacher.labels,
+        student_log_p=student.log_probabilities.detach(),
         ensemble=ensemble,
         weight_map=weight_map,
         trusted=trusted,

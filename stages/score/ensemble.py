@@ -13,6 +13,9 @@ from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse
 from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.score.evaluate import Scores, confusion
 from goodsam.stages.segformer.files import normalise, segment
+from goodsam.stages.predict import Segmenter
+from goodsam.stages.score.confusion import Scores, confusion
+from goodsam.stages.segformer.segment import normalise, segment
 
 
 def ensemble_labels(

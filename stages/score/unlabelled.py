@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -19,11 +18,6 @@ from goodsam.data.panoramas import Conversions, Sample, read_image
 from goodsam.data.windows import turn
 from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.score.evaluate import masked
-
-NOTE = (
-    "No labels: agreement and shares say how the prediction behaves, not how right it is; they are "
-    "no accuracy"
-)
 
 
 @dataclass(frozen=True)
@@ -151,73 +145,3 @@ def _same(one: np.ndarray, other: np.ndarray, kept: np.ndarray) -> float:
 def _shares(names: Sequence[str], counts: np.ndarray) -> dict[str, float]:
     shares = 100 * counts / max(1, counts.sum())
     return dict(zip(names, map(float, shares), strict=True))
-
-
-def unlabelled_record(seen: Unlabelled, **provenance: Any) -> dict[str, Any]:
-    """The content of `eval.json` where there are no labels."""
-    return {
-        "note": NOTE,
-        "window_agreement": seen.mean("windows"),
-        "roll_agreement": seen.mean("roll"),
-        "teacher_agreement": seen.mean("teacher"),
-        "unchanged": seen.mean("unchanged"),
-        "class_shares": seen.shares,
-        "class_shares_before": seen.shares_before or None,
-        "largest_changes": [
-            {"before": before, "after": after, "percent": share}
-            for before, after, share in seen.largest_changes()
-        ],
-        **provenance,
-        "files": [
-            {
-                "name": name,
-                "window_agreement": _number(one.windows),
-                "roll_agreement": _number(one.roll),
-                "teacher_agreement": _number(one.teacher),
-                "unchanged": _number(one.unchanged),
-            }
-            for name, one in seen.images.items()
-        ],
-    }
-
-
-AGREEMENTS = {
-    "window_agreement": "overlapping windows, of the pixels that two of them share",
-    "roll_agreement": "the image and the image turned by half a circle",
-    "teacher_agreement": "student and teacher assistant",
-    "unchanged": "the student before and after the adaptation",
-}
-
-
-def unlabelled_markdown(record: dict[str, Any]) -> str:
-    """`eval.md` of a record of `unlabelled_record`."""
-    before = record["class_shares_before"]
-    lines = [
-        "# No labels, so no accuracy",
-        "",
-        f"{len(record['files'])} images. {record['note']}.",
-        "",
-        "| labelled alike by | pixels, % |",
-        "|---|---:|",
-        *(
-            f"| {what} | {record[key]:.2f} |"
-            for key, what in AGREEMENTS.items()
-            if record[key] is not None
-        ),
-        "",
-        f"| class | share of pixels, % |{' before, % |' if before else ''}",
-        f"|---|---:|{'---:|' if before else ''}",
-        *(
-            f"| {name} | {share:.2f} |" + (f" {before[name]:.2f} |" if before else "")
-            for name, share in record["class_shares"].items()
-        ),
-    ]
-    changes = [one for one in record["largest_changes"] if one["percent"] >= 0.005]
-    if changes:
-        lines += ["", "| the student said | and says now | pixels, % |", "|---|---|---:|"]
-        lines += [f"| {one['before']} | {one['after']} | {one['percent']:.2f} |" for one in changes]
-    return "\n".join(lines) + "\n"
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value

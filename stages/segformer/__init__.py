@@ -1,1 +1,1 @@
-"""SegFormers: built, loaded, saved, and in use."""
+"""SegFormers, the networks of teacher assistant and student: built, loaded, saved, and in use."""

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from goodsam.data.classes import CITYSCAPES
-from goodsam.stages.segformer.files import build_segformer, save_segformer
+from goodsam.stages.segformer.build import build_segformer
+from goodsam.stages.segformer.files import save_segformer
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from goodsam.data.windows import Windows
 from goodsam.stages.predict import label_path, overlay, predict, probability_path
 from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.score.unlabelled import rolled
-from goodsam.stages.segformer.files import normalise, segment
+from goodsam.stages.segformer.segment import normalise, segment
 
 
 @pytest.fixture(scope="module")

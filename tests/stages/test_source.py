@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from goodsam.data.classes import CITYSCAPES, IGNORE, LABEL_IDS
 from goodsam.data.errors import InputError
 from goodsam.data.panoramas import find_panoramas
-from goodsam.stages.segformer.files import class_names, load_segformer
+from goodsam.stages.segformer.files import load_segformer
+from goodsam.stages.segformer.segment import class_names
 from goodsam.stages.source import Crops, SourceConfig, train_source
 
 CONFIG = SourceConfig(

@@ -35,8 +35,11 @@ from goodsam.pipeline.studies.ablate.tables import Column, Row, Table
 from goodsam.pipeline.tell import progress_bar
 from goodsam.stages.adapt.learner import AdaptConfig
 from goodsam.stages.segformer.segmenter import Mode, Segmenter
+from goodsam.stages.adapt.loop import adapt
+from goodsam.stages.predict import Mode, Segmenter
+from goodsam.stages.score.confusion import Scores
 from goodsam.stages.score.ensemble import ensemble_scores
-from goodsam.stages.score.evaluate import Scores, evaluate
+from goodsam.stages.score.evaluate import evaluate
 from goodsam.stages.truth import NAME, cache_truth, train_on_truth
 
 PAPER_WIDTH = 2048  # the tables' px are those of such a panorama

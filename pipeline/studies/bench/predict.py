@@ -30,13 +30,9 @@ from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.pipeline.tell import duration
 from goodsam.stages.predict import Segmenter, label_path, predict
 from goodsam.stages.score.unlabelled import rolled
-from goodsam.stages.segformer.files import (
-    ARCHITECTURES,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    build_segformer,
-    save_segformer,
-)
+from goodsam.stages.segformer.build import ARCHITECTURES, build_segformer
+from goodsam.stages.segformer.files import save_segformer
+from goodsam.stages.segformer.segment import IMAGENET_MEAN, IMAGENET_STD
 
 ROUNDS = 3  # the sides take turns; the best round of each counts, since other work only slows
 SEAM = 32  # px on either side of the seam

@@ -33,13 +33,9 @@ from goodsam.stages.adapt.learner import Learner
 from goodsam.stages.adapt.processes import processes
 from goodsam.stages.adapt.reading import CachedPanoramas, Item, read_in_order
 from goodsam.stages.device import autocast
-from goodsam.stages.segformer.files import (
-    ARCHITECTURES,
-    build_segformer,
-    normalise,
-    save_segformer,
-    segment,
-)
+from goodsam.stages.segformer.build import ARCHITECTURES, build_segformer
+from goodsam.stages.segformer.files import save_segformer
+from goodsam.stages.segformer.segment import normalise, segment
 
 PANORAMAS = 4
 

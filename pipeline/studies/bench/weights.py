@@ -22,8 +22,9 @@ from goodsam.stages.sam.generate import SamGenerator
 from goodsam.stages.sam.load import load_sam
 from goodsam.stages.sam.registry import default_generator
 from goodsam.stages.score.evaluate import Scores, confusion
+from goodsam.stages.score.confusion import Scores, confusion
 from goodsam.stages.score.masks import best_iou_by_area, mean_by_range
-from goodsam.stages.segformer.files import normalise, segment
+from goodsam.stages.segformer.segment import normalise, segment
 from goodsam.stages.truth import true_masks
 
 WINDOWS = Windows.of(200, 1024)

@@ -27,7 +27,8 @@ from goodsam.pipeline.stage1 import run_stage1
 from goodsam.pipeline.tell import bar_of_names, percent, progress_bar
 from goodsam.stages.adapt.loop import adapt
 from goodsam.stages.predict import Mode, Segmenter
-from goodsam.stages.score.evaluate import evaluate, evaluation_record
+from goodsam.stages.score.evaluate import evaluate
+from goodsam.stages.score.record import evaluation_record
 
 Say = Callable[[str], None]
 

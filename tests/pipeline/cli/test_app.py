@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from goodsam.pipeline.cli.app import main
-from goodsam.stages.segformer.files import build_segformer, save_segformer
+from goodsam.stages.segformer.build import build_segformer
+from goodsam.stages.segformer.files import save_segformer
 
 HEIGHT = 64  # of the small world's panoramas; 8 * round(64 * 5.12 / 8) = 328 wide
 

@@ -15,7 +15,8 @@ from goodsam.data.panoramas import file_hash
 from goodsam.data.window_masks import WindowMasks
 from goodsam.data.windows import Windows
 from goodsam.pipeline.report.cache_view import boundary_picture
-from goodsam.stages.segformer.files import build_segformer, save_segformer
+from goodsam.stages.segformer.build import build_segformer
+from goodsam.stages.segformer.files import save_segformer
 
 WINDOWS = Windows.of(32, 128)
 

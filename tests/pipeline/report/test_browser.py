@@ -12,7 +12,8 @@ from PIL import Image
 from goodsam.data.classes import CITYSCAPES, PALETTE
 from goodsam.pipeline.report.parts import Shown, evaluation_report, unlabelled_report
 from goodsam.stages.score.boundary import BoundaryScores, boundary_counts
-from goodsam.stages.score.evaluate import Evaluation, Scores, confusion
+from goodsam.stages.score.confusion import Scores, confusion
+from goodsam.stages.score.evaluate import Evaluation
 from goodsam.stages.score.unlabelled import Agreement, Unlabelled
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

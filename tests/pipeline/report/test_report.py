@@ -32,7 +32,8 @@ from goodsam.pipeline.report.parts import (
     viewer,
 )
 from goodsam.stages.score.boundary import BoundaryScores
-from goodsam.stages.score.evaluate import Evaluation, Scores, confusion
+from goodsam.stages.score.confusion import Scores, confusion
+from goodsam.stages.score.evaluate import Evaluation
 from goodsam.stages.score.unlabelled import Agreement, Unlabelled
 
 VOID = {"meta", "input", "br", "line", "polyline"}

@@ -22,7 +22,8 @@ from goodsam.stages.sam.load import street_sam
 from goodsam.stages.predict import Segmenter
 from goodsam.stages.sam.registry import street_sam
 from goodsam.stages.score.evaluate import evaluate
-from goodsam.stages.segformer.files import build_segformer, save_segformer
+from goodsam.stages.segformer.build import build_segformer
+from goodsam.stages.segformer.files import save_segformer
 
 HEIGHT = 64
 TRAIN_TO_MAPILLARY = {"road": 11, "sidewalk": 12, "person": 17, "car": 4, "truck": 5, "bus": 8}

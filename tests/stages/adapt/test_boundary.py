@@ -1,4 +1,4 @@
-"""Boundary maps and their refinement against twins written from METHOD, pixel by pixel."""
+"""Boundary maps and their refinement against twins written from docs/method.md, pixel by pixel."""
 
 from __future__ import annotations
 

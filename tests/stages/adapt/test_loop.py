@@ -29,7 +29,8 @@ from goodsam.stages.adapt.loop import AdaptConfig, CachedPanoramas, adapt, sched
 from goodsam.stages.adapt.processes import Processes, gather_only, processes
 from goodsam.stages.adapt.step import LossWeights, StepConfig
 from goodsam.stages.adapt.watch import read_rows
-from goodsam.stages.segformer.files import build_segformer, load_segformer, save_segformer
+from goodsam.stages.segformer.build import build_segformer
+from goodsam.stages.segformer.files import load_segformer, save_segformer
 
 WINDOWS = Windows(32, 128, 32, 16)
 NAMES = ("road", "car", "sky")

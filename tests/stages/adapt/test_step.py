@@ -18,7 +18,8 @@ from goodsam.stages.adapt.fusion import MaskBatch, fuse
 from goodsam.stages.adapt.losses import boundary_loss
 from goodsam.stages.adapt.step import LossWeights, StepConfig, adaptation_step
 from goodsam.stages.adapt.watch import measure
-from goodsam.stages.segformer.files import build_segformer, segment
+from goodsam.stages.segformer.build import build_segformer
+from goodsam.stages.segformer.segment import segment
 
 WINDOWS = Windows(32, 128, 32, 16)
 NAMES = ("road", "car", "sky")

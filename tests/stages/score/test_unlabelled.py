@@ -10,6 +10,11 @@ from goodsam.data.panoramas import find_panoramas
 from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.score.unlabelled import Peers, inspect, unlabelled_markdown, unlabelled_record
 from goodsam.stages.segformer.files import build_segformer, save_segformer
+from goodsam.stages.predict import Segmenter
+from goodsam.stages.score.record import unlabelled_markdown, unlabelled_record
+from goodsam.stages.score.unlabelled import Peers, inspect
+from goodsam.stages.segformer.build import build_segformer
+from goodsam.stages.segformer.files import save_segformer
 
 NAMES = ("floor", "lamp", "sky")
 

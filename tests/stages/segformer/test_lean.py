@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from goodsam.data.classes import CITYSCAPES
-from goodsam.stages.segformer.files import build_segformer
+from goodsam.stages.segformer.build import build_segformer
 from goodsam.stages.segformer.lean import LeanDecoder, lean_logits
 
 

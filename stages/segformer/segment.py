@@ -1,0 +1,41 @@
+"""A SegFormer in use: from pixels to logits.
+
+Logits of a SegFormer are at H/4; `segment` brings them to the size of its input (docs/method.md,
+"Windows"). Shapes: N images, C classes, H x W pixels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from transformers import SegformerForSemanticSegmentation
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def class_names(model: SegformerForSemanticSegmentation) -> tuple[str, ...]:
+    """The classes of a model in the order of its logits."""
+    labels = model.config.id2label
+    return tuple(str(labels[index]) for index in range(len(labels)))
+
+
+def parameter_count(model: torch.nn.Module) -> int:
+    """How many numbers a model learns."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def normalise(images_NHWC: np.ndarray | torch.Tensor, device: torch.device) -> torch.Tensor:
+    """uint8 (N, H, W, 3) RGB -> float32 (N, 3, H, W), ImageNet mean and standard deviation."""
+    images = torch.as_tensor(images_NHWC).to(device).movedim(-1, 1).float().div_(255)
+    mean = torch.tensor(IMAGENET_MEAN, device=device).view(3, 1, 1)
+    std = torch.tensor(IMAGENET_STD, device=device).view(3, 1, 1)
+    return (images - mean) / std
+
+
+def segment(model: SegformerForSemanticSegmentation, images_NCHW: torch.Tensor) -> torch.Tensor:
+    """float (N, 3, H, W) -> logits (N, C, H, W): the model's H/4 logits, upsampled bilinearly."""
+    logits = model(pixel_values=images_NCHW).logits
+    size = images_NCHW.shape[-2:]
+    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
