@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from goodsam.data.cache.format import Identity
+from goodsam.data.cache import Identity
 from goodsam.data.errors import InputError
 from goodsam.data.windows import Windows
 

@@ -143,7 +143,7 @@ def sam_factory(sam: str, checkpoint: AnyPath | None, generator: Mapping[str, An
 
     from goodsam.stages.sam.factory import SamFactory
     from goodsam.stages.sam.generate import GeneratorConfig
-    from goodsam.stages.sam.load import default_generator
+    from goodsam.stages.sam.registry import default_generator
 
     chosen = {**asdict(default_generator(sam)), **generator}
     path = None if checkpoint is None else Path(checkpoint)

@@ -1,8 +1,8 @@
 """A run directory: what it says of itself, what it was started with, and whether it may resume.
 
-    RUN/config.yaml     every setting of stage 2
-    RUN/origin.json     identity of the cache, and the hashes of the images
-    RUN/metrics.jsonl, tensorboard/, checkpoints/, teacher_assistant/, student/
+RUN/config.yaml     every setting of stage 2
+RUN/origin.json     identity of the cache, and the hashes of the images
+RUN/metrics.jsonl, tensorboard/, checkpoints/, teacher_assistant/, student/
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ import yaml
 
 from goodsam.data.cache import Identity, SamCache
 from goodsam.data.errors import InputError
-from goodsam.data.files import write_whole
+from goodsam.data.files import file_hash, write_whole
 from goodsam.data.geometry import Geometry
-from goodsam.data.panoramas import file_hash
 from goodsam.pipeline.config import as_yaml, build
 from goodsam.stages.adapt.learner import AdaptConfig
 from goodsam.stages.adapt.reading import CachedPanoramas

@@ -18,18 +18,13 @@ import torch.nn.functional as F
 from transformers import SegformerForSemanticSegmentation
 
 from goodsam.data.errors import InputError
-from goodsam.data.files import write_whole
-from goodsam.data.geometry import Geometry
-from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.data.files import write_whole, written_aside
-from goodsam.stages.predict import Network, Segmenter, model_folder
-from goodsam.stages.segformer.files import load_segformer, save_segformer
+from goodsam.data.geometry import Geometry
+from goodsam.pipeline.face import Segmenter
+from goodsam.stages.segformer.files import save_segformer
 from goodsam.stages.segformer.lean import LeanDecoder, lean_logits
-from goodsam.stages.segformer.segment import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    parameter_count,
-)
+from goodsam.stages.segformer.segment import IMAGENET_MEAN, IMAGENET_STD, parameter_count
+from goodsam.stages.segformer.segmenter import Segmenter
 
 OPSET = 17
 AGREEMENT = 99.99  # percent of pixels that ONNX Runtime must label as torch does
@@ -65,6 +60,7 @@ Classes: {classes}.
 The weights keep the licences of the weights and images that they were trained from: {licence}.
 """
 
+
 def export_huggingface(
     segmenter: Segmenter,
     out: Path,
@@ -78,13 +74,9 @@ def export_huggingface(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: is there already; give a folder that is not")
-    aside = out.with_name(f".{out.name}.{os.getpid()}.writing")
-    try:
+    with written_aside(out) as aside:
         save_segformer(segmenter.model, aside)
         write_whole(aside / "README.md", model_card(segmenter, facts, scores))
-        os.replace(aside, out)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def model_card(

@@ -22,8 +22,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from goodsam.data.classes import IGNORE, colourise
 from goodsam.data.errors import InputError
-from goodsam.data.files import write_whole
-from goodsam.data.panoramas import Conversions, Sample, file_hash, read_image
+from goodsam.data.files import file_hash, write_whole
+from goodsam.data.panoramas import Conversions, Sample, read_image
 from goodsam.stages.segformer.segmenter import Segmenter
 
 OVERLAY_OPACITY = 0.55

@@ -16,7 +16,8 @@ from PIL import Image
 
 from goodsam.data.cache import Identity, PanoramaMasks, SamCache, writing
 from goodsam.data.classes import IGNORE
-from goodsam.data.panoramas import file_hash, read_labels
+from goodsam.data.files import file_hash
+from goodsam.data.panoramas import read_labels
 from goodsam.data.window_masks import WindowMasks, overlap_boundaries
 from goodsam.data.windows import Windows
 from goodsam.stages.adapt.learner import AdaptConfig, Learner

@@ -16,13 +16,7 @@ import google_crc32c
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
-from goodsam.data.cache.bounds import (
-    MAX_METADATA,
-    MAX_PANORAMAS,
-    MAX_TABLES,
-    TABLES_CHUNK,
-    check,
-)
+from goodsam.data.cache.bounds import MAX_METADATA, MAX_PANORAMAS, MAX_TABLES, TABLES_CHUNK, check
 from goodsam.data.cache.format import ZSTD_LEVEL, Row
 from goodsam.data.cache.identity import FORMAT_VERSION, Identity
 from goodsam.data.errors import InputError

@@ -32,16 +32,25 @@ def ablate(
     first_seed: Annotated[int, typer.Option(help="The first of the seeds.", min=0)] = 0,
     preset: Annotated[str, typer.Option(help="The settings that all rows begin with.")] = "demo",
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="A setting of stage 2 for all rows, as KEY=VALUE; may be given several times.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="A setting of stage 2 for all rows, as KEY=VALUE; may be given several times.",
+        ),
     ] = None,
-    unlabelled: Annotated[int, typer.Option(help="Unlabelled panoramas of each street world.", min=1)] = 24,
+    unlabelled: Annotated[
+        int, typer.Option(help="Unlabelled panoramas of each street world.", min=1)
+    ] = 24,
     test: Annotated[int, typer.Option(help="Labelled panoramas of each street world.", min=1)] = 40,
     tuning: Annotated[
         bool, typer.Option("--tuning", help="Score on tuning scenes, not on test scenes.")
     ] = False,
     true_masks: Annotated[
         bool,
-        typer.Option("--true-masks", help="Take the true instances of street worlds as masks, in place of SAM's."),
+        typer.Option(
+            "--true-masks",
+            help="Take the true instances of street worlds as masks, in place of SAM's.",
+        ),
     ] = False,
     images: Annotated[
         Path | None, typer.Option(help="Your unlabelled panoramas, in place of street worlds.")
@@ -50,11 +59,14 @@ def ablate(
     sam: Annotated[Sam, typer.Option(help="The SAM whose masks all rows have.")] = "street",
     checkpoint: Checkpoint = None,
     boundaries: Annotated[
-        Boundaries, typer.Option(help="Where an overlap's boundaries come from; overlap: the paper's.")
+        Boundaries,
+        typer.Option(help="Where an overlap's boundaries come from; overlap: the paper's."),
     ] = "windows",
     teachers: Annotated[
         list[str] | None,
-        typer.Option("--teacher", help="A TA of table5, as NAME=SEGFORMER; may be given several times."),
+        typer.Option(
+            "--teacher", help="A TA of table5, as NAME=SEGFORMER; may be given several times."
+        ),
     ] = None,
 ) -> None:
     """The paper's ablations and our own: rows of settings, on several seeds, as one table.

@@ -36,7 +36,9 @@ def stage1(
         Path | None, typer.Option(help="The SAM's weights; without them, random ones for vit_*.")
     ] = None,
     windows: Annotated[int, typer.Option(help="Windows to give to each.", min=1, max=8)] = 1,
-    points_per_side: Annotated[int | None, typer.Option(help="Side of the grid of prompts; 32, for street 16.", min=1)] = None,
+    points_per_side: Annotated[
+        int | None, typer.Option(help="Side of the grid of prompts; 32, for street 16.", min=1)
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the tuning world.", min=0)] = 1,
     device: Device = "auto",
     json: Json = False,
@@ -106,7 +108,8 @@ def bench_step_(
         str | None, typer.Option(help="An architecture, b0 to b5, in place of the preset's.")
     ] = None,
     height: Annotated[
-        int | None, typer.Option(help="Height of the panorama, px; 400, in the demo's preset 200.", min=40)
+        int | None,
+        typer.Option(help="Height of the panorama, px; 400, in the demo's preset 200.", min=40),
     ] = None,
     masks: Annotated[int, typer.Option(help="Masks in each window.", min=1)] = 120,
     steps: Annotated[int, typer.Option(help="Measured steps of each kind.", min=1)] = 3,
@@ -138,7 +141,9 @@ def bench_step_(
 def bench_cache_(
     panoramas: Annotated[int, typer.Option(help="Panoramas for the demo SAM's masks.", min=1)] = 2,
     seed: Annotated[int, typer.Option(help="Seed of the street world.", min=0)] = 0,
-    repeats: Annotated[int, typer.Option(help="How often each is loaded; the least time counts.", min=1)] = 5,
+    repeats: Annotated[
+        int, typer.Option(help="How often each is loaded; the least time counts.", min=1)
+    ] = 5,
     json: Json = False,
 ) -> None:
     """The cache beside SA-1B's JSON, PNGs and packed bits: bytes, write and load time a window."""

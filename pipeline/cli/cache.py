@@ -32,7 +32,9 @@ def cache_info(cache: Cache, json: Json = False) -> None:
 @app.command("verify")
 def cache_verify(
     cache: Cache,
-    images: Annotated[Path | None, typer.Option(help="Also compare the images in this folder with their hashes.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Also compare the images in this folder with their hashes.")
+    ] = None,
     repair: Annotated[
         bool, typer.Option("--repair", help="Drop damaged records; cache-sam makes them anew.")
     ] = False,
@@ -63,7 +65,8 @@ def cache_verify(
 def cache_view(
     cache: Cache,
     name: Annotated[
-        str | None, typer.Argument(help="A panorama, as the cache names it; the first if not given.")
+        str | None,
+        typer.Argument(help="A panorama, as the cache names it; the first if not given."),
     ] = None,
     images: Annotated[
         Path | None, typer.Option(help="The panoramas, to be shown below the masks.")

@@ -114,9 +114,7 @@ def cache_sam(
             f"the cache: about {plan.size / 2**20:.1f} MiB. Nothing was written."
         )
         return
-    summary = api.cache_sam(
-        images, cache, workers=workers, scheduler=scheduler, **settings
-    ).summary
+    summary = api.cache_sam(images, cache, workers=workers, scheduler=scheduler, **settings).summary
     print(
         f"{cache}: {summary.done} panoramas done in {duration(summary.seconds)}, "
         f"{summary.skipped} were there, {len(summary.failed)} failed"

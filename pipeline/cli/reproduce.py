@@ -31,10 +31,17 @@ Borders = Annotated[
     Boundaries,
     typer.Option(help="Where an overlap's boundaries come from; overlap: the paper's."),
 ]
-Points = Annotated[int | None, typer.Option(help="Side of SAM's grid of prompts; 32 if not given.", min=1)]
-Workers = Annotated[int, typer.Option(help="Local processes for stage 1; 0 for this one alone.", min=0)]
+Points = Annotated[
+    int | None, typer.Option(help="Side of SAM's grid of prompts; 32 if not given.", min=1)
+]
+Workers = Annotated[
+    int, typer.Option(help="Local processes for stage 1; 0 for this one alone.", min=0)
+]
 Device = Annotated[str | None, typer.Option(help="Where stage 2 computes: auto, cpu or cuda.")]
-Check = Annotated[bool, typer.Option("--check", help="Look at every piece, estimate time and disk, and stop there.")]
+Check = Annotated[
+    bool,
+    typer.Option("--check", help="Look at every piece, estimate time and disk, and stop there."),
+]
 
 
 def _command(benchmark: Benchmark, test: str, does: str) -> None:

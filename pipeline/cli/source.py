@@ -12,9 +12,7 @@ from goodsam.pipeline.cli.options import Device, Precision
 
 def source(
     dataset: Annotated[Path, typer.Argument(help="Labelled images in Cityscapes' layout.")],
-    out: Annotated[
-        Path, typer.Option(help="The folder to train in; OUT/model is the SegFormer.")
-    ],
+    out: Annotated[Path, typer.Option(help="The folder to train in; OUT/model is the SegFormer.")],
     model: Annotated[
         str,
         typer.Option(

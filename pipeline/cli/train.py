@@ -13,9 +13,7 @@ from goodsam.pipeline.cli.options import Cache, Images, Settings
 def train(
     images: Images,
     cache: Cache,
-    out: Annotated[
-        Path, typer.Option(help="The run directory; an unfinished one is resumed.")
-    ],
+    out: Annotated[Path, typer.Option(help="The run directory; an unfinished one is resumed.")],
     preset: Annotated[
         str, typer.Option(help="The settings to begin with: a preset's name, or a YAML file.")
     ] = "goodsam-m",

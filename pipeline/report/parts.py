@@ -25,8 +25,6 @@ from goodsam.data.window_masks import WindowMasks
 from goodsam.data.windows import Windows
 from goodsam.pipeline.report.page import write_page
 from goodsam.pipeline.tell import duration, percent
-from goodsam.stages.score.evaluate import Evaluation, Scores
-from goodsam.stages.score.unlabelled import AGREEMENTS, Unlabelled
 from goodsam.stages.score.confusion import Scores
 from goodsam.stages.score.evaluate import Evaluation
 from goodsam.stages.score.record import AGREEMENTS

@@ -24,14 +24,14 @@ from goodsam.data.street.picture import DEFAULT_GAP
 from goodsam.data.street.write import write_world
 from goodsam.pipeline import api
 from goodsam.pipeline.config import adapt_config
+from goodsam.pipeline.face import Segmenter
 from goodsam.pipeline.report.parts import Layer, Result, demo_report, error_picture, masks_picture
 from goodsam.stages.adapt.fusion import FusionConfig
 from goodsam.stages.adapt.watch import read_rows
-from goodsam.stages.segformer.segmenter import Segmenter
-from goodsam.stages.predict import Segmenter
 from goodsam.stages.score.confusion import Scores
 from goodsam.stages.score.ensemble import ensemble_labels, ensemble_scores
 from goodsam.stages.score.evaluate import evaluate
+from goodsam.stages.segformer.segmenter import Segmenter
 
 BEFORE, AFTER = "student, before", "student, after"
 

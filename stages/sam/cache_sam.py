@@ -16,10 +16,10 @@ from typing import Any
 
 from goodsam.data.cache import BoundaryMode, Identity, SamCache, ignored_runs, writing
 from goodsam.data.errors import InputError
+from goodsam.data.files import file_hash
 from goodsam.data.panoramas import (
     Conversions,
     Sample,
-    file_hash,
     find_panoramas,
     fitted_ignore_mask,
     image_size,

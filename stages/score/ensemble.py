@@ -9,13 +9,11 @@ import torch
 
 from goodsam.data.cache import SamCache
 from goodsam.data.panoramas import Sample, read_image, read_labels
+from goodsam.pipeline.face import Segmenter
 from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse
-from goodsam.stages.segformer.segmenter import Segmenter
-from goodsam.stages.score.evaluate import Scores, confusion
-from goodsam.stages.segformer.files import normalise, segment
-from goodsam.stages.predict import Segmenter
 from goodsam.stages.score.confusion import Scores, confusion
 from goodsam.stages.segformer.segment import normalise, segment
+from goodsam.stages.segformer.segmenter import Segmenter
 
 
 def ensemble_labels(

@@ -16,8 +16,8 @@ from goodsam.data.classes import IGNORE
 from goodsam.data.errors import InputError
 from goodsam.data.panoramas import Conversions, Sample, read_image
 from goodsam.data.windows import turn
-from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.score.evaluate import masked
+from goodsam.stages.segformer.segmenter import Segmenter
 
 
 @dataclass(frozen=True)

@@ -44,9 +44,9 @@ def native_labels(probabilities_NCHW: torch.Tensor, size: tuple[int, int]) -> np
     return labels
 
 
-def native_mask(mask_HW: np.ndarray | None, size: tuple[int, int], fitted: tuple[int, int]) -> (
-    np.ndarray
-):
+def native_mask(
+    mask_HW: np.ndarray | None, size: tuple[int, int], fitted: tuple[int, int]
+) -> np.ndarray:
     """bool (height, width) of a photograph: what of it a network has not seen, or should not.
 
     mask: bool, of the fitted panorama, true where pixels are left out; the nearest one counts.

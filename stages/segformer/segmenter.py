@@ -26,10 +26,11 @@ from goodsam.data.geometry import Geometry
 from goodsam.data.panoramas import fit
 from goodsam.data.windows import Windows, widen
 from goodsam.stages.device import pick_device
-from goodsam.stages.segformer.files import class_names, load_segformer, normalise
+from goodsam.stages.segformer.files import load_segformer
 from goodsam.stages.segformer.lean import LeanDecoder, lean_logits
 from goodsam.stages.segformer.native import native_labels, native_mask
 from goodsam.stages.segformer.origin import licence_of, origin_of
+from goodsam.stages.segformer.segment import class_names, normalise
 
 Mode = Literal["direct", "windows"]
 Network = Literal["student", "teacher_assistant"]

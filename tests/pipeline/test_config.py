@@ -7,7 +7,7 @@ import yaml
 
 from goodsam.data.errors import InputError
 from goodsam.pipeline.config import adapt_config, as_yaml, build, load_preset, preset_names
-from goodsam.stages.adapt.loop import AdaptConfig
+from goodsam.stages.adapt.learner import AdaptConfig
 
 
 @pytest.mark.parametrize("name", preset_names())

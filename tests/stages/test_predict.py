@@ -8,9 +8,9 @@ from goodsam.data.errors import InputError
 from goodsam.data.panoramas import Sample, find_panoramas, image_size
 from goodsam.data.windows import Windows
 from goodsam.stages.predict import label_path, overlay, predict, probability_path
-from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.score.unlabelled import rolled
 from goodsam.stages.segformer.segment import normalise, segment
+from goodsam.stages.segformer.segmenter import Segmenter
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,7 @@ from pathlib import Path
 from goodsam.data.cache import SamCache
 from goodsam.data.panoramas import find_panoramas, read_panorama
 from goodsam.data.windows import Windows
-from goodsam.pipeline.report.parts import duration
 from goodsam.pipeline.api import sam_factory
-from goodsam.pipeline.stage1 import sam_factory
 from goodsam.pipeline.studies.ablate.runs import Place, Study, needed_caches
 from goodsam.pipeline.studies.ablate.tables import Row
 from goodsam.pipeline.studies.timing import SCORE, STEP, forward_seconds

@@ -21,8 +21,8 @@ from PIL import Image
 
 from goodsam.data.cache import SamCache
 from goodsam.data.errors import InputError
-from goodsam.data.files import write_whole
-from goodsam.data.panoramas import Sample, file_hash, find_panoramas, image_size
+from goodsam.data.files import file_hash, write_whole
+from goodsam.data.panoramas import Sample, find_panoramas, image_size
 from goodsam.data.street.picture import DEFAULT_GAP
 from goodsam.data.street.write import Split, truth_path, write_world
 from goodsam.data.weights import SEGFORMERS
@@ -30,16 +30,15 @@ from goodsam.data.windows import Windows
 from goodsam.pipeline import api
 from goodsam.pipeline.api import sam_factory
 from goodsam.pipeline.config import adapt_config
+from goodsam.pipeline.face import Segmenter
 from goodsam.pipeline.rundir import FREE, open_run
 from goodsam.pipeline.studies.ablate.tables import Column, Row, Table
 from goodsam.pipeline.tell import progress_bar
 from goodsam.stages.adapt.learner import AdaptConfig
-from goodsam.stages.segformer.segmenter import Mode, Segmenter
-from goodsam.stages.adapt.loop import adapt
-from goodsam.stages.predict import Mode, Segmenter
 from goodsam.stages.score.confusion import Scores
 from goodsam.stages.score.ensemble import ensemble_scores
 from goodsam.stages.score.evaluate import evaluate
+from goodsam.stages.segformer.segmenter import Mode, Segmenter
 from goodsam.stages.truth import NAME, cache_truth, train_on_truth
 
 PAPER_WIDTH = 2048  # the tables' px are those of such a panorama

@@ -24,15 +24,14 @@ from goodsam.data.panoramas import Sample, find_panoramas, read_image
 from goodsam.data.street.picture import panorama
 from goodsam.data.street.seeds import split_seed
 from goodsam.pipeline.cli.options import panorama_width
-from goodsam.pipeline.report.parts import duration
-from goodsam.stages.predict import label_path, predict
-from goodsam.stages.segformer.segmenter import Segmenter
+from goodsam.pipeline.face import Segmenter
 from goodsam.pipeline.tell import duration
-from goodsam.stages.predict import Segmenter, label_path, predict
+from goodsam.stages.predict import label_path, predict
 from goodsam.stages.score.unlabelled import rolled
 from goodsam.stages.segformer.build import ARCHITECTURES, build_segformer
 from goodsam.stages.segformer.files import save_segformer
 from goodsam.stages.segformer.segment import IMAGENET_MEAN, IMAGENET_STD
+from goodsam.stages.segformer.segmenter import Segmenter
 
 ROUNDS = 3  # the sides take turns; the best round of each counts, since other work only slows
 SEAM = 32  # px on either side of the seam

@@ -25,7 +25,7 @@ from PIL import Image
 
 from goodsam.data.cache import Identity, SamCache
 from goodsam.data.classes import CITYSCAPES
-from goodsam.data.panoramas import file_hash
+from goodsam.data.files import file_hash
 from goodsam.data.windows import Windows
 from goodsam.pipeline.config import adapt_config
 from goodsam.pipeline.studies.bench.synthetic import panorama_masks, windows_of_height

@@ -14,17 +14,15 @@ from goodsam.data.street.seeds import split_seed
 from goodsam.data.weights import FOLDER, SEGFORMERS
 from goodsam.data.window_masks import WindowMasks
 from goodsam.data.windows import Windows
+from goodsam.pipeline.face import Segmenter
 from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse
-from goodsam.stages.segformer.segmenter import Segmenter
-from goodsam.stages.sam.generate import STREET_GENERATOR, SamGenerator
-from goodsam.stages.predict import Segmenter
 from goodsam.stages.sam.generate import SamGenerator
 from goodsam.stages.sam.load import load_sam
 from goodsam.stages.sam.registry import default_generator
-from goodsam.stages.score.evaluate import Scores, confusion
 from goodsam.stages.score.confusion import Scores, confusion
 from goodsam.stages.score.masks import best_iou_by_area, mean_by_range
 from goodsam.stages.segformer.segment import normalise, segment
+from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.truth import true_masks
 
 WINDOWS = Windows.of(200, 1024)

@@ -8,9 +8,7 @@ from pathlib import Path
 
 from goodsam.data.errors import InputError
 from goodsam.data.panoramas import read_panorama
-from goodsam.pipeline.report.parts import duration
 from goodsam.pipeline.api import sam_factory
-from goodsam.pipeline.stage1 import sam_factory
 from goodsam.pipeline.studies.reproduce.plan import Plan, images_of
 from goodsam.pipeline.studies.timing import SCORE, STEP, forward_seconds
 from goodsam.pipeline.tell import duration

@@ -24,7 +24,6 @@ from goodsam.stages.sam.cache_sam import Stage1Config, choose_windows
 from goodsam.stages.sam.generate import GeneratorConfig
 from goodsam.stages.sam.load import load_sam
 from goodsam.stages.sam.registry import default_generator
-from goodsam.stages.segformer.files import class_names, parameter_count
 from goodsam.stages.segformer.segment import class_names, parameter_count
 
 PAPER_SIZE = (400, 2048)

@@ -13,22 +13,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from goodsam.data.files import write_whole
-from goodsam.data.panoramas import file_hash
+from goodsam.data.files import file_hash, write_whole
 from goodsam.pipeline import api
-from goodsam.pipeline.report.parts import percent
+from goodsam.pipeline.face import Segmenter
 from goodsam.pipeline.studies.reproduce.plan import Plan, images_of, not_as_in_the_paper, origin_of
 from goodsam.pipeline.studies.reproduce.table import write_table
-from goodsam.pipeline.tell import bar_of_names
-from goodsam.stages.segformer.segmenter import Mode, Segmenter
-from goodsam.pipeline.rundir import open_run
-from goodsam.pipeline.scoring import Use, score_model
-from goodsam.pipeline.stage1 import run_stage1
-from goodsam.pipeline.tell import bar_of_names, percent, progress_bar
-from goodsam.stages.adapt.loop import adapt
-from goodsam.stages.predict import Mode, Segmenter
+from goodsam.pipeline.tell import bar_of_names, percent
 from goodsam.stages.score.evaluate import evaluate
 from goodsam.stages.score.record import evaluation_record
+from goodsam.stages.segformer.segmenter import Mode, Segmenter
 
 Say = Callable[[str], None]
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from goodsam.data.errors import InputError
+from goodsam.data.files import file_hash
 from goodsam.data.panoramas import (
     Conversions,
-    file_hash,
     find_panoramas,
     fit,
     image_size,

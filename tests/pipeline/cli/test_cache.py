@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from goodsam.data.cache import Identity, PanoramaMasks, SamCache
-from goodsam.data.panoramas import file_hash
+from goodsam.data.files import file_hash
 from goodsam.data.window_masks import WindowMasks
 from goodsam.data.windows import Windows
 from goodsam.pipeline.report.cache_view import boundary_picture

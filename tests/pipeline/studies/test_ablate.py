@@ -42,8 +42,8 @@ from goodsam.pipeline.studies.ablate.tables import (
 )
 from goodsam.pipeline.studies.timing import SCORE, STEP
 from goodsam.stages.adapt.learner import AdaptConfig
-from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.score.evaluate import evaluate
+from goodsam.stages.segformer.segmenter import Segmenter
 
 STEPS = ("steps=1", "warmup=0", "workers=0")
 

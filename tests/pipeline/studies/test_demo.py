@@ -14,11 +14,11 @@ from goodsam.data.weights import FOLDER
 from goodsam.pipeline.studies.bench import weights
 from goodsam.pipeline.studies.demo import AFTER, run_demo
 from goodsam.stages.adapt.fusion import FusionConfig
-from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.sam.generate import GeneratorConfig
 from goodsam.stages.sam.registry import SAMS
 from goodsam.stages.score.ensemble import ensemble_labels
 from goodsam.stages.score.evaluate import evaluate
+from goodsam.stages.segformer.segmenter import Segmenter
 
 FEW_POINTS = replace(
     SAMS["street"],

@@ -14,16 +14,15 @@ from segment_anything import sam_model_registry
 from goodsam.data.classes import CITYSCAPES, WILDPASS
 from goodsam.data.panoramas import find_panoramas
 from goodsam.data.street.write import write_world
+from goodsam.pipeline.face import Segmenter
 from goodsam.pipeline.studies.reproduce import published, whole
 from goodsam.pipeline.studies.reproduce.cost import check_room, estimate
 from goodsam.pipeline.studies.reproduce.plan import Request, look, not_as_in_the_paper
-from goodsam.stages.segformer.segmenter import Segmenter
-from goodsam.stages.sam.load import street_sam
-from goodsam.stages.predict import Segmenter
 from goodsam.stages.sam.registry import street_sam
 from goodsam.stages.score.evaluate import evaluate
 from goodsam.stages.segformer.build import build_segformer
 from goodsam.stages.segformer.files import save_segformer
+from goodsam.stages.segformer.segmenter import Segmenter
 
 HEIGHT = 64
 TRAIN_TO_MAPILLARY = {"road": 11, "sidewalk": 12, "person": 17, "car": 4, "truck": 5, "bus": 8}

@@ -19,14 +19,15 @@ from transformers import SegformerForSemanticSegmentation
 
 from goodsam.data.cache import Identity, PanoramaMasks, SamCache
 from goodsam.data.errors import InputError
-from goodsam.data.panoramas import file_hash
+from goodsam.data.files import file_hash
 from goodsam.data.window_masks import WindowMasks, overlap_boundaries
 from goodsam.data.windows import Windows
 from goodsam.pipeline.config import as_yaml
 from goodsam.stages.adapt.beyond import balance, monitor
-from goodsam.stages.adapt.learner import Learner
-from goodsam.stages.adapt.loop import AdaptConfig, CachedPanoramas, adapt, schedule
+from goodsam.stages.adapt.learner import AdaptConfig, Learner
+from goodsam.stages.adapt.loop import adapt
 from goodsam.stages.adapt.processes import Processes, gather_only, processes
+from goodsam.stages.adapt.reading import CachedPanoramas, schedule
 from goodsam.stages.adapt.step import LossWeights, StepConfig
 from goodsam.stages.adapt.watch import read_rows
 from goodsam.stages.segformer.build import build_segformer

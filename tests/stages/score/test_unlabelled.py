@@ -7,14 +7,12 @@ from PIL import Image
 
 from goodsam.data.errors import InputError
 from goodsam.data.panoramas import find_panoramas
-from goodsam.stages.segformer.segmenter import Segmenter
-from goodsam.stages.score.unlabelled import Peers, inspect, unlabelled_markdown, unlabelled_record
-from goodsam.stages.segformer.files import build_segformer, save_segformer
-from goodsam.stages.predict import Segmenter
+from goodsam.pipeline.face import Segmenter
 from goodsam.stages.score.record import unlabelled_markdown, unlabelled_record
 from goodsam.stages.score.unlabelled import Peers, inspect
 from goodsam.stages.segformer.build import build_segformer
 from goodsam.stages.segformer.files import save_segformer
+from goodsam.stages.segformer.segmenter import Segmenter
 
 NAMES = ("floor", "lamp", "sky")
 
