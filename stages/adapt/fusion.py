@@ -1,4 +1,8 @@
-"""Fusing SAM's masks with the TA's prediction: CTCF (Eq. 3), SSA, SEPL (METHOD: "DAR").
+"""Fusing SAM's masks with the labels of the teacher assistant (TA) into an ensemble.
+
+Three rules: the paper's own, cross-task complementary fusion (CTCF, Eq. 3), which is part of its
+distortion-aware rectification (DAR), and the two it is compared with, Semantic Segment Anything
+(SSA) and SAM-enhanced pseudo labels (SEPL). docs/method.md, "Fusion", says how we read them.
 
 All three work on the cell map: every count they need is a sum over (cell, class), so one histogram
 of all windows, and then sums of its rows over each mask's cells, replace a loop over masks. A GPU
@@ -25,25 +29,24 @@ Rule = Literal["ctcf", "ssa", "sepl", "none"]
 
 @dataclass(frozen=True)
 class FusionConfig:
-    """How an ensemble is made.
-
-    rule: ctcf, ssa or sepl; none: the TA's own labels, as in plain self-training. theta_medium,
-    theta_other: the thresholds on the label coverage rate for masks of medium area and for smaller
-    and larger ones. medium: the least and the greatest medium area in px of a 400 x 512 window;
-    they scale with the window's area. entropy: of a label in a mask, the mean of the pixels'
-    entropies (`mean`) or the entropy of their mean softmax (`of_mean`). uncovered: pixels in no
-    mask keep the TA's label at weight 0 (`keep`) or are left out (`ignore`). sepl_share,
-    sepl_cover: SEPL's two thresholds.
-    """
+    """How the TA's labels and SAM's masks are fused into an ensemble."""
 
     rule: Rule = "ctcf"
+    """Which label a mask gets; none: masks are not used, as in plain self-training."""
     theta_medium: float = 0.7
+    """CTCF: the share of a medium mask that its most frequent label must cover to be trusted."""
     theta_other: float = 0.5
+    """CTCF: the same share for masks that are smaller or larger."""
     medium: tuple[int, int] = (100, 1000)
+    """The least and the greatest area of a medium mask in pixels, scaled from 400 x 512 windows."""
     entropy: Literal["mean", "of_mean"] = "mean"
+    """A label's entropy in a mask: its pixels' mean entropy, or that of their mean softmax."""
     uncovered: Literal["keep", "ignore"] = "keep"
+    """Pixels in no mask keep the TA's label, without trust, or are left out of the ensemble."""
     sepl_share: float = 0.5
+    """SEPL: the share of a mask that a label must cover to be the mask's."""
     sepl_cover: float = 0.85
+    """SEPL: the share of a label's pixels in the window that a mask must hold to be given it."""
 
 
 @dataclass(frozen=True)

@@ -36,40 +36,52 @@ from goodsam.stages.segformer.segment import class_names, normalise, parameter_c
 
 @dataclass(frozen=True)
 class AdaptConfig:
-    """Stage 2.
-
-    teacher_assistant, student: SegFormer directories or hub names. epochs: passes over the
-    panoramas; steps overrides it when given. accumulate: panoramas per optimiser step, over all
-    processes. clip: largest norm of either network's gradient. labels: the TA whose predictions
-    are fused: `live` (the paper), `ema` of it, or `frozen`. compile: torch.compile both networks;
-    worth it for thousands of steps (needs a C++ compiler). workers: processes that read ahead.
-    checkpoint_every, pictures_every: steps; 0: no pictures. collapse: a run stops when the entropy
-    of the ensemble's class shares has fallen below this part of its first value; 0: never.
-    hold_shares: exponent of the class weights of `Balance`; 0, the paper: all weigh the same.
-    """
+    """The settings of stage 2, the training of teacher assistant and student."""
 
     teacher_assistant: str
+    """The teacher assistant (TA) to begin with: a SegFormer directory or hub name, or street-ta."""
     student: str
+    """The student to begin with: a SegFormer directory or hub name, or street-student."""
     step: StepConfig = field(default_factory=StepConfig)
+    """What one step computes: fusion, boundaries and losses."""
     epochs: int = 10
+    """Passes over the panoramas."""
     steps: int | None = None
+    """Optimiser steps; null: as many as `epochs` gives."""
     accumulate: int = 1
+    """Panoramas of one optimiser step, over all processes together."""
     teacher_lr: float = 1e-5
+    """The TA's learning rate after the warm-up; it then falls linearly to 0."""
     student_lr: float = 2e-5
+    """The student's learning rate after the warm-up; it then falls linearly to 0."""
     weight_decay: float = 0.01
+    """AdamW's weight decay, of matrices and filters alone."""
     warmup: int = 50
+    """Steps in which the learning rates rise linearly."""
     clip: float = 1.0
+    """Each network's gradient is scaled down to this norm where it is larger."""
     labels: Literal["live", "ema", "frozen"] = "live"
+    """Which TA's labels are fused: as it is now (the paper), its moving average, or as it began."""
     ema_decay: float = 0.999
+    """How much of itself the moving average of the TA keeps at each step (`labels: ema`)."""
     seed: int = 0
+    """Decides the order of the panoramas."""
     precision: Literal["float32", "bfloat16"] = "float32"
+    """The number format of the forward passes."""
     compile: bool = False
+    """Compile both networks: worth it for thousands of steps; needs a C++ compiler."""
     device: str = "auto"
+    """Where to compute: cpu, cuda, cuda:1, ...; auto: a GPU if there is one."""
     workers: int = 1
+    """Processes that read panoramas ahead; 0: the training process reads them itself."""
     checkpoint_every: int = 100
+    """Steps between two checkpoints."""
     pictures_every: int = 100
+    """Steps between two strips of pictures in TensorBoard; 0: no pictures."""
     collapse: float = 0.5
+    """Stop when the entropy of the ensemble's class shares falls below this part of its first."""
     hold_shares: float = 0.0
+    """How strongly classes that fade from the ensemble weigh more in Eq. 5 and 6; the paper: 0."""
 
     def length(self, panoramas: int) -> int:
         """Optimiser steps of a training on so many panoramas."""

@@ -84,7 +84,7 @@ class StepConfig:
     max_vertical_distance: int | None = None
     """How far a boundary pixel may move to SAM's, in pixels of its column; null: any distance."""
     lambda_: float = 0.2
-    """How much more the pixels of trusted masks weigh in Eq. 5 and 6: 1 + lambda_, others 1."""
+    """The paper's lambda: how much more the pixels of trusted masks weigh in Eq. 5 and 6."""
     consistency_space: Literal["probabilities", "logits"] = "probabilities"
     """What Eq. 1 compares."""
     whole_image_targets: Literal["soft", "hard"] = "soft"
