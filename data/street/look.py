@@ -190,12 +190,10 @@ _TABLE = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Look:
     """Light, weather and sensor of a picture. Colours are RGB factors or values in 0..1."""
 
-    name: LookName
-    gap: float
     sun: tuple[float, float, float]  # unit direction to the sun, street frame
     sun_rgb: np.ndarray  # (3,)
     ambient_rgb: np.ndarray  # (3,)
@@ -261,22 +259,20 @@ def draw_look(rng: np.random.Generator, name: LookName, gap: float) -> Look:
         cover = span(2, 0, 1)
         tint = 0.75 + 0.5 * r[3:6]
         return Look(
-            name,
-            0.0,
-            sun,
-            (span(6, 0.1, 1.0) * tint).astype(np.float32),
-            (span(7, 0.4, 0.85) * (0.8 + 0.4 * r[8:11])).astype(np.float32),
-            (r[11:14] * 0.9 + 0.05).astype(np.float32),
-            (r[14:17] * 0.9 + 0.05).astype(np.float32),
-            cover,
-            span(17, 0.0, 0.025),
-            span(18, 0.2, 2.2),
-            span(19, 0.6, 1.5),
-            span(20, 0.3, 1.5),
-            (span(21, 0.7, 1.25) * (0.88 + 0.24 * r[22:25])).astype(np.float32),
-            span(25, 0.0, 0.06),
-            span(26, 0.3, 1.0),
-            span(27, -0.2, 1.4),
+            sun=sun,
+            sun_rgb=(span(6, 0.1, 1.0) * tint).astype(np.float32),
+            ambient_rgb=(span(7, 0.4, 0.85) * (0.8 + 0.4 * r[8:11])).astype(np.float32),
+            sky_top=(r[11:14] * 0.9 + 0.05).astype(np.float32),
+            sky_low=(r[14:17] * 0.9 + 0.05).astype(np.float32),
+            clouds=cover,
+            haze=span(17, 0.0, 0.025),
+            texture=span(18, 0.2, 2.2),
+            contrast=span(19, 0.6, 1.5),
+            saturation=span(20, 0.3, 1.5),
+            gain=(span(21, 0.7, 1.25) * (0.88 + 0.24 * r[22:25])).astype(np.float32),
+            noise=span(25, 0.0, 0.06),
+            blur=span(26, 0.3, 1.0),
+            raise_m=span(27, -0.2, 1.4),
         )
 
     def mix(source: object, far: object) -> np.ndarray:
@@ -292,23 +288,23 @@ def draw_look(rng: np.random.Generator, name: LookName, gap: float) -> Look:
     far_top = np.array([0.86, 0.74, 0.60]) * span(9, 0.75, 1.05)
     far_low = np.array([0.95, 0.82, 0.70]) * span(10, 0.85, 1.03)
     return Look(
-        name,
-        g,
-        sun,
-        mix(strength * np.array([1.0, 0.96, 0.88]), strength * np.array([0.95, 0.66, 0.42])),
-        mix(
+        sun=sun,
+        sun_rgb=mix(
+            strength * np.array([1.0, 0.96, 0.88]), strength * np.array([0.95, 0.66, 0.42])
+        ),
+        ambient_rgb=mix(
             (0.50 + 0.28 * cover) * np.array([0.95, 1.0, 1.07]) * jitter,
             (0.50 + 0.2 * cover) * np.array([1.08, 0.97, 0.90]) * jitter,
         ),
-        mix(top, far_top),
-        mix(low, far_low),
-        cover,
-        float(mix(span(17, 0.001, 0.006), span(17, 0.012, 0.028))),
-        float(mix(1.0, span(18, 1.2, 1.9))),
-        float(mix(span(19, 0.95, 1.1), span(19, 0.7, 0.85))),
-        float(mix(1.0, 0.7)),
-        mix(span(21, 0.92, 1.08) * np.ones(3), span(21, 0.78, 1.0) * np.ones(3)),
-        float(mix(span(25, 0.006, 0.02), span(25, 0.05, 0.085))),
-        float(mix(0.5, span(26, 0.6, 0.9))),
-        float(mix(0.0, span(27, 0.6, 1.2))),
+        sky_top=mix(top, far_top),
+        sky_low=mix(low, far_low),
+        clouds=cover,
+        haze=float(mix(span(17, 0.001, 0.006), span(17, 0.012, 0.028))),
+        texture=float(mix(1.0, span(18, 1.2, 1.9))),
+        contrast=float(mix(span(19, 0.95, 1.1), span(19, 0.7, 0.85))),
+        saturation=float(mix(1.0, 0.7)),
+        gain=mix(span(21, 0.92, 1.08) * np.ones(3), span(21, 0.78, 1.0) * np.ones(3)),
+        noise=float(mix(span(25, 0.006, 0.02), span(25, 0.05, 0.085))),
+        blur=float(mix(0.5, span(26, 0.6, 0.9))),
+        raise_m=float(mix(0.0, span(27, 0.6, 1.2))),
     )

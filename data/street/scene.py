@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from goodsam.data.street import shapes
+from goodsam.data.street import bodies, plants, posts, shapes
 from goodsam.data.street.cast import Thing, frustum
 from goodsam.data.street.look import Palette
 from goodsam.data.street.shapes import Shape
@@ -309,7 +309,7 @@ class _Builder:
                     (number,),
                     PLAIN,
                     colours,
-                    shape=shapes.wheel(radius),
+                    shape=posts.wheel(radius),
                 )
             )
 
@@ -518,11 +518,11 @@ class _Builder:
     def person(self, x: float, y: float) -> None:
         tall = self.between(1.55, 1.98) if self.chance(0.85) else self.between(1.05, 1.4)
         colours = self.colours("skin", "cloth", "trousers", "hair", "black", "cloth")
-        self.flat(x, y, shapes.person(self.rng, tall), 0.3 * tall, 0, tall * 1.02, PERSON, colours)
+        self.flat(x, y, bodies.person(self.rng, tall), 0.3 * tall, 0, tall * 1.02, PERSON, colours)
 
     def two_wheeler(self, x: float, y: float, motor: bool, ridden: bool) -> None:
         scale = self.between(1.0, 1.15)
-        shape = shapes.two_wheeler(self.rng, motor, ridden, scale)
+        shape = bodies.two_wheeler(self.rng, motor, ridden, scale)
         colours = self.colours(
             "skin",
             "cloth",
@@ -567,7 +567,7 @@ class _Builder:
         return max(self.between(0.065, 0.11), 0.0115 * float(np.hypot(x, y - self.eye_y)))
 
     def post(self, x: float, y: float, height: float, half: float) -> None:
-        self.flat(x, y, shapes.pole(height, half), half, 0, height, POLE, self.colours("pole"))
+        self.flat(x, y, posts.pole(height, half), half, 0, height, POLE, self.colours("pole"))
 
     def light(self, x: float, y: float) -> None:
         half = self.pole_half(x, y)
@@ -583,7 +583,7 @@ class _Builder:
         self.flat(
             fx,
             fy,
-            shapes.traffic_light(self.rng, bottom, wide, tall),
+            posts.traffic_light(self.rng, bottom, wide, tall),
             wide,
             bottom,
             bottom + tall,
@@ -612,7 +612,7 @@ class _Builder:
         self.flat(
             fx,
             fy,
-            shapes.sign(self.rng, centre, size),
+            posts.sign(self.rng, centre, size),
             size * 2.4,
             centre - size,
             centre + size,
@@ -627,7 +627,7 @@ class _Builder:
         self.flat(
             x,
             y,
-            shapes.street_lamp(self.rng, height, half),
+            posts.street_lamp(self.rng, height, half),
             2.6,
             0,
             height + 0.2,
@@ -642,7 +642,7 @@ class _Builder:
         self.flat(
             x,
             y,
-            shapes.tree(self.rng, tall, width),
+            plants.tree(self.rng, tall, width),
             width * 1.25,
             0,
             tall * 1.1,
@@ -656,7 +656,7 @@ class _Builder:
         self.flat(
             x,
             y,
-            shapes.bush(self.rng, tall, half),
+            plants.bush(self.rng, tall, half),
             half * 1.3,
             0,
             tall * 1.15,
@@ -681,7 +681,7 @@ class _Builder:
                 (self.instance(),),
                 PLAIN,
                 colours,
-                shape=shapes.fence(self.rng, tall, half),
+                shape=posts.fence(self.rng, tall, half),
             )
         )
 

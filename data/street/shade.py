@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from goodsam.data.street.cast import Buffers, Camera, Thing
 from goodsam.data.street.look import Look
+from goodsam.data.street.posts import DARK_LAMP
 from goodsam.data.street.scene import (
     CAB,
     CAR,
@@ -27,7 +28,6 @@ from goodsam.data.street.scene import (
     VEHICLE,
     Scene,
 )
-from goodsam.data.street.shapes import DARK_LAMP
 from goodsam.data.street.texture import billow, speckle
 
 SHADE_CELLS = 512  # of the shadow map
