@@ -1,7 +1,7 @@
 """The verbs: paths in, results out. `import goodsam` offers them; commands and studies call them.
 
-Whatever takes a path takes a `str` or a `Path`. A network is given by a run directory, a folder that
-transformers loads, a name on the hub, or a `Segmenter` from `load`. Long work shows a bar where
+Whatever takes a path takes a `str` or a `Path`. A network is given by a run directory, a folder
+that transformers loads, a name on the hub, or a `Segmenter` from `load`. Long work shows a bar where
 stderr is a terminal, and whatever is killed resumes when it is called again. Wrong input raises
 `InputError` before work begins.
 """
@@ -130,11 +130,11 @@ def estimate_sam(
     **generator: Any,
 ) -> Stage1Estimate:
     """What `cache_sam` with these arguments would cost here, by one window; writes nothing."""
-    from goodsam.stages.sam.estimate import estimate
+    from goodsam.stages.sam.estimate import estimate_stage1
 
     settings = _stage1(fit, height, window, stride, wrap, boundaries, ignore_mask)
     factory = sam_factory(sam, checkpoint, generator)
-    return estimate(Path(images), Path(cache), settings(), factory)
+    return estimate_stage1(Path(images), Path(cache), settings(), factory)
 
 
 def sam_factory(sam: str, checkpoint: AnyPath | None, generator: Mapping[str, Any]) -> Any:
@@ -218,7 +218,7 @@ def train(
             seed=seed,
             device=device,
         )
-    where = getattr(cache, "path", cache)
+    where: str | Path = cache if isinstance(cache, str) else Path(getattr(cache, "path", cache))
     panoramas = open_run(Path(images), where, Path(out), config, partial)
     with progress_bar("train") as update:
         adapt(

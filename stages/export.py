@@ -20,7 +20,6 @@ from transformers import SegformerForSemanticSegmentation
 from goodsam.data.errors import InputError
 from goodsam.data.files import write_whole, written_aside
 from goodsam.data.geometry import Geometry
-from goodsam.pipeline.face import Segmenter
 from goodsam.stages.segformer.files import save_segformer
 from goodsam.stages.segformer.lean import LeanDecoder, lean_logits
 from goodsam.stages.segformer.segment import IMAGENET_MEAN, IMAGENET_STD, parameter_count
@@ -49,9 +48,9 @@ license_name: as-of-the-weights-it-was-trained-from
 ## Use
 
 `SegformerForSemanticSegmentation.from_pretrained` and `SegformerImageProcessor.from_pretrained`
-load this directory. {geometry}, as RGB with ImageNet mean and standard deviation; the logits come at
-a quarter of the size: upsample them bilinearly before the argmax. The processor that lies here does
-so and does not squash the image to a square.
+load this directory. {geometry}, as RGB with ImageNet mean and standard deviation; the logits come
+at a quarter of the size: upsample them bilinearly before the argmax. The processor that lies here
+does so and does not squash the image to a square.
 
 Classes: {classes}.
 
@@ -161,8 +160,8 @@ def export_onnx(segmenter: Segmenter, out: Path) -> float:
     Input `image`: uint8 (N, H, W, 3) RGB, any N, H and W from 32 px. Output `labels`: uint8
     (N, H, W). Pictures of noise of several sizes go through ONNX Runtime and torch: the file is
     written only if at least 99.99 % of all pixels are labelled alike (RuntimeError otherwise).
-    The class names and the run's geometry are in the file's metadata. InputError if `out` is there, or without
-    the packages.
+    The class names and the run's geometry are in the file's metadata. InputError if `out` is there,
+    or without the packages.
     """
     if out.exists():
         raise InputError(f"{out}: is there already; give a file that is not")

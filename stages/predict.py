@@ -58,9 +58,10 @@ def predict(
     """Write the label map and the overlay of each sample; `progress` is told each finished name.
 
     batch: how many images of one size are seen together. probabilities: also write
-    `probabilities/<path>.npy`, float16 (C, h, w), at the size that the network sees. Every label map carries the fingerprints of its image, model and settings: one that
-    is there and still right is skipped, any other is written anew. An image that cannot be read is
-    noted in `failed`, the others go on. Files are read and written beside the computing.
+    `probabilities/<path>.npy`, float16 (C, h, w), at the size that the network sees. Every label
+    map carries the fingerprints of its image, model and settings: one that is there and still right
+    is skipped, any other is written anew. An image that cannot be read is noted in `failed`, the
+    others are done. Files are read and written beside the computing.
     """
     summary = PredictSummary()
     written: deque[tuple[str, Future[None]]] = deque()
@@ -141,7 +142,7 @@ def predict(
 
 @dataclass(frozen=True)
 class _Read:
-    """A sample's image and what the network sees of it; None where its results are there already."""
+    """A sample's image and what the network sees of it; None where the results are there."""
 
     sample: Sample
     origin: str

@@ -91,4 +91,4 @@ def train_on_truth(
             loss.backward()
             learner.update()
             progress(step + 1, steps)
-        learner.write(out)
+        learner.write(out, panoramas.geometry)

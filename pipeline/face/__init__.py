@@ -10,9 +10,9 @@
     gs.predict(model, "photos", "labelled")
     gs.export(model, "mine.onnx")
 
-Beside these verbs, what they are made of: `Windows`, `WindowMasks`, `SamCache`, `Segmenter`, `fuse`
-and `InputError`. Nothing else is public. Everything is imported on first use: `import goodsam` costs
-next to nothing.
+Beside these verbs, what they are made of: `Windows`, `WindowMasks`, `SamCache`, `Segmenter`,
+`fuse` and `InputError`. Nothing else is public. Everything is imported on first use, so that
+`import goodsam` costs next to nothing.
 """
 
 from __future__ import annotations

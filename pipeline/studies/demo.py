@@ -24,7 +24,6 @@ from goodsam.data.street.picture import DEFAULT_GAP
 from goodsam.data.street.write import write_world
 from goodsam.pipeline import api
 from goodsam.pipeline.config import adapt_config
-from goodsam.pipeline.face import Segmenter
 from goodsam.pipeline.report.parts import Layer, Result, demo_report, error_picture, masks_picture
 from goodsam.stages.adapt.fusion import FusionConfig
 from goodsam.stages.adapt.watch import read_rows

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from goodsam.data.errors import InputError
+from goodsam.data.geometry import Geometry
 from goodsam.data.windows import Windows
 from goodsam.stages.adapt.processes import Processes, gather_only
 from goodsam.stages.adapt.reading import Item
@@ -31,6 +32,7 @@ from goodsam.stages.checkpoint import (
 )
 from goodsam.stages.device import autocast
 from goodsam.stages.segformer.files import load_segformer, save_segformer
+from goodsam.stages.segformer.origin import KEY, Origin
 from goodsam.stages.segformer.segment import class_names, normalise, parameter_count
 
 
@@ -229,10 +231,15 @@ class Learner:
             save_checkpoint(path, self.networks, self.optimizers, {"step": step})
             prune_checkpoints(folder, keep=2)
 
-    def write(self, out: Path) -> None:
-        """`OUT/teacher_assistant` and `OUT/student`, by the first process."""
+    def write(self, out: Path, geometry: Geometry) -> None:
+        """`OUT/teacher_assistant` and `OUT/student`, by the first process.
+
+        geometry: how the panoramas were seen; it stays with the networks.
+        """
+        origin = Origin(geometry, (self.config.student, self.config.teacher_assistant))
         if self.group.first:
             for name in ("teacher_assistant", "student"):
+                setattr(self.networks[name].config, KEY, origin.to_json())
                 save_segformer(self.networks[name], out / name)
 
 

@@ -90,5 +90,5 @@ def adapt(
                     progress(step + 1, steps, row)
                 if (step + 1) % config.checkpoint_every == 0 or step + 1 == steps:
                     learner.save(checkpoints, step + 1)
-        learner.write(out)
+        learner.write(out, panoramas.geometry)
     return out / "student"

@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from goodsam.data.cache import SamCache
+from goodsam.data.geometry import Geometry
 from goodsam.data.panoramas import read_panorama
 from goodsam.data.windows import Windows
 from goodsam.stages.adapt.fusion import MaskBatch
@@ -30,6 +31,11 @@ class CachedPanoramas(Dataset):
         self.fit: bool = cache.identity.fit
         ignored = cache.identity.ignored_mask
         self.kept = None if ignored is None else torch.from_numpy(~ignored)
+
+    @property
+    def geometry(self) -> Geometry:
+        """How the panoramas are seen."""
+        return Geometry.of(self.cache.identity)
 
     def __len__(self) -> int:
         return len(self.names)

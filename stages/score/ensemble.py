@@ -9,7 +9,6 @@ import torch
 
 from goodsam.data.cache import SamCache
 from goodsam.data.panoramas import Sample, read_image, read_labels
-from goodsam.pipeline.face import Segmenter
 from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse
 from goodsam.stages.score.confusion import Scores, confusion
 from goodsam.stages.segformer.segment import normalise, segment

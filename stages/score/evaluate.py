@@ -28,19 +28,22 @@ from goodsam.stages.score.boundary import RADIUS, BoundaryScores, boundary_count
 from goodsam.stages.score.confusion import Scores, confusion
 
 Progress = Callable[[str], None]
+Unseen = Callable[[tuple[int, int]], np.ndarray | None]
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """Scores of a set, and of each of its images on its own, by name.
 
-    boundary: the boundary F-score of the set; None where it was not asked for.
+    boundary: the boundary F-score of the set; None where it was not asked for. counted: percent of
+    all labelled pixels that lie where the network has looked, and were scored.
     """
 
     scores: Scores
     per_image: dict[str, Scores]
     protocol: Protocol = NINETEEN
     boundary: BoundaryScores | None = None
+    counted: float = 100.0
 
     def ranked(self) -> list[str]:
         """The names of the images from the best to the worst mIoU; those without truth last."""
@@ -60,11 +63,13 @@ def evaluate(
     conversions: Conversions | None = None,
     *,
     ignore: np.ndarray | None = None,
+    unseen: Unseen = lambda size: None,
     boundary_radius: int = RADIUS,
 ) -> Evaluation:
     """Score `predict` (uint8 (H, W, 3) -> uint8 (H, W) train ids) on labelled samples.
 
-    ignore: bool (H, W), true where pixels of every image are left out. boundary_radius: px, of the
+    ignore: bool (H, W), true where pixels of every image are left out. unseen: of an image's size,
+    bool (H, W), true where `predict` has not looked: left out too. boundary_radius: px, of the
     boundary F-score; 0 leaves it out.
     Raises InputError for a sample without labels, or labels that do not belong to its image.
     """
@@ -74,7 +79,7 @@ def evaluate(
             yield sample, predict(read_image(sample.image, conversions))
 
     _check_labels(samples, protocol)
-    return _score(predicted(), protocol, progress, ignore, boundary_radius)
+    return _score(predicted(), protocol, progress, ignore, unseen, boundary_radius)
 
 
 def evaluate_predictions(
@@ -90,7 +95,7 @@ def evaluate_predictions(
     _check_labels(samples, protocol)
     pairs = pair_predictions(samples, predictions)
     read = ((sample, read_labels(path, protocol.ids)) for sample, path in pairs)
-    return _score(read, protocol, progress, ignore, boundary_radius)
+    return _score(read, protocol, progress, ignore, lambda size: None, boundary_radius)
 
 
 def _check_labels(samples: Sequence[Sample], protocol: Protocol) -> None:
@@ -111,17 +116,24 @@ def _score(
     protocol: Protocol,
     progress: Progress,
     ignore: np.ndarray | None,
+    unseen: Unseen,
     boundary_radius: int,
 ) -> Evaluation:
     per_image: dict[str, Scores] = {}
     count = len(protocol.names)
     edges = np.zeros((count, 4), dtype=np.int64)
+    labelled = scored = 0
     for sample, prediction in predicted:
         assert sample.labels is not None  # `_check_labels`
         truth = read_truth(sample.labels, protocol)
         try:
             if ignore is not None:
                 truth = masked(truth, ignore)
+            labelled += int((truth != IGNORE).sum())
+            hidden = unseen((truth.shape[0], truth.shape[1]))
+            if hidden is not None:
+                truth = masked(truth, hidden)
+            scored += int((truth != IGNORE).sum())
             classes = protocol.lookup[prediction]
             matrix = confusion(classes, truth, count)
         except InputError as error:
@@ -134,7 +146,7 @@ def _score(
         np.asarray(sum(scores.confusion for scores in per_image.values())), protocol.names
     )
     boundary = BoundaryScores(edges, boundary_radius) if boundary_radius else None
-    return Evaluation(whole, per_image, protocol, boundary)
+    return Evaluation(whole, per_image, protocol, boundary, 100 * scored / max(1, labelled))
 
 
 def masked(labels: np.ndarray, ignore: np.ndarray) -> np.ndarray:

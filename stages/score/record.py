@@ -46,6 +46,8 @@ def evaluation_record(
             f"classes that occur in the truth; percent. {protocol.note}".split()
         ),
     }
+    if evaluation.counted < 100:
+        record["counted_percent"] = evaluation.counted
     if boundary is not None:
         record["boundary_f"] = {
             "radius_px": boundary.radius,
@@ -97,6 +99,11 @@ def markdown(record: dict[str, Any]) -> str:
         f"Pixel accuracy: {_percent(record['pixel_accuracy'])} %. "
         "A dash: the class does not occur in the truth.",
     ]
+    if "counted_percent" in record:
+        lines.append(
+            f"Scored: {record['counted_percent']:.2f} % of the labelled pixels, those that the "
+            "network has seen (its run fitted photographs to a band, or left pixels out)."
+        )
     if unanswered := sum(record["given_no_class"]):
         lines.append(f"Labelled pixels that were given no class, counted as wrong: {unanswered}.")
     return "\n".join(lines) + "\n"

@@ -4,7 +4,7 @@
     labels = segmenter(image)
 
 What a run knows of its panoramas (`Geometry`) its networks know too: a photograph is fitted as those
-were that the network was trained on, and its labels come back at the photograph's own size.
+were that the network learnt from, and its labels come back at the photograph's own size.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ class Segmenter:
         return fit(image, windows.height, windows.width)
 
     def label(self, views_NHWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """uint8 (N, h, w, 3), views of images of `size` (H, W) -> uint8 (N, H, W) ids, 255 unseen."""
+        """uint8 (N, h, w, 3), views of images of `size` (H, W) -> uint8 (N, H, W), 255 unseen."""
         labels, _ = self._labelled(self._logits(views_NHWC), size)
         return labels
 

@@ -30,7 +30,6 @@ from goodsam.data.windows import Windows
 from goodsam.pipeline import api
 from goodsam.pipeline.api import sam_factory
 from goodsam.pipeline.config import adapt_config
-from goodsam.pipeline.face import Segmenter
 from goodsam.pipeline.rundir import FREE, open_run
 from goodsam.pipeline.studies.ablate.tables import Column, Row, Table
 from goodsam.pipeline.tell import progress_bar

@@ -23,8 +23,7 @@ from goodsam.data.classes import CITYSCAPES
 from goodsam.data.panoramas import Sample, find_panoramas, read_image
 from goodsam.data.street.picture import panorama
 from goodsam.data.street.seeds import split_seed
-from goodsam.pipeline.cli.options import panorama_width
-from goodsam.pipeline.face import Segmenter
+from goodsam.data.windows import panorama_width
 from goodsam.pipeline.tell import duration
 from goodsam.stages.predict import label_path, predict
 from goodsam.stages.score.unlabelled import rolled

@@ -14,7 +14,6 @@ from goodsam.data.street.seeds import split_seed
 from goodsam.data.weights import FOLDER, SEGFORMERS
 from goodsam.data.window_masks import WindowMasks
 from goodsam.data.windows import Windows
-from goodsam.pipeline.face import Segmenter
 from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse
 from goodsam.stages.sam.generate import SamGenerator
 from goodsam.stages.sam.load import load_sam

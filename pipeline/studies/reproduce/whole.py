@@ -15,7 +15,6 @@ from typing import Any
 
 from goodsam.data.files import file_hash, write_whole
 from goodsam.pipeline import api
-from goodsam.pipeline.face import Segmenter
 from goodsam.pipeline.studies.reproduce.plan import Plan, images_of, not_as_in_the_paper, origin_of
 from goodsam.pipeline.studies.reproduce.table import write_table
 from goodsam.pipeline.tell import bar_of_names, percent

@@ -14,7 +14,6 @@ from segment_anything import sam_model_registry
 from goodsam.data.classes import CITYSCAPES, WILDPASS
 from goodsam.data.panoramas import find_panoramas
 from goodsam.data.street.write import write_world
-from goodsam.pipeline.face import Segmenter
 from goodsam.pipeline.studies.reproduce import published, whole
 from goodsam.pipeline.studies.reproduce.cost import check_room, estimate
 from goodsam.pipeline.studies.reproduce.plan import Request, look, not_as_in_the_paper

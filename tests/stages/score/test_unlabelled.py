@@ -7,7 +7,6 @@ from PIL import Image
 
 from goodsam.data.errors import InputError
 from goodsam.data.panoramas import find_panoramas
-from goodsam.pipeline.face import Segmenter
 from goodsam.stages.score.record import unlabelled_markdown, unlabelled_record
 from goodsam.stages.score.unlabelled import Peers, inspect
 from goodsam.stages.segformer.build import build_segformer
