@@ -5,7 +5,7 @@ from PIL import Image
 
 from goodsam.data.classes import CITYSCAPES, PALETTE
 from goodsam.data.errors import InputError
-from goodsam.data.panoramas import Sample, find_panoramas, image_size
+from goodsam.data.panoramas import Sample, find_panoramas
 from goodsam.data.windows import Windows
 from goodsam.stages.predict import label_path, overlay, predict, probability_path
 from goodsam.stages.score.unlabelled import rolled
@@ -116,13 +116,18 @@ def test_predict_fits_and_names_what_failed(run, images, tmp_path):
     native = predict(segmenter, samples, tmp_path / "native")
     assert list(native.failed) == ["broken.png", "tiny.png"]
     assert "tiny.png: an image or window side is shorter than 32 px" in native.failed["tiny.png"]
-    summary = predict(segmenter, samples, tmp_path / "out", fit=Windows.of(40, 205))
+    fitting = segmenter.seeing(Windows.of(40, 205), fit=True)
+    summary = predict(fitting, samples, tmp_path / "out")
     assert summary.done == ["a.jpg", "grey.png"]
     assert list(summary.failed) == ["broken.png", "tiny.png", "x/b.png"]
     assert "broken.png: cannot be read as an image" in summary.failed["broken.png"]
     assert "neither a 2:1 panorama" in summary.failed["x/b.png"]
     assert str(summary.conversions) == "1 image converted to RGB (1 grey)"
-    assert image_size(tmp_path / "out/labels/grey.png") == (40, 205)
+    labels = np.array(Image.open(tmp_path / "out/labels/grey.png"))
+    assert labels.shape == (64, 128)  # the picture's own size, though 40 x 205 was seen
+    assert (labels[32] < 19).all()
+    assert (labels[:18] == 255).all()
+    assert (labels[-18:] == 255).all()
 
 
 def test_overlay_leaves_the_ignored_pixels():
