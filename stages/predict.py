@@ -153,8 +153,7 @@ class Segmenter:
         return self.windows or Windows.of(*image.shape[:2])
 
     def _views(self, image: np.ndarray) -> np.ndarray:
-        cut = self._geometry(image).cut(image.transpose(2, 0, 1))  # (n, 3, H, window)
-        return np.ascontiguousarray(cut.transpose(0, 2, 3, 1))
+        return self._geometry(image).cut_images(image)
 
     @torch.inference_mode()
     def _logits(self, images_NHWC: np.ndarray) -> torch.Tensor:

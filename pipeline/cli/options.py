@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from goodsam.data.windows import Windows
+from goodsam.data.windows import Windows, panorama_width
 
 Images = Annotated[Path, typer.Argument(help="Folder of panoramas, or a data set's root.")]
 Cache = Annotated[str, typer.Argument(help="A SAM cache: folder, zip, or URL of a folder.")]
@@ -25,11 +25,6 @@ Wrap = Annotated[
     bool, typer.Option("--wrap", help="See the panorama go on past both ends: no seam.")
 ]
 FitHeight = Annotated[int, typer.Option(help="With --fit: height to resize to, px.")]
-
-
-def panorama_width(height: int) -> int:
-    """Width of a 360° x 70.3° panorama of this height, as in DensePASS (2048 at 400), px."""
-    return 8 * round(height * 2048 / 400 / 8)
 
 
 def fitted(fit: bool, height: int) -> Windows | None:

@@ -41,16 +41,13 @@ from goodsam.data.panoramas import (
     read_panorama,
 )
 from goodsam.data.window_masks import mask_boundaries, overlap_boundaries
-from goodsam.data.windows import Windows
+from goodsam.data.windows import ASPECT, PAPER_HEIGHT, PAPER_WIDTH, Windows, is_band
 from goodsam.stages.device import pick_device
 from goodsam.stages.memory import keep_freed_memory
 from goodsam.stages.sam.generate import GeneratorConfig, MaskGenerator, SamGenerator, precision
 from goodsam.stages.sam.load import LoadedSam, load_sam
 
-ASPECT = 360 / 70.3  # of a panorama of the paper, width to height
-ASPECT_TOLERANCE = 0.03
 WORKER_SECONDS = 120  # to wait for a scheduler or a first worker
-FITTED = (400, 2048)  # the paper's panorama, for images that are fitted to no stated size
 
 
 @dataclass(frozen=True)
@@ -275,7 +272,7 @@ def estimate(
         done = set(store.names) - set(store.missing())
     todo = [sample for sample in samples if sample.name not in done]
     image = read_panorama(samples[0].image, geometry, config.fit)
-    window = _as_image(geometry.cut(np.moveaxis(image, -1, 0))[0])
+    window = geometry.cut_images(image)[0]
     generator = factory.build()
     generator([window])  # the first one pays for much that the others do not
     began = time.perf_counter()
@@ -304,7 +301,7 @@ def choose_windows(samples: list[Sample], config: Stage1Config) -> Windows:
     given. Reads headers only.
     """
     sizes = [(sample, image_size(sample.image)) for sample in samples]
-    default = FITTED if config.fit else sizes[0][1]
+    default = (PAPER_HEIGHT, PAPER_WIDTH) if config.fit else sizes[0][1]
     height, width = config.height or default[0], config.width or default[1]
     if not config.fit:
         other = [(sample, size) for sample, size in sizes if size != (height, width)]
@@ -315,7 +312,7 @@ def choose_windows(samples: list[Sample], config: Stage1Config) -> Windows:
                 f"({len(other)} of {len(samples)} images differ); "
                 "pass --fit to have panoramas cut to the band and resized"
             )
-    if not config.window and abs(width / height / ASPECT - 1) > ASPECT_TOLERANCE:
+    if not config.window and not is_band(height, width):
         raise InputError(
             f"{sizes[0][0].image}: {width} x {height} is no panorama of 360 x 70.3 degrees "
             f"({ASPECT:.2f} times as wide as high); pass --fit to have that band cut and resized, "
@@ -345,24 +342,19 @@ def panorama_masks(
     would drop all that touches their edges. ignored: bool (H, W); SAM sees what is there, and the
     masks are cut.
     """
-    image_CHW = np.moveaxis(image, -1, 0)
-    windows = generator([_as_image(window) for window in geometry.cut(image_CHW)])
+    windows = generator(list(geometry.cut_images(image)))
     if ignored is not None:
         windows = [m.without(i) for m, i in zip(windows, geometry.cut(ignored), strict=True)]
     if boundaries == "windows":
         derived = overlap_boundaries(windows, geometry, ignored)
         return PanoramaMasks(tuple(windows), tuple(derived))
-    crops = generator([_as_image(crop) for crop in geometry.cut_overlaps(image_CHW)])
+    crops = generator(geometry.cut_overlap_images(image))
     parts = [None] * len(crops) if ignored is None else geometry.cut_overlaps(ignored)
     maps = [
         mask_boundaries(masks if part is None else masks.without(part), part)
         for masks, part in zip(crops, parts, strict=True)
     ]
     return PanoramaMasks(tuple(windows), tuple(maps))
-
-
-def _as_image(crop_CHW: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(np.moveaxis(crop_CHW, 0, -1))
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from goodsam.data.classes import CITYSCAPES
 from goodsam.data.panoramas import Sample, find_panoramas, read_image
 from goodsam.data.street.picture import panorama
 from goodsam.data.street.seeds import split_seed
-from goodsam.pipeline.cli.options import panorama_width
+from goodsam.data.windows import panorama_width
 from goodsam.pipeline.report.parts import duration
 from goodsam.stages.predict import Segmenter, label_path, predict
 from goodsam.stages.score.unlabelled import rolled
