@@ -1,4 +1,4 @@
-"""Data sets on disk: finds images, pairs them with labels by name, reads and fits them.
+"""Data sets on disk: finds images and pairs them with labels by name.
 
 Recognised: a plain folder; DensePASS (three variants), WildPASS2K (with and without `train/`) and
 Cityscapes, all of which keep images under `leftImg8bit/` and labels under `gtFine/`. Files are
@@ -8,25 +8,12 @@ error and not a shift of all that follow.
 
 from __future__ import annotations
 
-import math
 import os
-import struct
-import warnings
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps
-from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
-
-from goodsam.data.classes import IGNORE, LABEL_IDS, LEFT_OUT, Protocol
 from goodsam.data.errors import InputError
-from goodsam.data.files import file_hash  # noqa: F401
-from goodsam.data.windows import Windows
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 IMAGE_FOLDER, LABEL_FOLDER = "leftImg8bit", "gtFine"
@@ -34,7 +21,6 @@ IMAGE_FOLDER, LABEL_FOLDER = "leftImg8bit", "gtFine"
 # Endings of the stems of label maps; where a picture has several, the first of these is taken.
 _LABEL_ENDINGS = ("_gtFine_labelTrainIds", "_labelTrainIds", "_gtFine_labelIds", "_labelIds")
 _NO_LABELS = ("_gtFine_color", "_gtFine_instanceIds", "_color", "_instanceIds")  # beside them
-_ASPECT_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
@@ -48,21 +34,6 @@ class Sample:
     name: str
     image: Path
     labels: Path | None = None
-
-
-@dataclass
-class Conversions:
-    """Counts the images that were not plain RGB, for the caller to report once."""
-
-    kinds: Counter[str] = field(default_factory=Counter)
-
-    def __str__(self) -> str:
-        """`3 images converted to RGB (2 grey, 1 alpha)`, empty when there were none."""
-        total = sum(self.kinds.values())
-        if not total:
-            return ""
-        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.kinds.items()))
-        return f"{total} image{'s' if total > 1 else ''} converted to RGB ({kinds})"
 
 
 def find_panoramas(images: Path, labels: Path | None = None) -> list[Sample]:
@@ -183,169 +154,6 @@ def pair_predictions(samples: Iterable[Sample], predictions: Path) -> list[tuple
     return [(sample, found[key]) for key, sample in keyed.items()]
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """(height, width) of an image as it is seen, from its header. InputError if unreadable."""
-    with _opened(path) as image:
-        width, height = image.size
-        # pillow decodes a whole PNG to look for EXIF behind the pixels: look in front of them only
-        in_front = not isinstance(image, PngImageFile) or "exif" in image.info
-        orientation = image.getexif().get(0x0112, 1) if in_front else 1
-        turned = orientation >= 5  # EXIF orientations 5 to 8 stand on a side
-    return (width, height) if turned else (height, width)
-
-
-def read_image(path: Path, conversions: Conversions | None = None) -> np.ndarray:
-    """uint8 (H, W, 3) RGB, turned as its EXIF orientation says.
-
-    Grey, palette and other images are converted and counted in `conversions`; transparency is
-    dropped. Raises InputError for unreadable, truncated and 16-bit images.
-    """
-    with _opened(path) as opened:
-        image = ImageOps.exif_transpose(opened)
-        kind = {"L": "grey", "1": "grey", "P": "palette"}.get(image.mode, image.mode)
-        if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
-            kind = "alpha"
-            image = image.convert("RGBA")
-        pixels = np.array(image.convert("RGB"))
-    if conversions is not None and kind != "RGB":
-        conversions.kinds[kind] += 1
-    return pixels
-
-
-def read_labels(path: Path, n_classes: int = 19) -> np.ndarray:
-    """uint8 (H, W) train ids below `n_classes`, 255 where ignored.
-
-    Files named `*labelIds*` hold Cityscapes label ids and are mapped to train ids. Raises
-    InputError for a file that is no map of ids or holds one outside the classes.
-    """
-    ids = read_ids(path)
-    if "labelIds" in path.name:
-        limit, ids_known = 34, (ids < 34) | (ids == IGNORE)
-        labels = LABEL_IDS[ids]
-    else:
-        limit, ids_known = n_classes, (ids < n_classes) | (ids == IGNORE)
-        labels = ids
-    if not ids_known.all():
-        raise InputError(
-            f"{path}: label id {ids[~ids_known].max()} is outside the {limit} ids 0 to {limit - 1} "
-            "(255: ignored); give train ids of these classes"
-        )
-    return labels
-
-
-def read_truth(path: Path, protocol: Protocol) -> np.ndarray:
-    """uint8 (H, W): the classes of `protocol` in a label map, 255 where it has none.
-
-    Raises InputError for ids that do not belong to the protocol.
-    """
-    if protocol.label_lookup is None:
-        return protocol.lookup[read_labels(path, protocol.ids)]
-    ids = read_ids(path)
-    classes = protocol.label_lookup[ids]
-    if (classes == IGNORE).any():
-        raise InputError(
-            f"{path}: label id {ids[classes == IGNORE].min()} is none of the {protocol.key} "
-            "protocol's; label maps of train ids are scored with --protocol 19"
-        )
-    return np.where(classes == LEFT_OUT, IGNORE, classes).astype(np.uint8)
-
-
-def read_ids(path: Path) -> np.ndarray:
-    """uint8 (H, W): what a map of ids holds, whatever it means. InputError for colours."""
-    with _opened(path) as image:
-        if image.mode not in {"L", "P", "1"}:
-            raise InputError(
-                f"{path}: a label map holds one 8-bit id a pixel, this is {image.mode}; "
-                "give train ids, not colours"
-            )
-        ids = np.array(image, dtype=np.uint8)
-        if image.mode == "1":
-            ids = ids.astype(bool).astype(np.uint8)
-        elif image.mode == "L" and (bits := _bits(image)) < 8:
-            ids //= 255 // (2**bits - 1)  # pillow stretches shallow greys to 0..255
-    return ids
-
-
-def read_ignore_mask(path: Path) -> np.ndarray:
-    """bool (H, W): true where a mask image is not black: pixels to leave out, such as the rig.
-
-    Raises InputError for an unreadable image.
-    """
-    return read_image(path).max(axis=2) > 0
-
-
-def fitted_ignore_mask(path: Path, windows: Windows, fit: bool = False) -> np.ndarray:
-    """`read_ignore_mask` of exactly the windows' size; one of the images' own is fitted if `fit`.
-
-    A pixel is left out if any part of it is. Raises InputError for another size.
-    """
-    ignored = read_ignore_mask(path)
-    height, width = windows.height, windows.width
-    if ignored.shape == (height, width):
-        return ignored
-    if not fit:
-        raise InputError(
-            f"{path}: the ignore mask is {ignored.shape[1]} x {ignored.shape[0]} where the "
-            f"panoramas are {width} x {height}; draw it at their size"
-        )
-    grey = np.repeat(ignored[..., None].astype(np.uint8) * 255, 3, axis=2)
-    try:
-        return _fit(grey, height, width)[..., 0] > 25
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-
-
-def fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """uint8 (h, w, 3) -> uint8 (height, width, 3), antialiased, the seam kept closed.
-
-    An image of the same aspect (within 2 %) is resized. From a 2:1 panorama, which covers
-    360° x 180°, the central band of `360° * height / width` (70.3° for 400 x 2048) is cut first.
-    Raises InputError for any other aspect.
-    """
-    h, w = image.shape[:2]
-    if (h, w) == (height, width):
-        return image
-    if math.isclose(w / h, width / height, rel_tol=_ASPECT_TOLERANCE):
-        band = 1.0
-    elif math.isclose(w / h, 2, rel_tol=_ASPECT_TOLERANCE) and 2 * height <= width:
-        band = 2 * height / width
-    else:
-        raise InputError(
-            f"{w} x {h} is neither a 2:1 panorama nor of the aspect {width} x {height}: "
-            "it cannot be fitted without distortion"
-        )
-    # The filter may look `pad` columns past the border: on a circle those are the other end's.
-    pad = min(w, math.ceil(3 * max(w / width, 1)) + 1)
-    circle = np.concatenate([image[:, w - pad :], image, image[:, :pad]], axis=1)
-    top = h * (1 - band) / 2
-    resized = Image.fromarray(circle).resize(
-        (width, height), Image.Resampling.LANCZOS, box=(pad, top, pad + w, h - top)
-    )
-    return np.array(resized)
-
-
-def read_panorama(
-    path: Path, windows: Windows, fit: bool = False, conversions: Conversions | None = None
-) -> np.ndarray:
-    """uint8 (H, W, 3) of exactly the windows' size; others are fitted if `fit`, else InputError."""
-    image = read_image(path, conversions)
-    height, width = windows.height, windows.width
-    if image.shape[:2] == (height, width):
-        return image
-    if not fit:
-        raise InputError(
-            f"{path}: {image.shape[1]} x {image.shape[0]} where {width} x {height} is expected; "
-            "pass --fit to have panoramas cut to the band and resized"
-        )
-    try:
-        return _fit(image, height, width)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-
-
-_fit = fit  # `read_panorama` has an argument of that name
-
-
 def _folder(path: Path) -> Path:
     if not path.is_dir():
         problem = "a file, not a folder" if path.exists() else "no such folder"
@@ -424,34 +232,3 @@ def _pair(
         tuple(sorted(key_of.keys() - labels.keys())),
         tuple(sorted(labels.keys() - key_of.keys())),
     )
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """Opens an image of 8 bits a channel; whatever pillow raises in the block is an InputError."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                if image.mode.startswith(("I", "F")) or _bits(image) > 8:
-                    raise InputError(f"{path}: more than 8 bits a channel; convert it to 8 bits")
-                yield image
-    except InputError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise InputError(f"{path}: too large to be read safely; make it smaller") from error
-    except (OSError, SyntaxError, EOFError, ValueError, struct.error) as error:
-        why = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"{path}: cannot be read as an image ({why}); replace or remove it"
-        ) from error
-
-
-def _bits(image: Image.Image) -> int:
-    """Bits a channel in the file, which pillow does not tell: it opens 16-bit RGB as 8-bit."""
-    if isinstance(image, TiffImageFile):
-        return max(image.tag_v2.get(258, (8,)))
-    if isinstance(image, PngImageFile):
-        with open(image.filename, "rb") as file:
-            return file.read(25)[24]  # signature, length, IHDR, width, height: then the depth
-    return 8
