@@ -22,6 +22,7 @@ from goodsam.data.panoramas import (
     read_truth,
     survey,
 )
+from goodsam.data.windows import is_band, is_sphere
 
 PLAIN, WILDPASS_LAYOUT = "a plain folder", "WildPASS, leftImg8bit/val/cs/N, Mapillary ids"
 
@@ -67,7 +68,9 @@ class Checked:
             notes.append(f"the published set has {expected} images")
         if len(self.sizes) > 1:
             notes.append("images differ in size: pass --fit to cache-sam and predict")
-        odd = sum(count for size, count in self.sizes.items() if not _fits(*size))
+        odd = sum(
+            count for (w, h), count in self.sizes.items() if not (is_band(h, w) or is_sphere(h, w))
+        )
         if odd and self.layout == PLAIN:
             notes.append(
                 f"{odd} of neither 360° x 180° (2:1) nor 360° x 70.3° (512:100): no --fit for them"
@@ -133,11 +136,6 @@ def check(
             result.problems.append(str(error))
         progress(done, found.images)
     return result
-
-
-def _fits(width: int, height: int) -> bool:
-    """Whether an image has the aspect of a panorama that `--fit` takes."""
-    return any(abs(width / height / aspect - 1) < 0.02 for aspect in (2.0, 5.12))
 
 
 def recognise(samples: list[Sample]) -> str:

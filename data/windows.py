@@ -1,8 +1,8 @@
-"""The cyclic window geometry of a panorama: the only place that computes columns.
+"""The proportions of a panorama and its cyclic windows: the only place that computes columns.
 
 A panorama is `H x W`; windows are full height, `window` wide, and start every `stride` columns.
-The panorama is a circle, so with `wrap` the last windows run over the seam (METHOD: "Panoramas
-and windows"). All functions work on the last axis, for numpy arrays and torch tensors alike.
+The panorama is a circle, so with `wrap` the last windows run over the seam (docs/method.md). What
+says nothing of pictures works on the last axis, for numpy arrays and torch tensors alike.
 """
 
 from __future__ import annotations
@@ -17,6 +17,34 @@ import numpy as np
 from goodsam.data.errors import InputError
 
 Array = TypeVar("Array", bound=Any)  # numpy.ndarray or torch.Tensor
+
+# The paper's panorama, as in DensePASS and WildPASS2K: 360 x 70.3 degrees.
+PAPER_HEIGHT, PAPER_WIDTH = 400, 2048  # px
+ASPECT = PAPER_WIDTH / PAPER_HEIGHT  # width to height: 5.12
+ASPECT_TOLERANCE = 0.03  # small panoramas of whole pixels are so far off
+
+
+def panorama_width(height: int) -> int:
+    """Width of a panorama of the paper's proportions, px: a multiple of 8, 2048 at 400.
+
+    A window is a quarter of it and a stride an eighth, so that both are whole pixels.
+    """
+    return 8 * round(height * ASPECT / 8)
+
+
+def has_aspect(height: int, width: int, aspect: float) -> bool:
+    """Whether a picture is `aspect` times as wide as high, within `ASPECT_TOLERANCE`."""
+    return abs(width / height / aspect - 1) <= ASPECT_TOLERANCE
+
+
+def is_band(height: int, width: int) -> bool:
+    """Whether a picture has the paper's proportions: 360 x 70.3 degrees."""
+    return has_aspect(height, width, ASPECT)
+
+
+def is_sphere(height: int, width: int) -> bool:
+    """Whether a picture has the proportions of a whole panorama: 360 x 180 degrees."""
+    return has_aspect(height, width, 2)
 
 
 @dataclass(frozen=True)
@@ -79,6 +107,15 @@ class Windows:
     def __len__(self) -> int:
         return len(self.starts)
 
+    def scaled(self, height: int, width: int) -> Windows:
+        """The same windows, in proportion, on panoramas of another size.
+
+        Window and stride are scaled by the ratio of the widths and rounded to whole pixels.
+        """
+        window = max(1, round(self.window * width / self.width))
+        stride = max(1, round(self.stride * width / self.width))
+        return Windows(height, width, window, min(stride, window), self.wrap)
+
     @cached_property
     def overlaps(self) -> tuple[Overlap, ...]:
         """Each window's overlap with the next one to its right; none where they only touch."""
@@ -120,16 +157,27 @@ class Windows:
 
     def cut(self, panorama: Array) -> Array:
         """(..., H, W) -> (n, ..., H, window)."""
-        if panorama.shape[-1] != self.width:
-            raise InputError(
-                f"the panorama is {panorama.shape[-1]} wide, its windows expect {self.width}"
-            )
+        self._check_width(panorama.shape[-1])
         taken = panorama[..., self.columns]  # (..., H, n, window)
         return _move_axis(taken, -2, 0)
 
     def cut_overlaps(self, panorama: Array) -> list[Array]:
         """(..., H, W) -> per overlap (..., H, overlap.width)."""
         return [panorama[..., self.overlap_columns(overlap)] for overlap in self.overlaps]
+
+    def cut_images(self, image_HWC: np.ndarray) -> np.ndarray:
+        """A picture, uint8 (H, W, 3) -> its windows, uint8 (n, H, window, 3), contiguous."""
+        self._check_width(image_HWC.shape[1])
+        height, _, channels = image_HWC.shape
+        cut = np.empty((len(self), height, self.window, channels), image_HWC.dtype)
+        for window, columns in zip(cut, self.columns, strict=True):
+            window[...] = image_HWC[:, columns]
+        return cut
+
+    def cut_overlap_images(self, image_HWC: np.ndarray) -> list[np.ndarray]:
+        """A picture, uint8 (H, W, 3) -> per overlap uint8 (H, overlap.width, 3), contiguous."""
+        self._check_width(image_HWC.shape[1])
+        return [np.take(image_HWC, self.overlap_columns(o), axis=1) for o in self.overlaps]
 
     def pair(self, windows: Array, overlap: Overlap) -> tuple[Array, Array]:
         """(n, ..., H, window) -> both windows' view of one overlap, (..., H, overlap.width)."""
@@ -147,6 +195,10 @@ class Windows:
             for a, b in pairwise(runs)
         ]
         return _concatenate(parts)
+
+    def _check_width(self, width: int) -> None:
+        if width != self.width:
+            raise InputError(f"the panorama is {width} wide, its windows expect {self.width}")
 
 
 def widen(panorama: Array, margin: int) -> Array:

@@ -218,7 +218,9 @@ def train(
             seed=seed,
             device=device,
         )
-    where: str | Path = cache if isinstance(cache, str) else Path(getattr(cache, "path", cache))
+    where = (
+        cache if isinstance(cache, str) else getattr(cache, "path", None) or Path(os.fspath(cache))
+    )
     panoramas = open_run(Path(images), where, Path(out), config, partial)
     with progress_bar("train") as update:
         adapt(

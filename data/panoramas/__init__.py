@@ -1,3 +1,47 @@
-"""Data sets on disk."""
+"""Data sets on disk: one door. Images are found, paired with labels by name, read and fitted."""
 
-from goodsam.data.panoramas.find import *  # noqa: F403
+from goodsam.data.files import file_hash
+from goodsam.data.panoramas.find import (
+    Sample,
+    Survey,
+    find_labels,
+    find_panoramas,
+    pair_predictions,
+    survey,
+)
+from goodsam.data.panoramas.fit import (
+    band_share,
+    fitted_ignore_mask,
+    read_ignore_mask,
+    read_panorama,
+    to_band,
+)
+from goodsam.data.panoramas.read import (
+    Conversions,
+    image_size,
+    read_ids,
+    read_image,
+    read_labels,
+    read_truth,
+)
+
+__all__ = [
+    "Conversions",
+    "Sample",
+    "Survey",
+    "band_share",
+    "file_hash",
+    "find_labels",
+    "find_panoramas",
+    "fitted_ignore_mask",
+    "image_size",
+    "pair_predictions",
+    "read_ids",
+    "read_ignore_mask",
+    "read_image",
+    "read_labels",
+    "read_panorama",
+    "read_truth",
+    "survey",
+    "to_band",
+]

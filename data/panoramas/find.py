@@ -1,4 +1,4 @@
-"""Data sets on disk: finds images, pairs them with labels by name, reads and fits them.
+"""Data sets on disk: finds images and pairs them with labels by name.
 
 Recognised: a plain folder; DensePASS (three variants), WildPASS2K (with and without `train/`) and
 Cityscapes, all of which keep images under `leftImg8bit/` and labels under `gtFine/`. Files are
@@ -8,25 +8,12 @@ error and not a shift of all that follow.
 
 from __future__ import annotations
 
-import math
 import os
-import struct
-import warnings
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps
-from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
-
-from goodsam.data.classes import IGNORE, LABEL_IDS, LEFT_OUT, Protocol
 from goodsam.data.errors import InputError
-from goodsam.data.files import file_hash  # noqa: F401
-from goodsam.data.windows import Windows
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 IMAGE_FOLDER, LABEL_FOLDER = "leftImg8bit", "gtFine"
@@ -34,7 +21,6 @@ IMAGE_FOLDER, LABEL_FOLDER = "leftImg8bit", "gtFine"
 # Endings of the stems of label maps; where a picture has several, the first of these is taken.
 _LABEL_ENDINGS = ("_gtFine_labelTrainIds", "_labelTrainIds", "_gtFine_labelIds", "_labelIds")
 _NO_LABELS = ("_gtFine_color", "_gtFine_instanceIds", "_color", "_instanceIds")  # beside them
-_ASPECT_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
@@ -48,21 +34,6 @@ class Sample:
     name: str
     image: Path
     labels: Path | None = None
-
-
-@dataclass
-class Conversions:
-    """Counts the images that were not plain RGB, for the caller to report once."""
-
-    kinds: Counter[str] = field(default_factory=Counter)
-
-    def __str__(self) -> str:
-        """`3 images converted to RGB (2 grey, 1 alpha)`, empty when there were none."""
-        total = sum(self.kinds.values())
-        if not total:
-            return ""
-        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.kinds.items()))
-        return f"{total} image{'s' if total > 1 else ''} converted to RGB ({kinds})"
 
 
 def find_panoramas(images: Path, labels: Path | None = None) -> list[Sample]:
@@ -434,34 +405,3 @@ def _pair(
         tuple(sorted(key_of.keys() - labels.keys())),
         tuple(sorted(labels.keys() - key_of.keys())),
     )
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """Opens an image of 8 bits a channel; whatever pillow raises in the block is an InputError."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                if image.mode.startswith(("I", "F")) or _bits(image) > 8:
-                    raise InputError(f"{path}: more than 8 bits a channel; convert it to 8 bits")
-                yield image
-    except InputError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise InputError(f"{path}: too large to be read safely; make it smaller") from error
-    except (OSError, SyntaxError, EOFError, ValueError, struct.error) as error:
-        why = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"{path}: cannot be read as an image ({why}); replace or remove it"
-        ) from error
-
-
-def _bits(image: Image.Image) -> int:
-    """Bits a channel in the file, which pillow does not tell: it opens 16-bit RGB as 8-bit."""
-    if isinstance(image, TiffImageFile):
-        return max(image.tag_v2.get(258, (8,)))
-    if isinstance(image, PngImageFile):
-        with open(image.filename, "rb") as file:
-            return file.read(25)[24]  # signature, length, IHDR, width, height: then the depth
-    return 8

@@ -16,6 +16,7 @@ from goodsam.data.files import written_aside
 from goodsam.data.street.mark import MARK
 from goodsam.data.street.picture import DEFAULT_GAP, Picture, panorama, pinhole
 from goodsam.data.street.seeds import split_seed
+from goodsam.data.windows import panorama_width
 
 CITIES = ("Lindenau", "Marovia", "Portsel", "Quessant", "Tarnholm")  # made up
 VAL_SHARE = 10  # one in so many source pictures is for validation
@@ -49,10 +50,10 @@ def write_world(
     panorama also the true labels and instances (16 bit, 0: none), at `truth_path`: apart from the
     data sets, which no method may look into.
 
-    Panoramas are `height` x 5.12 `height`, pinhole images `height` x 1.28 `height`. Files that are
-    there are kept, each is written aside and renamed, and a picture's image comes last: an
-    interrupted run goes on where it stopped. `processes` render side by side (None: one a core).
-    `progress(done, total)` is called after each picture.
+    Panoramas are `height` x `panorama_width(height)`, pinhole images `height` x 1.28 `height`.
+    Files that are there are kept, each is written aside and renamed, and a picture's image comes
+    last: an interrupted run goes on where it stopped. `processes` render side by side (None: one a
+    core). `progress(done, total)` is called after each picture.
     """
     if min(source, unlabelled, test) < 0:
         raise InputError(f"counts {source}, {unlabelled}, {test}: negative; take 0 or more")
@@ -126,7 +127,7 @@ def _unlabelled_jobs(out: Path, count: int, seed: int, height: int, gap: float) 
         city, number = CITIES[index % len(CITIES)], index // len(CITIES)
         files = [("image", out / "leftImg8bit" / city / f"{number}.png")]
         scene = split_seed("unlabelled", index, seed)
-        yield files, partial(panorama, scene, height, height * 1024 // 200, gap)
+        yield files, partial(panorama, scene, height, panorama_width(height), gap)
 
 
 def _test_jobs(
@@ -138,7 +139,7 @@ def _test_jobs(
             ("image", out / "leftImg8bit" / "val" / f"{index}_.png"),
         ]
         scene = split_seed(split, index, seed)
-        yield files, partial(panorama, scene, height, height * 1024 // 200, gap)
+        yield files, partial(panorama, scene, height, panorama_width(height), gap)
 
 
 def _save(path: Path, pixels: np.ndarray) -> None:

@@ -24,13 +24,9 @@ from goodsam.data.panoramas import (
     fitted_ignore_mask,
     image_size,
 )
-from goodsam.data.windows import Windows
+from goodsam.data.windows import ASPECT, PAPER_HEIGHT, PAPER_WIDTH, Windows, is_band
 from goodsam.stages.sam.factory import GeneratorFactory
 from goodsam.stages.sam.workers import Stage1Job, start_workers
-
-ASPECT = 360 / 70.3  # of a panorama of the paper, width to height
-ASPECT_TOLERANCE = 0.03
-FITTED = (400, 2048)  # the paper's panorama, for images that are fitted to no stated size
 
 
 @dataclass(frozen=True)
@@ -182,7 +178,7 @@ def choose_windows(samples: list[Sample], config: Stage1Config) -> Windows:
     given. Reads headers only.
     """
     sizes = [(sample, image_size(sample.image)) for sample in samples]
-    default = FITTED if config.fit else sizes[0][1]
+    default = (PAPER_HEIGHT, PAPER_WIDTH) if config.fit else sizes[0][1]
     height, width = config.height or default[0], config.width or default[1]
     if not config.fit:
         other = [(sample, size) for sample, size in sizes if size != (height, width)]
@@ -193,7 +189,7 @@ def choose_windows(samples: list[Sample], config: Stage1Config) -> Windows:
                 f"({len(other)} of {len(samples)} images differ); "
                 "pass --fit to have panoramas cut to the band and resized"
             )
-    if not config.window and abs(width / height / ASPECT - 1) > ASPECT_TOLERANCE:
+    if not config.window and not is_band(height, width):
         raise InputError(
             f"{sizes[0][0].image}: {width} x {height} is no panorama of 360 x 70.3 degrees "
             f"({ASPECT:.2f} times as wide as high); pass --fit to have that band cut and resized, "

@@ -23,7 +23,7 @@ from transformers import SegformerForSemanticSegmentation
 from goodsam.data.classes import IGNORE, palette_for
 from goodsam.data.errors import InputError
 from goodsam.data.geometry import Geometry
-from goodsam.data.panoramas import fit
+from goodsam.data.panoramas import to_band
 from goodsam.data.windows import Windows, widen
 from goodsam.stages.device import pick_device
 from goodsam.stages.segformer.files import load_segformer
@@ -156,7 +156,7 @@ class Segmenter:
         if self.geometry is None or not self.geometry.fit:
             return image
         windows = self.geometry.windows
-        return fit(image, windows.height, windows.width)
+        return to_band(image, windows.height, windows.width)
 
     def label(self, views_NHWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """uint8 (N, h, w, 3), views of images of `size` (H, W) -> uint8 (N, H, W), 255 unseen."""

@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goodsam.data.errors import InputError
-from goodsam.data.windows import Overlap, Windows
+from goodsam.data.windows import (
+    ASPECT,
+    Overlap,
+    Windows,
+    has_aspect,
+    is_band,
+    is_sphere,
+    panorama_width,
+)
 
 
 @st.composite
@@ -27,6 +35,33 @@ def naive_cut(panorama, start, width):
     """Column by column around the circle."""
     columns = [panorama[..., (start + i) % panorama.shape[-1]] for i in range(width)]
     return np.stack(columns, axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(400, 2048), (200, 1024), (100, 512), (64, 328), (40, 208), (32, 160)]
+)
+def test_a_panoramas_width(height, width):
+    assert panorama_width(height) == width
+    assert is_band(height, width)
+    assert not is_sphere(height, width)
+
+
+@given(st.integers(32, 10_000))
+def test_any_panorama_has_the_papers_proportions_and_whole_windows(height):
+    width = panorama_width(height)
+    assert abs(width - ASPECT * height) <= 4
+    assert is_band(height, width)
+    geometry = Windows.of(height, width)
+    assert (4 * geometry.window, 8 * geometry.stride) == (width, width)
+
+
+def test_proportions_are_held_within_three_percent():
+    assert is_sphere(1024, 2048)
+    assert is_sphere(1000, 2059)
+    assert not is_sphere(1000, 2061)
+    assert not is_band(1024, 2048)
+    assert has_aspect(300, 400, 4 / 3)
+    assert not has_aspect(400, 300, 4 / 3)
 
 
 @pytest.mark.parametrize(
@@ -143,3 +178,46 @@ def test_sizes_that_make_no_windows_are_refused(sizes, message):
 def test_a_panorama_of_another_width_is_refused():
     with pytest.raises(InputError, match="9 wide, its windows expect 8"):
         Windows(1, 8, 4, 2).cut(np.zeros((1, 9)))
+
+
+@given(geometries())
+def test_pictures_are_cut_as_panoramas_are(geometry):
+    image_HWC = np.moveaxis(numbered(geometry), 0, -1).astype(np.uint8)
+    image_CHW = np.moveaxis(image_HWC, -1, 0)
+    cut = geometry.cut_images(image_HWC)
+    assert cut.dtype == np.uint8
+    assert cut.flags.c_contiguous
+    np.testing.assert_array_equal(cut, np.moveaxis(geometry.cut(image_CHW), 1, -1))
+    crops, expected = geometry.cut_overlap_images(image_HWC), geometry.cut_overlaps(image_CHW)
+    for crop, other in zip(crops, expected, strict=True):
+        assert crop.dtype == np.uint8
+        assert crop.flags.c_contiguous
+        np.testing.assert_array_equal(crop, np.moveaxis(other, 0, -1))
+
+
+def test_pictures_of_another_width_are_refused():
+    geometry, image = Windows.of(4, 16), np.zeros((4, 15, 3), np.uint8)
+    for cut in (geometry.cut_images, geometry.cut_overlap_images):
+        with pytest.raises(InputError, match="the panorama is 15 wide, its windows expect 16"):
+            cut(image)
+
+
+@pytest.mark.parametrize(
+    ("windows", "size", "scaled"),
+    [
+        (Windows.of(400, 2048), (200, 1024), Windows.of(200, 1024)),
+        (Windows(400, 2048, 512, 400, False), (100, 512), Windows(100, 512, 128, 100, False)),
+        (Windows(400, 2048, 300, 300), (200, 1000), Windows(200, 1000, 146, 146)),
+        (Windows(400, 2048, 128, 3), (4, 16), Windows(4, 16, 1, 1)),
+        (Windows(4, 16, 4, 2), (40, 208), Windows(40, 208, 52, 26)),
+    ],
+)
+def test_windows_in_proportion(windows, size, scaled):
+    assert windows.scaled(*size) == scaled
+
+
+@given(geometries(), st.integers(1, 50), st.integers(1, 200))
+def test_scaled_windows_are_windows(geometry, height, width):
+    scaled = geometry.scaled(height, width)
+    assert (scaled.height, scaled.width, scaled.wrap) == (height, width, geometry.wrap)
+    assert geometry.scaled(geometry.height, geometry.width) == geometry

@@ -16,11 +16,11 @@ from goodsam.stages.adapt.reading import CachedPanoramas
 from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.truth import cache_truth, train_on_truth, true_masks
 
-WINDOWS = Windows.of(40, 204)
+WINDOWS = Windows.of(40, 208)
 
 
 def test_each_instance_of_a_window_is_one_mask():
-    instances = panorama(split_seed("tuning", 3), 40, 204).instances
+    instances = panorama(split_seed("tuning", 3), 40, 208).instances
     found = true_masks(instances, WINDOWS)
     assert len(found) == len(WINDOWS)
     for part, masks in zip(WINDOWS.cut(instances), found, strict=True):
@@ -58,7 +58,7 @@ def test_both_networks_learn_the_true_labels(tmp_path):
     (sample,) = find_panoramas(tmp_path / "unlabelled")
     path = truth_path(tmp_path, "labels", "unlabelled", sample.name)
     instances = truth_path(tmp_path, "instances", "unlabelled", sample.name)
-    image, windows = read_image(sample.image), Windows.of(64, 327)
+    image, windows = read_image(sample.image), Windows.of(64, 328)
     cache = cache_truth({sample.name: (sample.image, instances)}, tmp_path / "c.zarr", windows)
     panoramas = CachedPanoramas(tmp_path / "unlabelled", cache, [sample.name])
     rates = ("teacher_lr=1.0e-4", "student_lr=1.0e-3", "warmup=0", "steps=5")

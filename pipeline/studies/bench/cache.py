@@ -24,11 +24,11 @@ from goodsam.data.errors import InputError
 from goodsam.data.street.picture import panorama
 from goodsam.data.street.seeds import split_seed
 from goodsam.data.window_masks import WindowMasks
-from goodsam.data.windows import Windows
+from goodsam.data.windows import PAPER_HEIGHT, PAPER_WIDTH, Windows
 
 FORMATS = ("ours", "sa1b_json", "png", "packbits")
 NEAR_DUPLICATES = (20, 24)  # things in a window, and masks of each: some 4,200 cells
-WINDOWS = Windows.of(400, 2048)  # the paper's
+WINDOWS = Windows.of(PAPER_HEIGHT, PAPER_WIDTH)
 
 
 class _Format(NamedTuple):
@@ -136,8 +136,7 @@ def _demo_sam(panoramas: int, seed: int) -> list[WindowMasks]:
     windows = Windows.of(200, 1024)
     generator = SamGenerator(load_sam("street").model, default_generator("street"))
     images = [panorama(split_seed("test", i, seed)).image for i in range(panoramas)]
-    cut = [window for image in images for window in windows.cut(image.transpose(2, 0, 1))]
-    return generator([np.ascontiguousarray(window.transpose(1, 2, 0)) for window in cut])
+    return generator([window for image in images for window in windows.cut_images(image)])
 
 
 def _instances(panoramas: int, seed: int) -> list[WindowMasks]:

@@ -25,7 +25,7 @@ from segment_anything.modeling import Sam
 
 from goodsam.data.street.picture import panorama
 from goodsam.data.street.seeds import split_seed
-from goodsam.data.windows import Windows
+from goodsam.data.windows import Windows, panorama_width
 from goodsam.stages.device import pick_device
 from goodsam.stages.memory import keep_freed_memory
 from goodsam.stages.sam.generate import GeneratorConfig, SamGenerator
@@ -70,10 +70,9 @@ def bench_stage1(
     if points_per_side is not None:
         config = replace(config, points_per_side=points_per_side)
     height = HEIGHTS.get(sam, 400)
-    world = panorama(split_seed("tuning", 0, seed), height, height * 1024 // 200)
-    geometry = Windows.of(height, height * 1024 // 200)
-    cut = geometry.cut(world.image.transpose(2, 0, 1))[:windows]
-    images = [np.ascontiguousarray(window.transpose(1, 2, 0)) for window in cut]
+    world = panorama(split_seed("tuning", 0, seed), height, panorama_width(height))
+    geometry = Windows.of(height, panorama_width(height))
+    images = list(geometry.cut_images(world.image)[:windows])
     task = PeerTask(sam, checkpoint, config, images, device)
     random = checkpoint is None and sam != "street"
     if random:

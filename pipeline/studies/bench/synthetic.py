@@ -8,12 +8,12 @@ import torch.nn.functional as F
 
 from goodsam.data.cache import PanoramaMasks
 from goodsam.data.window_masks import WindowMasks, overlap_boundaries
-from goodsam.data.windows import Windows
+from goodsam.data.windows import Windows, panorama_width
 
 
 def windows_of_height(height: int) -> Windows:
-    """The windows of a panorama of the paper's proportions, 2048 x 400."""
-    return Windows.of(height, 8 * round(height * 2048 / 400 / 8))
+    """The windows of a panorama of the paper's proportions."""
+    return Windows.of(height, panorama_width(height))
 
 
 def panorama_masks(windows: Windows, masks: int, rng: np.random.Generator) -> PanoramaMasks:

@@ -13,7 +13,7 @@ from goodsam.data.street.picture import DEFAULT_GAP, Picture, panorama, pinhole
 from goodsam.data.street.seeds import split_seed
 from goodsam.data.weights import FOLDER, SEGFORMERS
 from goodsam.data.window_masks import WindowMasks
-from goodsam.data.windows import Windows
+from goodsam.data.windows import Windows, panorama_width
 from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse
 from goodsam.stages.sam.generate import SamGenerator
 from goodsam.stages.sam.load import load_sam
@@ -24,7 +24,7 @@ from goodsam.stages.segformer.segment import normalise, segment
 from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.truth import true_masks
 
-WINDOWS = Windows.of(200, 1024)
+WINDOWS = Windows.of(200, panorama_width(200))
 
 
 def bench_weights(
@@ -130,8 +130,7 @@ def weights_table(record: dict[str, Any]) -> str:
 
 
 def _masks(generator: SamGenerator, picture: Picture) -> list[WindowMasks]:
-    cut = WINDOWS.cut(picture.image.transpose(2, 0, 1))  # (n, 3, H, window)
-    return generator([np.ascontiguousarray(window.transpose(1, 2, 0)) for window in cut])
+    return generator(list(WINDOWS.cut_images(picture.image)))
 
 
 @torch.inference_mode()

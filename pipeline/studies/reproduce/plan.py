@@ -15,7 +15,7 @@ from goodsam.data.check import EXPECTED
 from goodsam.data.classes import CITYSCAPES, NINETEEN, WILDPASS, Protocol
 from goodsam.data.errors import InputError
 from goodsam.data.panoramas import Sample, find_panoramas, image_size, read_truth
-from goodsam.data.windows import Windows
+from goodsam.data.windows import PAPER_HEIGHT, PAPER_WIDTH, Windows
 from goodsam.pipeline.config import adapt_config
 from goodsam.pipeline.rundir import FREE
 from goodsam.pipeline.studies.reproduce import published
@@ -26,7 +26,6 @@ from goodsam.stages.sam.load import load_sam
 from goodsam.stages.sam.registry import default_generator
 from goodsam.stages.segformer.segment import class_names, parameter_count
 
-PAPER_SIZE = (400, 2048)
 PAPER_PARAMETERS = {  # millions, TA and student, as METHOD counts them
     "goodsam-m": (84.6, 3.7),
     "goodsam-t": (84.6, 13.7),
@@ -152,7 +151,7 @@ def look(request: Request) -> Plan:
 def not_as_in_the_paper(plan: Plan) -> list[str]:
     """Where this is another setting than the paper's, as far as it can be seen."""
     notes, request = [], plan.request
-    if (plan.windows.height, plan.windows.width) != PAPER_SIZE:
+    if (plan.windows.height, plan.windows.width) != (PAPER_HEIGHT, PAPER_WIDTH):
         notes.append(
             f"panoramas of {plan.windows.width} x {plan.windows.height}, the paper's are 2048 x 400"
         )

@@ -1,0 +1,148 @@
+"""Images and label maps as arrays. Whatever is wrong with a file is an InputError."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+
+from goodsam.data.classes import IGNORE, LABEL_IDS, LEFT_OUT, Protocol
+from goodsam.data.errors import InputError
+
+
+@dataclass
+class Conversions:
+    """Counts the images that were not plain RGB, for the caller to report once."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        """`3 images converted to RGB (2 grey, 1 alpha)`, empty when there were none."""
+        total = sum(self.kinds.values())
+        if not total:
+            return ""
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.kinds.items()))
+        return f"{total} image{'s' if total > 1 else ''} converted to RGB ({kinds})"
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(height, width) of an image as it is seen, from its header. InputError if unreadable."""
+    with _opened(path) as image:
+        width, height = image.size
+        # pillow decodes a whole PNG to look for EXIF behind the pixels: look in front of them only
+        in_front = not isinstance(image, PngImageFile) or "exif" in image.info
+        orientation = image.getexif().get(0x0112, 1) if in_front else 1
+        turned = orientation >= 5  # EXIF orientations 5 to 8 stand on a side
+    return (width, height) if turned else (height, width)
+
+
+def read_image(path: Path, conversions: Conversions | None = None) -> np.ndarray:
+    """uint8 (H, W, 3) RGB, turned as its EXIF orientation says.
+
+    Grey, palette and other images are converted and counted in `conversions`; transparency is
+    dropped. Raises InputError for unreadable, truncated and 16-bit images.
+    """
+    with _opened(path) as opened:
+        image = ImageOps.exif_transpose(opened)
+        kind = {"L": "grey", "1": "grey", "P": "palette"}.get(image.mode, image.mode)
+        if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
+            kind = "alpha"
+            image = image.convert("RGBA")
+        pixels = np.array(image.convert("RGB"))
+    if conversions is not None and kind != "RGB":
+        conversions.kinds[kind] += 1
+    return pixels
+
+
+def read_labels(path: Path, n_classes: int = 19) -> np.ndarray:
+    """uint8 (H, W) train ids below `n_classes`, 255 where ignored.
+
+    Files named `*labelIds*` hold Cityscapes label ids and are mapped to train ids. Raises
+    InputError for a file that is no map of ids or holds one outside the classes.
+    """
+    ids = read_ids(path)
+    if "labelIds" in path.name:
+        limit, ids_known = 34, (ids < 34) | (ids == IGNORE)
+        labels = LABEL_IDS[ids]
+    else:
+        limit, ids_known = n_classes, (ids < n_classes) | (ids == IGNORE)
+        labels = ids
+    if not ids_known.all():
+        raise InputError(
+            f"{path}: label id {ids[~ids_known].max()} is outside the {limit} ids 0 to {limit - 1} "
+            "(255: ignored); give train ids of these classes"
+        )
+    return labels
+
+
+def read_truth(path: Path, protocol: Protocol) -> np.ndarray:
+    """uint8 (H, W): the classes of `protocol` in a label map, 255 where it has none.
+
+    Raises InputError for ids that do not belong to the protocol.
+    """
+    if protocol.label_lookup is None:
+        return protocol.lookup[read_labels(path, protocol.ids)]
+    ids = read_ids(path)
+    classes = protocol.label_lookup[ids]
+    if (classes == IGNORE).any():
+        raise InputError(
+            f"{path}: label id {ids[classes == IGNORE].min()} is none of the {protocol.key} "
+            "protocol's; label maps of train ids are scored with --protocol 19"
+        )
+    return np.where(classes == LEFT_OUT, IGNORE, classes).astype(np.uint8)
+
+
+def read_ids(path: Path) -> np.ndarray:
+    """uint8 (H, W): what a map of ids holds, whatever it means. InputError for colours."""
+    with _opened(path) as image:
+        if image.mode not in {"L", "P", "1"}:
+            raise InputError(
+                f"{path}: a label map holds one 8-bit id a pixel, this is {image.mode}; "
+                "give train ids, not colours"
+            )
+        ids = np.array(image, dtype=np.uint8)
+        if image.mode == "1":
+            ids = ids.astype(bool).astype(np.uint8)
+        elif image.mode == "L" and (bits := _bits(image)) < 8:
+            ids //= 255 // (2**bits - 1)  # pillow stretches shallow greys to 0..255
+    return ids
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Opens an image of 8 bits a channel; whatever pillow raises in the block is an InputError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                if image.mode.startswith(("I", "F")) or _bits(image) > 8:
+                    raise InputError(f"{path}: more than 8 bits a channel; convert it to 8 bits")
+                yield image
+    except InputError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path}: too large to be read safely; make it smaller") from error
+    except (OSError, SyntaxError, EOFError, ValueError, struct.error) as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"{path}: cannot be read as an image ({why}); replace or remove it"
+        ) from error
+
+
+def _bits(image: Image.Image) -> int:
+    """Bits a channel in the file, which pillow does not tell: it opens 16-bit RGB as 8-bit."""
+    if isinstance(image, TiffImageFile):
+        return max(image.tag_v2.get(258, (8,)))
+    if isinstance(image, PngImageFile):
+        with open(image.filename, "rb") as file:
+            return file.read(25)[24]  # signature, length, IHDR, width, height: then the depth
+    return 8
