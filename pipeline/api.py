@@ -1,9 +1,9 @@
 """The verbs: paths in, results out. `import goodsam` offers them; commands and studies call them.
 
 Whatever takes a path takes a `str` or a `Path`. A network is given by a run directory, a folder
-that transformers loads, a name on the hub, or a `Segmenter` from `load`. Long work shows a bar where
-stderr is a terminal, and whatever is killed resumes when it is called again. Wrong input raises
-`InputError` before work begins.
+that transformers loads, a name on the hub, or a `Segmenter` from `load`. Long work shows a bar
+where stderr is a terminal, and whatever is killed resumes when it is called again. Wrong input
+raises `InputError` before work begins.
 """
 
 from __future__ import annotations
@@ -218,10 +218,8 @@ def train(
             seed=seed,
             device=device,
         )
-    where = (
-        cache if isinstance(cache, str) else getattr(cache, "path", None) or Path(os.fspath(cache))
-    )
-    panoramas = open_run(Path(images), where, Path(out), config, partial)
+    source = os.fspath(cache) if isinstance(cache, str | os.PathLike) else cache.path
+    panoramas = open_run(Path(images), source, Path(out), config, partial)
     with progress_bar("train") as update:
         adapt(
             panoramas,

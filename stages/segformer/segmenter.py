@@ -3,8 +3,8 @@
     segmenter = Segmenter.load("runs/street")
     labels = segmenter(image)
 
-What a run knows of its panoramas (`Geometry`) its networks know too: a photograph is fitted as those
-were that the network learnt from, and its labels come back at the photograph's own size.
+What a run knows of its panoramas (`Geometry`) its networks know too: a photograph is fitted as
+those were that the network learnt from, and its labels come back at the photograph's own size.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A run's geometry: what is written is read back, and a stranger's is held to the cache's bounds."""
+"""A run's geometry: it is read back as it was written, within the bounds of a cache."""
 
 from __future__ import annotations
 
