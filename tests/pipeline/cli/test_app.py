@@ -12,11 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
+from goodsam.data.windows import panorama_width
 from goodsam.pipeline.cli.app import main
 from goodsam.stages.segformer.build import build_segformer
 from goodsam.stages.segformer.files import save_segformer
 
-HEIGHT = 64  # of the small world's panoramas; 8 * round(64 * 5.12 / 8) = 328 wide
+HEIGHT = 64  # of the small world's panoramas
+WIDTH = panorama_width(HEIGHT)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,7 @@ def test_eval_with_labels(world, goodsam, tmp_path):
     assert status == 0
     assert record == json.loads((tmp_path / "eval.json").read_text())
     assert 0 <= record["miou"] <= 100
-    assert np.asarray(record["confusion"]).sum() == 2 * HEIGHT * (HEIGHT * 1024 // 200)
+    assert np.asarray(record["confusion"]).sum() == 2 * HEIGHT * (WIDTH)
     assert "<html" in (tmp_path / "report.html").read_text().lower()
 
 
@@ -85,7 +87,7 @@ def test_predict_then_eval_of_the_predictions_is_eval_of_the_model(world, goodsa
 
 
 def test_eval_by_protocols_and_with_an_ignore_mask(world, goodsam, tmp_path):
-    mask = np.zeros((HEIGHT, HEIGHT * 1024 // 200), np.uint8)
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     mask[HEIGHT // 2 :] = 255
     Image.fromarray(mask).save(tmp_path / "rig.png")
     arguments = ["eval", world / "run", world / "test", "--ignore-mask", tmp_path / "rig.png"]
@@ -105,7 +107,7 @@ def test_eval_by_protocols_and_with_an_ignore_mask(world, goodsam, tmp_path):
 
 
 def test_an_ignore_mask_from_stage_1_to_training(world, goodsam, tmp_path):
-    mask = np.zeros((HEIGHT, HEIGHT * 1024 // 200), np.uint8)
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     mask[HEIGHT * 2 // 3 :] = 255
     Image.fromarray(mask).save(tmp_path / "rig.png")
     images, cache = world / "unlabelled", tmp_path / "c.zarr"
@@ -224,9 +226,9 @@ def test_a_ta_with_classes_of_its_own_from_cache_to_export(world, goodsam, tmp_p
     config = json.loads((tmp_path / "hf/config.json").read_text())
     assert tuple(config["id2label"].values()) == names
     assert "mIoU 100.00 %" in (tmp_path / "hf/README.md").read_text()
-    status, out, _ = goodsam("export", run, "--format", "onnx", "--out", tmp_path / "m.onnx")
+    status, _, err = goodsam("export", run, "--format", "onnx", "--out", tmp_path / "m.onnx")
     assert status == 0
-    assert "of the pixels as torch does" in out
+    assert "of the pixels as torch does" in err
     result = goodsam("export", run, "--out", tmp_path / "x", "--scores", tmp_path / "e/eval.json")
     one_line(*result, 2, "e/eval.json", "holds no scores")
 

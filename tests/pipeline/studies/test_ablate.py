@@ -7,6 +7,7 @@ import itertools
 import json
 from dataclasses import astuple, replace
 from functools import partial
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from goodsam.data.street.picture import panorama
 from goodsam.data.street.seeds import split_seed
 from goodsam.data.street.write import write_world
 from goodsam.data.windows import Windows
-from goodsam.pipeline.cli.ablate import ablate
+from goodsam.pipeline.cli.ablate import TableName, ablate
 from goodsam.pipeline.studies.ablate import cost, whole
 from goodsam.pipeline.studies.ablate.cost import estimate
 from goodsam.pipeline.studies.ablate.results import markdown, write_results
@@ -245,9 +246,11 @@ def test_settings_are_looked_at_before_the_first_hour(study):
         replace(study, test=None)
 
 
-def test_the_command_names_what_is_wrong(tmp_path):
-    with pytest.raises(InputError, match="table 'table9': use one of effect"):
-        ablate("table9", out=tmp_path)
+def test_the_command_names_what_is_wrong(tmp_path, goodsam):
+    status, _, err = goodsam("ablate", "table9", "--out", tmp_path)
+    assert status == 2
+    assert "figure7" in err
+    assert set(get_args(TableName)) == {*TABLES, "table5"}
     with pytest.raises(InputError, match="NAME=SEGFORMER"):
         ablate("table5", out=tmp_path, teachers=["B5"])
     assert not list(tmp_path.iterdir())

@@ -17,6 +17,7 @@ from goodsam.data.street.write import write_world
 from goodsam.pipeline.studies.reproduce import published, whole
 from goodsam.pipeline.studies.reproduce.cost import check_room, estimate
 from goodsam.pipeline.studies.reproduce.plan import Request, look, not_as_in_the_paper
+from goodsam.stages.adapt import loop
 from goodsam.stages.sam.registry import street_sam
 from goodsam.stages.score.evaluate import evaluate
 from goodsam.stages.segformer.build import build_segformer
@@ -75,7 +76,7 @@ def test_densepass_to_the_table_and_on_after_a_stop(pieces, tmp_path, goodsam, m
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(whole, "adapt", stopped)
+    monkeypatch.setattr(loop, "adapt", stopped)
     assert goodsam(*options(pieces, out))[0] == 130
     monkeypatch.undo()
     status, text, said = goodsam(*options(pieces, out))
