@@ -24,12 +24,9 @@ from goodsam.data.panoramas import (
     read_truth,
 )
 from goodsam.data.windows import Windows
-from goodsam.pipeline.report.parts import (
-    Shown,
-    best_median_worst,
-    evaluation_report,
-    unlabelled_report,
-)
+from goodsam.pipeline.report.evaluation import best_median_worst, evaluation_report
+from goodsam.pipeline.report.pictures import Shown
+from goodsam.pipeline.report.unlabelled import unlabelled_report
 from goodsam.pipeline.tell import bar_of_names
 from goodsam.stages.predict import Network, Segmenter
 from goodsam.stages.score.boundary import RADIUS

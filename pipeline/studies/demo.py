@@ -23,7 +23,8 @@ from goodsam.data.panoramas import Sample, find_panoramas, read_image, read_labe
 from goodsam.data.street.picture import DEFAULT_GAP
 from goodsam.data.street.write import write_world
 from goodsam.pipeline.config import adapt_config
-from goodsam.pipeline.report.parts import Layer, Result, demo_report, error_picture, masks_picture
+from goodsam.pipeline.report.demo import Result, demo_report
+from goodsam.pipeline.report.pictures import Layer, error_picture, masks_picture
 from goodsam.pipeline.rundir import open_run
 from goodsam.pipeline.stage1 import run_stage1
 from goodsam.pipeline.tell import progress_bar

@@ -14,7 +14,7 @@ from goodsam.data.cache import Identity, PanoramaMasks, SamCache
 from goodsam.data.panoramas import file_hash
 from goodsam.data.window_masks import WindowMasks
 from goodsam.data.windows import Windows
-from goodsam.pipeline.report.cache_view import boundary_picture
+from goodsam.pipeline.report.pictures import boundary_picture
 from goodsam.stages.segformer.files import build_segformer, save_segformer
 
 WINDOWS = Windows.of(32, 128)
