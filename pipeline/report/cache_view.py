@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +10,11 @@ from PIL import Image
 from goodsam.data.cache import SamCache
 from goodsam.data.errors import InputError
 from goodsam.data.panoramas import read_panorama
-from goodsam.data.windows import Windows
-from goodsam.pipeline.report.parts import (
-    Layer,
-    folded,
-    masks_picture,
-    section,
-    settings_list,
-    table,
-    viewer,
-    write_report,
-)
+from goodsam.pipeline.report.page import write_report
+from goodsam.pipeline.report.parts import folded, section, settings_list, table, viewer
+from goodsam.pipeline.report.pictures import Layer, boundary_picture, masks_picture
 
 _GREY = 128  # where there is no image to show below
-_LINE = np.array((255, 214, 10), np.uint8)
 
 
 def view(
@@ -82,17 +72,3 @@ def view(
         ),
     )
     return picture, page
-
-
-def boundary_picture(
-    image: np.ndarray, boundaries: Sequence[np.ndarray], windows: Windows
-) -> np.ndarray:
-    """uint8 (H, W, 3): the boundary maps of all overlaps, in their columns, on the image, darkened.
-
-    boundaries: bool (H, overlap.width) each.
-    """
-    joined = np.zeros(image.shape[:2], bool)
-    for overlap, boundary in zip(windows.overlaps, boundaries, strict=True):
-        joined[:, windows.overlap_columns(overlap)] |= boundary
-    dark = (0.35 * image).astype(np.uint8)
-    return np.where(joined[..., None], _LINE, dark)

@@ -9,6 +9,7 @@ from typing import Any
 from goodsam.data.classes import CITYSCAPES
 from goodsam.data.files import write_whole
 from goodsam.pipeline.report.parts import section, settings_list, table, warning, write_report
+from goodsam.pipeline.report.reproduce import reproduce_report
 from goodsam.pipeline.studies.reproduce.plan import BENCHMARKS
 from goodsam.pipeline.tell import percent
 
@@ -83,23 +84,14 @@ def write_table(out: Path, record: dict[str, Any]) -> None:
     title = BENCHMARKS[record["benchmark"]].title
     first, *others = remarks(record)
     loud = [line for line in others if line.startswith(_LOUD)]
-    write_report(
+    reproduce_report(
         out / "reproduce.html",
         f"{title}: {record['preset']} beside the published rows",
         " ".join(line for line in others if line not in loud),
-        section(
-            "The table", first, *map(warning, loud), table(header, rows, chosen=[len(rows) - 1])
-        ),
-        section(
-            "This run",
-            "Before and after the adaptation, in percent.",
-            table(
-                ["", "mIoU", "pixel accuracy"],
-                [
-                    [name, percent(row["miou"]), percent(row["pixel_accuracy"])]
-                    for name, row in record["rows"].items()
-                ],
-            ),
-        ),
-        section("Settings", "", settings_list(record["settings"])),
+        note=first,
+        warnings=loud,
+        header=header,
+        rows=rows,
+        scores=record["rows"],
+        settings=record["settings"],
     )

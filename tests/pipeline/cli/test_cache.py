@@ -17,6 +17,8 @@ from goodsam.data.windows import Windows
 from goodsam.pipeline.report.cache_view import boundary_picture
 from goodsam.stages.segformer.build import build_segformer
 from goodsam.stages.segformer.files import save_segformer
+from goodsam.pipeline.report.pictures import boundary_picture
+from goodsam.stages.segformer.files import build_segformer, save_segformer
 
 WINDOWS = Windows.of(32, 128)
 

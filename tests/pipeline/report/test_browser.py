@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from goodsam.data.classes import CITYSCAPES, PALETTE
-from goodsam.pipeline.report.parts import Shown, evaluation_report, unlabelled_report
+from goodsam.pipeline.report.evaluation import evaluation_report
+from goodsam.pipeline.report.pictures import Shown
+from goodsam.pipeline.report.unlabelled import unlabelled_report
 from goodsam.stages.score.boundary import BoundaryScores, boundary_counts
 from goodsam.stages.score.confusion import Scores, confusion
 from goodsam.stages.score.evaluate import Evaluation

@@ -11,26 +11,19 @@ from PIL import Image
 from goodsam.data.classes import CITYSCAPES, IGNORE, PALETTE, colourise
 from goodsam.data.window_masks import WindowMasks
 from goodsam.data.windows import Windows
-from goodsam.pipeline.report.parts import (
+from goodsam.pipeline.report.charts import line_charts
+from goodsam.pipeline.report.demo import Result, demo_report
+from goodsam.pipeline.report.evaluation import best_median_worst, evaluation_report
+from goodsam.pipeline.report.parts import class_bars, matrix, settings_list, strip, table, viewer
+from goodsam.pipeline.report.pictures import (
     Layer,
-    Result,
     Shown,
-    best_median_worst,
-    class_bars,
-    demo_report,
     error_picture,
-    evaluation_report,
-    line_charts,
     masks_picture,
-    matrix,
     picture_uri,
-    settings_list,
     shown_layers,
-    strip,
-    table,
-    unlabelled_report,
-    viewer,
 )
+from goodsam.pipeline.report.unlabelled import unlabelled_report
 from goodsam.stages.score.boundary import BoundaryScores
 from goodsam.stages.score.confusion import Scores, confusion
 from goodsam.stages.score.evaluate import Evaluation
@@ -45,7 +38,7 @@ class Page(HTMLParser):
     def __init__(self, html):
         super().__init__()
         self.open, self.text, self.attributes = [], "", []
-        self.feed(html)
+        self.feed(str(html))  # Markup would escape what is added to it
         assert not self.open
 
     def handle_starttag(self, tag, attrs):

@@ -1,0 +1,138 @@
+"""Pictures of a report: uint8 (H, W, 3) RGB arrays, and the addresses that put them in a page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from goodsam.data.classes import IGNORE, colourise
+from goodsam.data.window_masks import WindowMasks
+from goodsam.data.windows import Windows
+
+MAX_WIDTH = 2048  # wider pictures are made smaller: a page must stay light enough to be sent
+
+RIGHT, WRONG, UNKNOWN = np.array([(38, 44, 52), (235, 64, 84), (0, 0, 0)], dtype=np.uint8)
+BOUNDARY = np.array((255, 214, 10), np.uint8)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A picture with a title and a line about it. image: uint8 (H, W, 3) RGB."""
+
+    title: str
+    image: np.ndarray
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One evaluated image to be looked at, with label maps, uint8 (H, W): None if unknown.
+
+    before: by the student before the adaptation. teacher: by the teacher assistant.
+    """
+
+    name: str
+    image: np.ndarray
+    prediction: np.ndarray
+    truth: np.ndarray | None = None
+    note: str = ""
+    before: np.ndarray | None = None
+    teacher: np.ndarray | None = None
+
+
+def shown_layers(shown: Shown, palette: np.ndarray) -> list[Layer]:
+    """Panorama and prediction, and of truth, errors, changes and teacher what is known."""
+    layers = [
+        Layer("Panorama", shown.image),
+        Layer("Prediction", colourise(shown.prediction, palette)),
+    ]
+    if shown.truth is not None:
+        layers.append(Layer("Truth", colourise(shown.truth, palette)))
+        layers.append(Layer("Errors", error_picture(shown.prediction, shown.truth)))
+    if shown.before is not None:
+        changed = shown.prediction != shown.before
+        layers.append(Layer("Before", colourise(shown.before, palette)))
+        now = colourise(shown.prediction, palette)
+        layers.append(Layer("Changed its mind", np.where(changed[..., None], now, RIGHT)))
+    if shown.teacher is not None:
+        layers.append(Layer("Teacher assistant", colourise(shown.teacher, palette)))
+        layers.append(Layer("Not as the teacher", error_picture(shown.prediction, shown.teacher)))
+    return layers
+
+
+def picture_uri(image: np.ndarray) -> tuple[str, bool]:
+    """A `data:` address of uint8 (H, W, 3), and whether it is flat: few colours, kept exactly.
+
+    Flat pictures (label maps) become palette PNGs, all others JPEGs.
+    """
+    codes = image.astype(np.uint32) @ np.array([65536, 256, 1], dtype=np.uint32)
+    colours = np.unique(codes)
+    flat = len(colours) <= 256
+    h, w = image.shape[:2]
+    size = (MAX_WIDTH, max(1, round(h * MAX_WIDTH / w)))
+    buffer = io.BytesIO()
+    if flat:
+        picture = Image.fromarray(np.searchsorted(colours, codes).astype(np.uint8))
+        rgb = np.stack([colours >> 16, (colours >> 8) & 255, colours & 255], axis=1)
+        picture.putpalette(rgb.astype(np.uint8).tobytes())
+        if w > MAX_WIDTH:
+            picture = picture.resize(size, Image.Resampling.NEAREST)
+        picture.save(buffer, "png", optimize=True)
+    else:
+        picture = Image.fromarray(image)
+        if w > MAX_WIDTH:
+            picture = picture.resize(size, Image.Resampling.LANCZOS)
+        picture.save(buffer, "jpeg", quality=87)
+    kind = "png" if flat else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}", flat
+
+
+def error_picture(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, 3): dark where the ids agree, red where they do not, black at truth 255."""
+    picture = np.where((prediction == truth)[..., None], RIGHT, WRONG)
+    return np.where((truth == IGNORE)[..., None], UNKNOWN, picture)
+
+
+def masks_picture(
+    image: np.ndarray, masks: Sequence[WindowMasks], windows: Windows, opacity: float = 0.7
+) -> np.ndarray:
+    """uint8 (H, W, 3): SAM's masks of the windows in colours of their own, the smallest on top.
+
+    Pixels in no mask show the image, darkened.
+    """
+    ids = np.stack([_smallest_mask(window) for window in masks])  # (n, H, window), 0: none
+    joined = windows.join(ids)
+    source, _ = windows.sources
+    seed = (joined * 2654435761 + 40503 * source[None]) % 2**32
+    colours = np.stack([(seed >> shift) % 200 + 40 for shift in (3, 11, 19)], axis=-1)
+    shown = (1 - opacity) * image + opacity * colours
+    shown = np.where((joined == 0)[..., None], 0.45 * image, shown)
+    return np.rint(shown).astype(np.uint8)
+
+
+def boundary_picture(
+    image: np.ndarray, boundaries: Sequence[np.ndarray], windows: Windows
+) -> np.ndarray:
+    """uint8 (H, W, 3): the boundary maps of all overlaps, in their columns, on the image, darkened.
+
+    boundaries: bool (H, overlap.width) each.
+    """
+    joined = np.zeros(image.shape[:2], bool)
+    for overlap, boundary in zip(windows.overlaps, boundaries, strict=True):
+        joined[:, windows.overlap_columns(overlap)] |= boundary
+    dark = (0.35 * image).astype(np.uint8)
+    return np.where(joined[..., None], BOUNDARY, dark)
+
+
+def _smallest_mask(masks: WindowMasks) -> np.ndarray:
+    """int64 (H, W): 1 + the smallest mask over each pixel, 0 where there is none."""
+    if not len(masks):
+        return np.zeros(masks.cells.shape, dtype=np.int64)
+    area = np.where(masks.incidence, masks.area[:, None], np.iinfo(np.int32).max)
+    smallest = np.where(masks.incidence.any(axis=0), area.argmin(axis=0) + 1, 0)
+    return smallest[masks.cells]
