@@ -2,7 +2,7 @@
 
     goodsam source DATASET --model b0 --out DIR
 
-Everything random depends on (seed, position in the run) alone, so that a killed run goes on as if
+Everything random depends on (seed, position in the run) alone, so that a killed run resumes as if
 it had never stopped: no state of a generator has to be kept.
 """
 
@@ -169,8 +169,8 @@ def train_source(
 ) -> Path:
     """Train on labelled `samples`; returns the Hugging Face directory `OUT/model`.
 
-    Goes on from the last checkpoint in OUT when its settings and images are the same; raises
-    InputError when they differ.
+    Resumes from the last checkpoint in OUT if its settings and images are the same; raises
+    InputError if they differ.
     """
     if not samples:
         raise InputError("no labelled images to train on")
@@ -181,7 +181,9 @@ def train_source(
     if Path(config.model).exists() or "/" in config.model:
         model = load_segformer(config.model)
         if len(class_names(model)) != len(CITYSCAPES):
-            raise InputError(f"{config.model}: {len(class_names(model))} classes, labels have 19")
+            raise InputError(
+                f"{config.model}: {len(class_names(model))} classes, the labels have 19"
+            )
     else:
         model = build_segformer(config.model, CITYSCAPES, config.drop_path)
     model.to(device).train()
@@ -252,7 +254,7 @@ def _identity(samples: Sequence[Sample], config: SourceConfig) -> dict:
 
 
 def _claim(out: Path, identity: dict) -> None:
-    """Make OUT this run's directory, or refuse it when another run lives there."""
+    """Make OUT this run's directory; raises InputError if it holds another run."""
     out.mkdir(parents=True, exist_ok=True)
     record = out / "source.json"
     if latest_checkpoint(out / "checkpoints") is None:
@@ -265,4 +267,4 @@ def _claim(out: Path, identity: dict) -> None:
             k for k in wanted["settings"] if kept["settings"].get(k) != wanted["settings"][k]
         ]
         what = ", ".join(differing) or "the images"
-        raise InputError(f"{out}: another run lives there ({what} differ); choose another --out")
+        raise InputError(f"{out}: holds another run ({what} differ); choose another --out")

@@ -1,7 +1,8 @@
-"""What the street world's truth is good for: upper bounds of masks and of labels.
+"""The street world's truth in the place of SAM or of labels: upper bounds for both.
 
-The true instances are masks of a perfect SAM. They tell what the method gives apart from what the
-demo SAM, three hours of two cores, cannot see. The true labels tell what labels can give at all.
+The true instances are the masks of a perfect SAM: what the method gives where nothing is lost to
+the demo SAM, which was trained for three hours on two cores. The true labels show what any labels
+could give. TA: the teacher assistant.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ NAME = "true instances"  # in the place of the hash of a SAM's weights
 
 
 def true_masks(instances: np.ndarray, windows: Windows) -> list[WindowMasks]:
-    """Instance ids (H, W), 0: none, to one mask of each instance that a window has a part of."""
+    """A mask of each instance that a window shows, for every window.
+
+    instances: ids, integers (H, W) of the whole panorama; 0: none.
+    """
     found = []
     for part in windows.cut(instances):
         ids = np.unique(part[part > 0])
@@ -43,10 +47,10 @@ def true_masks(instances: np.ndarray, windows: Windows) -> list[WindowMasks]:
 def cache_truth(
     panoramas: Mapping[str, tuple[Path, Path]], cache: Path, windows: Windows
 ) -> SamCache:
-    """A cache as stage 1 would write it, made or completed. panoramas: name -> image, instances.
+    """Make or complete a cache as stage 1 would write it, from the true instances.
 
-    An overlap's boundaries are those of its two windows' masks. Raises InputError as
-    `SamCache.create_or_resume` does.
+    panoramas: name -> image and instance map. An overlap's boundaries are those of its two
+    windows' masks. Raises InputError as `SamCache.create_or_resume` does.
     """
     identity = Identity(NAME, {}, "windows", windows, fit=False)
     hashes = {name: file_hash(image) for name, (image, _) in panoramas.items()}
@@ -68,9 +72,10 @@ def train_on_truth(
     config: AdaptConfig,
     progress: Callable[[int, int], None],
 ) -> None:
-    """OUT/teacher_assistant and OUT/student, trained on true labels: name -> label map.
+    """Train OUT/teacher_assistant and OUT/student on true labels.
 
-    The steps, rates and order are those of `adapt`; the TA sees windows, the student the whole.
+    labels: name -> label map. The steps, rates and order are those of `adapt`; the TA sees
+    windows, the student the whole.
     """
     steps = config.length(len(panoramas))
     with processes(config.device) as group:

@@ -1,6 +1,9 @@
-"""Boundary maps of predictions and their refinement by SAM's (METHOD: "Boundaries", "DAR").
+"""Boundary maps of predictions, and their refinement by SAM's.
 
-Shapes: O overlaps, C classes, H x W pixels of an overlap. The border of a map is no boundary.
+This is the boundary enhancement block (Fig. 3) of the paper's distortion-aware rectification (DAR);
+docs/method.md, "Refined boundaries", says how we read it. TA: the teacher assistant.
+
+Shapes: O overlaps, C classes, H x W pixels of an overlap. The border of a map is not a boundary.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The two networks as they learn: their optimisers, one optimiser step in parts, checkpoints."""
+"""Teacher assistant (TA) and student as they learn: optimisers, one step in parts, checkpoints."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class Learner:
             any(getattr(weights, n) for n in names) for names in (TEACHER_LOSSES, STUDENT_LOSSES)
         ]
         if not any(learns):
-            raise InputError("step.weights: all losses are switched off; nothing would be learnt")
+            raise InputError("step.weights: all losses are switched off; give one a weight above 0")
         # a network without a loss has no gradients to share out
         self.teacher = group.wrap(teacher) if learns[0] else teacher
         self.student = group.wrap(student) if learns[1] else student
@@ -135,7 +135,7 @@ class Learner:
     def doubts(self) -> str:
         """What speaks against this pair of networks; "" where nothing does.
 
-        A student goes to the level of its TA, down too (docs/results.md, Table 5).
+        A student ends near the level of its TA, a lower one too (docs/results.md, Table 5).
         """
         teacher, student = (
             parameter_count(self.networks[name]) / 1e6 for name in ("teacher_assistant", "student")
@@ -144,7 +144,7 @@ class Learner:
             return ""
         return (
             f"the teacher assistant ({teacher:.2f} M parameters) is smaller than the student "
-            f"({student:.2f} M): a student goes to the level of its teacher assistant, down too"
+            f"({student:.2f} M): a student sinks to the level of a weaker teacher assistant"
         )
 
     def set_rate(self, factor: float) -> None:
@@ -158,9 +158,9 @@ class Learner:
         self.class_weights = torch.from_numpy(weights).to(self.group.device)
 
     def learn(self, item: Item, scale: float, last: bool) -> Outcome:
-        """Forward and backward of one panorama; adds `scale` times its gradients.
+        """Forward and backward passes of one panorama; adds `scale` times its gradients.
 
-        last: of this step; the gradients are then averaged over the processes.
+        last: whether it is the step's last; the gradients are then averaged over the processes.
         """
         name, image, masks, boundaries = item
         device = self.group.device
@@ -183,7 +183,7 @@ class Learner:
         return outcome
 
     def measured(self) -> tuple[dict[str, float], str]:
-        """The mean of what this step's panoramas showed, and what is not finite in it (or "").
+        """The mean figures of this step's panoramas, and what in them is not finite, or "".
 
         Every process gets the same mean, so that all of them stop, or none.
         """
@@ -202,8 +202,8 @@ class Learner:
             for key, value in zip(keys, found, strict=True):
                 if not math.isfinite(value):
                     return row, (
-                        f"{name}: the loss {key} is {value}; saved as it was before this step; "
-                        "lower the learning rates (--set teacher_lr=..., student_lr=...)"
+                        f"{name}: the loss {key} is {value}; saved the networks as they were "
+                        "before this step; lower the learning rates (teacher_lr, student_lr)"
                     )
         return row, "a panorama of another process: a loss is not finite"
 
@@ -218,7 +218,7 @@ class Learner:
             _follow(self.labeller, self.networks["teacher_assistant"], self.config.ema_decay)
 
     def resume(self, folder: Path) -> int:
-        """Take up the newest checkpoint in `folder`; the number of steps that are done."""
+        """Load the newest checkpoint in `folder`, if any; returns the number of steps done."""
         newest = latest_checkpoint(folder)
         if newest is None:
             return 0
@@ -244,9 +244,10 @@ class Learner:
 
 
 def load_networks(config: AdaptConfig, device: torch.device) -> tuple[Any, Any]:
-    """TA and student, in evaluation mode (METHOD: BatchNorm, dropout, stochastic depth).
+    """TA and student on `device`, in evaluation mode, which they keep while they learn.
 
-    Raises InputError when their classes differ.
+    A step has one panorama: too few for batch statistics (docs/method.md, "Learning"). Raises
+    InputError when their classes differ.
     """
     teacher = load_segformer(config.teacher_assistant)
     student = load_segformer(config.student)
@@ -254,7 +255,7 @@ def load_networks(config: AdaptConfig, device: torch.device) -> tuple[Any, Any]:
         raise InputError(
             f"{config.student}: its classes are not those of {config.teacher_assistant} "
             f"({len(class_names(student))} and {len(class_names(teacher))}); "
-            "start the student from a model with the TA's classes"
+            "start the student from a model with the teacher assistant's classes"
         )
     return teacher.to(device).eval(), student.to(device).eval()
 

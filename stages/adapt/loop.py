@@ -1,4 +1,4 @@
-"""Stage 2: train TA and student on a folder of panoramas and its SAM cache.
+"""Stage 2: train teacher assistant (TA) and student on a folder of panoramas and its SAM cache.
 
     goodsam train IMAGES CACHE --preset goodsam-m --out RUN
     torchrun --nproc-per-node 4 --no-python goodsam train ... --set accumulate=4
@@ -6,7 +6,7 @@
 A run directory holds config.yaml (by the caller), metrics.jsonl, tensorboard/, checkpoints/ and,
 at the end, teacher_assistant/ and student/: directories that `transformers` loads. The order of
 the panoramas depends on seed and epoch alone and no step draws anything at random, so a killed
-run goes on to the same weights, bit for bit, on a CPU.
+run resumes and ends with the same weights, on a CPU bit for bit.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ def adapt(
     progress: Callable[[int, int, dict[str, float]], None] | None = None,
     warn: Callable[[str], None] = warnings.warn,
 ) -> Path:
-    """Adapt TA and student; returns `OUT/student`. Goes on from OUT's last checkpoint.
+    """Adapt TA and student; returns `OUT/student`. Resumes from OUT's last checkpoint.
 
-    warn: gets what `Monitor` says, and what speaks against the networks. Raises FloatingPointError
-    for a loss that is not finite and Collapse for a run that is falling apart, both after saving.
+    progress: called after each step with its number, their count and the step's figures. warn:
+    called with what `Monitor` says and what speaks against the networks. Raises FloatingPointError
+    for a loss that is not finite and Collapse for a run that collapses, both after saving.
     """
     if not len(panoramas):
         raise InputError("no panoramas to train on")
@@ -53,7 +54,7 @@ def adapt(
         monitor = Monitor(learner.names, len(panoramas), config.collapse)
         balance = Balance(learner.names, config.hold_shares)
         for row in read_rows(out / "metrics.jsonl", first):
-            monitor.see(row)  # what it said then, it need not say again
+            monitor.see(row)  # it warned then, and need not warn again
             balance.see(row)
         with Journal(out, first, writes=group.first) as journal:
             for step in range(first, steps):

@@ -1,7 +1,7 @@
-"""The losses of Eq. 1, 2 and 4 to 7.
+"""The losses of Eq. 1, 2 and 4 to 7, of the teacher assistant (TA) and of the student.
 
-Shapes: N windows, O overlaps, C classes, H x W pixels. Reductions are those of METHOD: means over
-pixels for the cross entropies; the boundary losses as printed or balanced.
+Reductions are those of docs/method.md: means over pixels for the cross entropies; the boundary
+losses as printed or balanced. Shapes: N windows, O overlaps, C classes, H x W pixels.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def consistency_loss(
 
 
 class _Consistency(torch.autograd.Function):
-    """Its gradient is written once, where autograd would add up one tensor a slice."""
+    """Its gradient is written by hand: autograd would add up one tensor for each slice."""
 
     @staticmethod
     def forward(

@@ -38,7 +38,7 @@ class Processes:
         """How many of a step's panoramas each process takes. InputError if they do not divide."""
         if panoramas % self.count:
             raise InputError(
-                f"{panoramas} panoramas a step cannot be shared by {self.count} processes: "
+                f"{panoramas} panoramas a step cannot be divided among {self.count} processes; use "
                 f"--set accumulate={-(-panoramas // self.count) * self.count}"
             )
         return panoramas // self.count
@@ -59,7 +59,7 @@ class Processes:
 
 @contextlib.contextmanager
 def processes(device: str) -> Iterator[Processes]:
-    """Join the processes that torchrun started (nccl on GPUs, gloo on CPUs); leave them after."""
+    """Join the processes that torchrun started (nccl on GPUs, gloo on CPUs), leave them at exit."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     picked = pick_device(device)
     if count == 1:
@@ -76,7 +76,7 @@ def processes(device: str) -> Iterator[Processes]:
 
 
 def gather_only(last: bool, *networks: torch.nn.Module) -> contextlib.AbstractContextManager:
-    """A context in which gradients are added up here; the `last` backward shares them out."""
+    """A context in which gradients only add up here; the `last` backward pass averages them."""
     stack = contextlib.ExitStack()
     for network in networks:
         if isinstance(network, DistributedDataParallel) and not last:

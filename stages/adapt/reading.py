@@ -1,4 +1,4 @@
-"""What a step reads: panoramas with what SAM gave for them, in an order fixed by seed and place."""
+"""What a step reads: panoramas with what SAM gave for them, in an order that the seed fixes."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ class CachedPanoramas(Dataset):
 
 
 def schedule(count: int, seed: int, first: int, last: int, stride: int = 1) -> Iterator[int]:
-    """Indices of the panoramas for positions first to last of a run: a permutation an epoch.
+    """Indices of the panoramas for positions first to last of a run: a permutation each epoch.
 
-    stride: take every so manieth position only; the processes of one run share them out by it.
+    stride: from one position to the next; the processes of a run divide the positions by it.
     """
     known = -1
     for position in range(first, last, stride):
@@ -64,7 +64,7 @@ def schedule(count: int, seed: int, first: int, last: int, stride: int = 1) -> I
 def read_in_order(
     panoramas: CachedPanoramas, order: Iterator[int], workers: int, device: torch.device
 ) -> Iterator[Item]:
-    """Items in the given order, read ahead by `workers` processes (0: when they are asked for)."""
+    """Items in the given order, read ahead by `workers` processes (0: read on demand)."""
     loader: DataLoader[Item] = DataLoader(
         panoramas,
         sampler=_Sequence(order),

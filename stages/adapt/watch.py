@@ -1,4 +1,7 @@
-"""What a run shows of itself: numbers of every step, and now and then a strip of pictures."""
+"""What a run shows of itself: the numbers of every step, and now and then a strip of pictures.
+
+TA: the teacher assistant.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,13 @@ STRIP_WIDTH = 1024  # px, at most
 
 @torch.no_grad()
 def measure(outcome: Outcome, windows: Windows, names: Sequence[str]) -> dict[str, torch.Tensor]:
-    """What is worth watching in a step, besides its losses; nothing here waits for the device.
+    """The losses of a step and what else is worth watching; nothing here waits for the device.
 
-    trusted: the share of pixels with weight 1; trusted_masks: of masks. agreement: of the ensemble
-    with the TA, where it has a label. ensemble_entropy: of the ensemble's class shares, nats; it
-    falls when a run collapses. student_agreement: of the student with the TA's whole-image labels,
-    at every fourth row and column (a SegFormer's own resolution). share/NAME: of each class in the
-    ensemble.
+    trusted: the share of pixels with weight 1; trusted_masks: that of masks. agreement: of the
+    ensemble with the TA, where the ensemble has a label. ensemble_entropy: of the ensemble's class
+    shares, nats; it falls when a run collapses. student_agreement: of the student with the TA's
+    whole-image labels, at every fourth row and column (a SegFormer's own resolution). share/NAME:
+    of each class in the ensemble.
     """
     ensemble, labels = outcome.ensemble, outcome.teacher_labels
     classes = outcome.student_log_p.shape[1]
@@ -79,8 +82,8 @@ def strip(
 class Journal:
     """metrics.jsonl and tensorboard/ of a run directory.
 
-    Gone on with after `step`, what was written of later steps is dropped. Silent where `writes` is
-    False: of several processes, one keeps the journal.
+    When a run resumes after `step`, what was written of later steps is dropped. Nothing is written
+    where `writes` is False: of several processes, one keeps the journal.
     """
 
     def __init__(self, out: Path, step: int, writes: bool) -> None:
@@ -120,7 +123,7 @@ class Journal:
 
 
 def read_rows(metrics: Path, step: float = math.inf) -> list[dict[str, float]]:
-    """The rows of a `metrics.jsonl`, if there is one, up to `step`; not a last one cut off."""
+    """The rows of a `metrics.jsonl`, if there is one, up to `step`; a torn last row is left out."""
     if not metrics.exists():
         return []
     lines = metrics.read_text().splitlines(keepends=True)

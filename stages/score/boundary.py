@@ -1,7 +1,7 @@
 """The boundary F-score: how near predicted boundaries run to the true ones.
 
-A pixel is boundary of its class when a 4-neighbour belongs to another one; the image's border is
-none, and neither is the edge of what the truth leaves out. A boundary pixel is right when the other
+A pixel is boundary of its class when a 4-neighbour belongs to another one; the image's border does
+not count, nor does the edge of what the truth leaves out. A boundary pixel is right when the other
 map has a boundary pixel of the same class within `radius` (Euclidean). Per class, precision is the
 share of right ones among the predicted, recall among the true, both counted over the whole set, and
 F = 2 P R / (P + R) (Csurka et al., BMVC 2013, who take the mean over images instead).

@@ -1,4 +1,4 @@
-"""What can be said of predictions without a label: how steady they are. None of it is an accuracy.
+"""What can be said of predictions without labels: how steady they are. None of it is an accuracy.
 
 Where an image is seen twice (by two overlapping windows; turned by half a circle; by student and
 teacher assistant; before and after the adaptation), count the pixels that were labelled alike.

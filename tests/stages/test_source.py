@@ -140,7 +140,7 @@ def test_the_loss_falls(cityscapes, tmp_path):
 def test_another_run_in_the_same_place_is_refused(cityscapes, tmp_path):
     samples = find_panoramas(cityscapes)
     train_source(samples, tmp_path, dataclasses.replace(CONFIG, steps=1))
-    with pytest.raises(InputError, match=r"another run lives there \(steps differ\)"):
+    with pytest.raises(InputError, match=r"holds another run \(steps differ\)"):
         train_source(samples, tmp_path, CONFIG)
     with pytest.raises(InputError, match="the images differ"):
         train_source(samples[:2], tmp_path, dataclasses.replace(CONFIG, steps=1))

@@ -1,8 +1,9 @@
-"""Classes that fade are taught louder: weights that hold the ensemble's class shares.
+"""Classes that fade weigh more: weights that hold the ensemble's class shares.
 
-Self-training with live labels is a loop: of a class that the TA names less, it is taught less. The
-weight of a class in Eq. 5 and 6 is (its share at first / its share of late) ** `hold`: it grows as
-the class fades, and falls as it spreads. Not in the paper.
+Self-training with live labels is a loop: a class that the teacher assistant predicts less often is
+taught less. The weight of a class in Eq. 5 and 6 is (its first share / its latest share) ** `hold`:
+it grows as the class fades, and falls as it spreads. The setting is `hold_shares`; at 0, the
+paper's way, all classes weigh the same.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import numpy as np
 
 from goodsam.stages.adapt.beyond.monitor import share_key
 
-STEPS = 24  # of the first mean, and about those that the running one looks back
-KNOWN = 5e-4  # a smaller first share says nothing: the class keeps weight 1
+STEPS = 24  # of the first mean, and about as many in the running one
+KNOWN = 5e-4  # a class with a smaller first share keeps weight 1
 LIMIT = 5.0  # weights lie between 1 / LIMIT and LIMIT
 
 

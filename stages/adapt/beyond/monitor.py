@@ -1,8 +1,8 @@
-"""A watch on self-training: is the ensemble forgetting classes, or falling into one?
+"""A watch on self-training: is the ensemble forgetting classes, or collapsing into one?
 
-With live labels nothing outside holds the loop: what the TA stops saying is never taught again.
-Two means over the same number of panoramas are compared, that of the run's beginning and the
-latest, so that one panorama that looks otherwise raises no alarm.
+With live labels nothing outside steadies the loop: a class that the teacher assistant (TA) no
+longer predicts is never taught again. Two means over the same number of panoramas are compared,
+the run's first and its latest, so that one unusual panorama raises no alarm.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 STEPS = 20  # of a mean, at least; a whole epoch if that is longer
 COMMON, LOST = 0.005, 0.2  # a class of at least this share is lost below this part of its share
 DOUBTFUL = 0.5  # agreement with the TA below which masks overrule it on most pixels
-REMEDY = "lower teacher_lr, or take --set hold_shares=2 or labels=frozen"
+REMEDY = "lower teacher_lr, or use --set hold_shares=2 or --set labels=frozen"
 
 
 class Monitor:
-    """Sees every step's figures; says once of each thing that goes wrong, and when all is lost.
+    """Sees every step's figures; warns once of each thing that goes wrong; stops a lost run.
 
-    names: of the classes. panoramas: of an epoch. collapse: the part of its first entropy below
-    which the ensemble's class shares count as fallen apart; 0: never.
+    names: of the classes. panoramas: of an epoch. collapse: the part of its first value below which
+    the entropy of the ensemble's class shares means that the run is lost; 0: never.
     """
 
     def __init__(self, names: Sequence[str], panoramas: int, collapse: float) -> None:
@@ -34,7 +34,7 @@ class Monitor:
         self._said: set[str] = set()
 
     def see(self, row: Mapping[str, float]) -> list[str]:
-        """Take in a step's figures, as `watch.measure` names them; what is new to be said.
+        """Take in a step's figures, as `watch.measure` names them; returns new warnings.
 
         Raises Collapse if the ensemble's entropy has fallen below the bound.
         """
@@ -59,8 +59,8 @@ class Monitor:
         }
         if now[1] < DOUBTFUL:
             found["agreement"] = (
-                f"the ensemble agrees with the TA on {100 * now[1]:.0f} % of the pixels only: "
-                "masks overrule it nearly everywhere; look at them (goodsam cache view)"
+                f"the ensemble agrees with the teacher assistant on only {100 * now[1]:.0f} % of "
+                "the pixels: masks overrule it on most of them; look at them (goodsam cache view)"
             )
         new = [text for name, text in found.items() if name not in self._said]
         self._said |= found.keys()
@@ -68,9 +68,9 @@ class Monitor:
 
 
 class Collapse(RuntimeError):
-    """A run that is falling apart."""
+    """A run whose ensemble collapses into few classes."""
 
 
 def share_key(name: str) -> str:
-    """Under which a class's share of the ensemble stands among a step's figures."""
+    """The key of a class's share of the ensemble among a step's figures."""
     return f"share/{name}"

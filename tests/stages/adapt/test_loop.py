@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -28,8 +27,9 @@ from goodsam.stages.adapt.learner import AdaptConfig, Learner
 from goodsam.stages.adapt.loop import adapt
 from goodsam.stages.adapt.processes import Processes, gather_only, processes
 from goodsam.stages.adapt.reading import CachedPanoramas, schedule
+from goodsam.stages.adapt.processes import processes
+from goodsam.stages.adapt.reading import CachedPanoramas
 from goodsam.stages.adapt.step import LossWeights, StepConfig
-from goodsam.stages.adapt.watch import read_rows
 from goodsam.stages.segformer.build import build_segformer
 from goodsam.stages.segformer.files import load_segformer, save_segformer
 
@@ -163,33 +163,6 @@ def test_two_processes_give_the_weights_of_one(world, tmp_path, labels):
         assert two["student_total"] == pytest.approx(one["student_total"], abs=1e-4)
 
 
-def test_processes_share_a_step_out():
-    whole = list(schedule(5, 7, 0, 12))
-    halves = [list(schedule(5, 7, rank, 12, stride=2)) for rank in (0, 1)]
-    assert [index for pair in zip(*halves, strict=True) for index in pair] == whole
-    two = Processes(1, 2, torch.device("cpu"))
-    assert two.share_of(6) == 3
-    with pytest.raises(InputError, match="accumulate=6"):
-        two.share_of(5)
-
-
-def test_gradients_are_gathered_once_a_step(monkeypatch):
-    """Of several backward passes only the last is shared out, and both networks are asked."""
-    waits = []
-
-    class Shared(torch.nn.Module):
-        def no_sync(self):
-            waits.append(self)
-            return contextlib.nullcontext()
-
-    monkeypatch.setattr("goodsam.stages.adapt.processes.DistributedDataParallel", Shared)
-    networks = (Shared(), Shared(), torch.nn.Linear(1, 1))
-    with gather_only(True, *networks):
-        assert waits == []
-    with gather_only(False, *networks):
-        assert waits == [*networks[:2]]
-
-
 def test_a_cache_at_a_url_trains_to_the_same_weights(world, tmp_path, serve):
     url, server = serve(world)
     config = config_for(world, steps=2, workers=1)
@@ -207,13 +180,6 @@ def test_accumulation_sees_every_panorama(world, tmp_path):
     config = config_for(world, steps=None, epochs=2, accumulate=3)
     adapt(panoramas(world), tmp_path, config)
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
-
-
-def test_schedule_is_a_permutation_an_epoch_and_can_start_anywhere():
-    order = list(schedule(5, 7, 0, 15))
-    assert [sorted(order[i : i + 5]) for i in (0, 5, 10)] == [list(range(5))] * 3
-    assert order[:5] != order[5:10]
-    assert list(schedule(5, 7, 8, 15)) == order[8:]
 
 
 def test_networks_with_other_classes_are_refused(world, tmp_path):
@@ -354,7 +320,7 @@ def test_a_run_that_falls_apart_warns_saves_and_stops(world, tmp_path, monkeypat
         adapt(panoramas(world), tmp_path / "run", config, warn=warned.append)
     step = int(str(stop.value).split()[1].rstrip(","))
     assert (tmp_path / f"run/checkpoints/step_{step:08d}.safetensors").exists()
-    # gone on with, it knows what was at first
+    # resumed, it knows what was at first
     with pytest.raises(monitor.Collapse, match=f"step {step + 1}, saved"):
         adapt(panoramas(world), tmp_path / "run", config, warn=warned.append)
     free = dataclasses.replace(config, collapse=0.0)
@@ -364,12 +330,3 @@ def test_a_run_that_falls_apart_warns_saves_and_stops(world, tmp_path, monkeypat
     assert len(rows) == 9
     for row in rows:
         assert sum(row[f"share/{name}"] for name in NAMES) == pytest.approx(1, abs=1e-5)
-
-
-def test_rows_of_a_journal_up_to_a_step_without_one_that_was_cut_off(tmp_path):
-    path = tmp_path / "metrics.jsonl"
-    assert read_rows(path) == []
-    rows = [{"step": step, "loss": 2.0} for step in (1, 2)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"step": 3, "lo')
-    assert read_rows(path) == rows
-    assert read_rows(path, 1) == rows[:1]

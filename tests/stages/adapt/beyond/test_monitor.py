@@ -48,7 +48,7 @@ def test_a_rare_class_that_was_hardly_there_is_no_loss():
 def test_masks_that_overrule_the_ta_are_named():
     monitor = Monitor(NAMES, 5, 0.5)
     (text,) = said(monitor, [row((6, 3, 1), agreement=0.4)] * 100)
-    assert "40 % of the pixels" in text
+    assert "on only 40 % of the pixels" in text
 
 
 @pytest.mark.parametrize("collapse", [0.0, 0.5])
