@@ -133,9 +133,12 @@ class Buffers:
     things: list[Thing]
 
 
-def bounds(camera: Camera, thing: Thing) -> list[tuple[int, int, int, int]]:
+Rectangle = tuple[int, int, int, int]  # row0, row1, col0, col1
+Ahead = list[tuple[float, float]]  # corners of a footprint, metres forward and to the right
+
+
+def bounds(camera: Camera, thing: Thing) -> list[Rectangle]:
     """Screen rectangles (row0, row1, col0, col1) that hold the thing; two at the seam."""
-    _, rows, cols = camera.rays.shape
     ca, sa = math.cos(thing.yaw), math.sin(thing.yaw)
     hx, hy = thing.half
     corners = [
@@ -144,32 +147,45 @@ def bounds(camera: Camera, thing: Thing) -> list[tuple[int, int, int, int]]:
         for j in (-1, 1)
     ]
     cy, sy = math.cos(camera.yaw), math.sin(camera.yaw)
-    ahead = [(x * cy + y * sy, x * sy - y * cy) for x, y in corners]  # (forward, right)
+    ahead = [(x * cy + y * sy, x * sy - y * cy) for x, y in corners]
     low, high = thing.low - camera.height, thing.high - camera.height
-    if camera.panoramic:
-        # nearest point of the footprint, in its own frame
-        ox, oy = -thing.x * ca - thing.y * sa, thing.x * sa - thing.y * ca
-        near = max(math.hypot(max(abs(ox) - hx, 0), max(abs(oy) - hy, 0)), NEAR)
-        far = max(math.hypot(f, r) for f, r in ahead)
-        scale = rows / math.radians(VERTICAL_FOV)
-        top = math.atan2(high, near if high > 0 else far)
-        bottom = math.atan2(low, near if low < 0 else far)
-        row0 = max(int(rows / 2 - top * scale) - 1, 0)
-        row1 = min(int(rows / 2 - bottom * scale) + 2, rows)
-        middle = math.atan2(sum(r for _, r in ahead) / 4, sum(f for f, _ in ahead) / 4)
-        turn = [(math.atan2(r, f) - middle + math.pi) % (2 * math.pi) - math.pi for f, r in ahead]
-        if near <= NEAR or max(turn) - min(turn) > 3.2:
-            return [(row0, row1, 0, cols)]
-        col0 = math.floor((middle + min(turn) + math.pi) / (2 * math.pi) * cols) - 1
-        col1 = math.floor((middle + max(turn) + math.pi) / (2 * math.pi) * cols) + 2
-        if row1 <= row0:
-            return []
-        if col1 - col0 >= cols:
-            return [(row0, row1, 0, cols)]
-        col0, col1 = col0 % cols, (col1 - 1) % cols + 1
-        if col0 < col1:
-            return [(row0, row1, col0, col1)]
-        return [(row0, row1, col0, cols), (row0, row1, 0, col1)]
+    if not camera.panoramic:
+        return _pinhole_bounds(camera, ahead, low, high)
+    # nearest point of the footprint, in its own frame
+    ox, oy = -thing.x * ca - thing.y * sa, thing.x * sa - thing.y * ca
+    near = max(math.hypot(max(abs(ox) - hx, 0), max(abs(oy) - hy, 0)), NEAR)
+    return _panoramic_bounds(camera, ahead, near, low, high)
+
+
+def _panoramic_bounds(
+    camera: Camera, ahead: Ahead, near: float, low: float, high: float
+) -> list[Rectangle]:
+    """`near` is the distance to the footprint; `low` and `high` count from the camera."""
+    _, rows, cols = camera.rays.shape
+    far = max(math.hypot(f, r) for f, r in ahead)
+    scale = rows / math.radians(VERTICAL_FOV)
+    top = math.atan2(high, near if high > 0 else far)
+    bottom = math.atan2(low, near if low < 0 else far)
+    row0 = max(int(rows / 2 - top * scale) - 1, 0)
+    row1 = min(int(rows / 2 - bottom * scale) + 2, rows)
+    middle = math.atan2(sum(r for _, r in ahead) / 4, sum(f for f, _ in ahead) / 4)
+    turn = [(math.atan2(r, f) - middle + math.pi) % (2 * math.pi) - math.pi for f, r in ahead]
+    if near <= NEAR or max(turn) - min(turn) > 3.2:
+        return [(row0, row1, 0, cols)]
+    col0 = math.floor((middle + min(turn) + math.pi) / (2 * math.pi) * cols) - 1
+    col1 = math.floor((middle + max(turn) + math.pi) / (2 * math.pi) * cols) + 2
+    if row1 <= row0:
+        return []
+    if col1 - col0 >= cols:
+        return [(row0, row1, 0, cols)]
+    col0, col1 = col0 % cols, (col1 - 1) % cols + 1
+    if col0 < col1:
+        return [(row0, row1, col0, col1)]
+    return [(row0, row1, col0, cols), (row0, row1, 0, col1)]
+
+
+def _pinhole_bounds(camera: Camera, ahead: Ahead, low: float, high: float) -> list[Rectangle]:
+    _, rows, cols = camera.rays.shape
     cp, sp = math.cos(camera.pitch), math.sin(camera.pitch)
     us, vs = [], []
     for f, r in ahead:
