@@ -2,14 +2,16 @@
 
 The street frame is in metres: x along the main street, y to its left, z up, the ground at z = 0.
 The camera stands over the origin. Each thing is traced only inside its bounds on the screen, from
-far to near, against a depth buffer; colours come later, once per pixel (data/street/shade.py).
+far to near, against a depth buffer; colours come later, once per pixel (`shade`).
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
+from goodsam.data.street.finish import Finish
+from goodsam.data.street.labels import NO_LABEL
 from goodsam.data.street.shapes import GAP, NONE, Shape
 
 NEAR = 0.2
@@ -32,7 +34,10 @@ class Camera:
 
 
 def panoramic_camera(height: int, width: int, metres: float, yaw: float) -> Camera:
-    """Equirectangular: rows from +35.15 to -35.15 degrees, columns clockwise all around."""
+    """Equirectangular: rows from +35.15 to -35.15 degrees, columns clockwise all around.
+
+    `metres` above the ground; `yaw`, radians, is the heading of the middle column.
+    """
     elevation = np.radians(VERTICAL_FOV) * (0.5 - (np.arange(height) + 0.5) / height)
     azimuth = yaw - 2 * np.pi * ((np.arange(width) + 0.5) / width - 0.5)
     up = np.broadcast_to(np.sin(elevation)[:, None], (height, width))
@@ -44,7 +49,10 @@ def panoramic_camera(height: int, width: int, metres: float, yaw: float) -> Came
 def pinhole_camera(
     height: int, width: int, metres: float, yaw: float, pitch: float, fov: float
 ) -> Camera:
-    """Perspective with a horizontal field of view of `fov` radians."""
+    """Perspective with a horizontal field of view of `fov` radians.
+
+    `metres` above the ground; heading `yaw` and `pitch` (up positive) in radians.
+    """
     focal = width / 2 / np.tan(fov / 2)
     right = (np.arange(width) + 0.5 - width / 2) / focal
     down = (np.arange(height) + 0.5 - height / 2)[:, None] / focal
@@ -61,24 +69,25 @@ def pinhole_camera(
     return Camera(metres, yaw, pitch, float(focal), rays.astype(np.float32))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Thing:
     """A solid (a frustum: `planes`) or a flat upright shape (`shape`), placed and coloured.
 
-    `labels` and `instances` are per part of a flat shape; a solid has one of each.
+    Metres, in the street frame. `labels` and `instances` are per part of a flat shape, or one for
+    all parts; a solid has one of each. The parts of a solid are its planes.
     """
 
     x: float
     y: float
-    yaw: float  # of the local x axis; a flat shape spans it
+    yaw: float  # radians, of the local x axis; a flat shape spans it
     half: tuple[float, float]  # half extents along local x and y
     low: float
     high: float
     labels: tuple[int, ...]
     instances: tuple[int, ...]
-    kind: int  # how it is shaded
-    colours: np.ndarray  # (<= 10, 3)
-    params: tuple[float, ...] = ()
+    finish: Finish
+    colours: np.ndarray  # (<= 10, 3), by part or as the finish says
+    lamps: int = 0  # the first part of a flat shape that shines; 0 for none
     planes: np.ndarray | None = None  # (6, 4): n . p <= d, outward; +x -x +y -y top bottom
     shape: Shape | None = None
 
@@ -90,7 +99,11 @@ def frustum(
     front: tuple[float, float],
     side: tuple[float, float],
 ) -> np.ndarray:
-    """Planes of a box that leans: `back`, `front`, `side` are its extents at low and high."""
+    """Planes (6, 4) of a box that leans, as in `Thing`, from z = `low` to `high`, metres.
+
+    `back`, `front` and `side` are its extents (low, high): x of the back, x of the front, and half
+    its width.
+    """
     rise = high - low
     planes = []
     for normal, (a, b) in (
@@ -109,20 +122,23 @@ def frustum(
 
 @dataclass
 class Buffers:
-    """Per pixel: distance, thing (0: ground or sky), part, tone, label, instance."""
+    """What every pixel sees: arrays of (H, W), filled by `cast`; `things` from far to near."""
 
-    depth: np.ndarray
-    thing: np.ndarray
-    part: np.ndarray
-    tone: np.ndarray
-    label: np.ndarray
-    instance: np.ndarray
-    things: list[Thing] = field(default_factory=list)
+    depth: np.ndarray  # float32, metres; infinite in the sky
+    thing: np.ndarray  # int32, number in `things` from 1 on; 0 for ground and sky
+    part: np.ndarray  # uint8, of the thing
+    tone: np.ndarray  # float32, -1 turned from the sun .. 1 to it; flat shapes alone
+    label: np.ndarray  # uint8, NO_LABEL where ground and sky are still to be told apart
+    instance: np.ndarray  # uint16, 0 there
+    things: list[Thing]
 
 
-def bounds(camera: Camera, thing: Thing) -> list[tuple[int, int, int, int]]:
+Rectangle = tuple[int, int, int, int]  # row0, row1, col0, col1
+Ahead = list[tuple[float, float]]  # corners of a footprint, metres forward and to the right
+
+
+def bounds(camera: Camera, thing: Thing) -> list[Rectangle]:
     """Screen rectangles (row0, row1, col0, col1) that hold the thing; two at the seam."""
-    _, rows, cols = camera.rays.shape
     ca, sa = math.cos(thing.yaw), math.sin(thing.yaw)
     hx, hy = thing.half
     corners = [
@@ -131,32 +147,45 @@ def bounds(camera: Camera, thing: Thing) -> list[tuple[int, int, int, int]]:
         for j in (-1, 1)
     ]
     cy, sy = math.cos(camera.yaw), math.sin(camera.yaw)
-    ahead = [(x * cy + y * sy, x * sy - y * cy) for x, y in corners]  # (forward, right)
+    ahead = [(x * cy + y * sy, x * sy - y * cy) for x, y in corners]
     low, high = thing.low - camera.height, thing.high - camera.height
-    if camera.panoramic:
-        # nearest point of the footprint, in its own frame
-        ox, oy = -thing.x * ca - thing.y * sa, thing.x * sa - thing.y * ca
-        near = max(math.hypot(max(abs(ox) - hx, 0), max(abs(oy) - hy, 0)), NEAR)
-        far = max(math.hypot(f, r) for f, r in ahead)
-        scale = rows / math.radians(VERTICAL_FOV)
-        top = math.atan2(high, near if high > 0 else far)
-        bottom = math.atan2(low, near if low < 0 else far)
-        row0 = max(int(rows / 2 - top * scale) - 1, 0)
-        row1 = min(int(rows / 2 - bottom * scale) + 2, rows)
-        middle = math.atan2(sum(r for _, r in ahead) / 4, sum(f for f, _ in ahead) / 4)
-        turn = [(math.atan2(r, f) - middle + math.pi) % (2 * math.pi) - math.pi for f, r in ahead]
-        if near <= NEAR or max(turn) - min(turn) > 3.2:
-            return [(row0, row1, 0, cols)]
-        col0 = math.floor((middle + min(turn) + math.pi) / (2 * math.pi) * cols) - 1
-        col1 = math.floor((middle + max(turn) + math.pi) / (2 * math.pi) * cols) + 2
-        if row1 <= row0:
-            return []
-        if col1 - col0 >= cols:
-            return [(row0, row1, 0, cols)]
-        col0, col1 = col0 % cols, (col1 - 1) % cols + 1
-        if col0 < col1:
-            return [(row0, row1, col0, col1)]
-        return [(row0, row1, col0, cols), (row0, row1, 0, col1)]
+    if not camera.panoramic:
+        return _pinhole_bounds(camera, ahead, low, high)
+    # nearest point of the footprint, in its own frame
+    ox, oy = -thing.x * ca - thing.y * sa, thing.x * sa - thing.y * ca
+    near = max(math.hypot(max(abs(ox) - hx, 0), max(abs(oy) - hy, 0)), NEAR)
+    return _panoramic_bounds(camera, ahead, near, low, high)
+
+
+def _panoramic_bounds(
+    camera: Camera, ahead: Ahead, near: float, low: float, high: float
+) -> list[Rectangle]:
+    """`near` is the distance to the footprint; `low` and `high` count from the camera."""
+    _, rows, cols = camera.rays.shape
+    far = max(math.hypot(f, r) for f, r in ahead)
+    scale = rows / math.radians(VERTICAL_FOV)
+    top = math.atan2(high, near if high > 0 else far)
+    bottom = math.atan2(low, near if low < 0 else far)
+    row0 = max(int(rows / 2 - top * scale) - 1, 0)
+    row1 = min(int(rows / 2 - bottom * scale) + 2, rows)
+    middle = math.atan2(sum(r for _, r in ahead) / 4, sum(f for f, _ in ahead) / 4)
+    turn = [(math.atan2(r, f) - middle + math.pi) % (2 * math.pi) - math.pi for f, r in ahead]
+    if near <= NEAR or max(turn) - min(turn) > 3.2:
+        return [(row0, row1, 0, cols)]
+    col0 = math.floor((middle + min(turn) + math.pi) / (2 * math.pi) * cols) - 1
+    col1 = math.floor((middle + max(turn) + math.pi) / (2 * math.pi) * cols) + 2
+    if row1 <= row0:
+        return []
+    if col1 - col0 >= cols:
+        return [(row0, row1, 0, cols)]
+    col0, col1 = col0 % cols, (col1 - 1) % cols + 1
+    if col0 < col1:
+        return [(row0, row1, col0, col1)]
+    return [(row0, row1, col0, cols), (row0, row1, 0, col1)]
+
+
+def _pinhole_bounds(camera: Camera, ahead: Ahead, low: float, high: float) -> list[Rectangle]:
+    _, rows, cols = camera.rays.shape
     cp, sp = math.cos(camera.pitch), math.sin(camera.pitch)
     us, vs = [], []
     for f, r in ahead:
@@ -179,20 +208,23 @@ def bounds(camera: Camera, thing: Thing) -> list[tuple[int, int, int, int]]:
 
 
 def cast(camera: Camera, things: list[Thing], sun: tuple[float, float, float]) -> Buffers:
-    """The geometry pass. Ground and sky are left to the shading: thing 0, depth to the ground."""
+    """The geometry pass; `sun` is the unit direction to the sun.
+
+    Ground and sky are left to the colour pass: thing 0, depth to the ground.
+    """
     _, rows, cols = camera.rays.shape
     up = camera.rays[2]
     with np.errstate(divide="ignore"):
         ground = np.where(up < 0, -camera.height / np.minimum(up, -1e-6), np.inf)
     out = Buffers(
-        ground.astype(np.float32),
-        np.zeros((rows, cols), np.int32),
-        np.zeros((rows, cols), np.uint8),
-        np.zeros((rows, cols), np.float32),
-        np.full((rows, cols), 255, np.uint8),
-        np.zeros((rows, cols), np.uint16),
+        depth=ground.astype(np.float32),
+        thing=np.zeros((rows, cols), np.int32),
+        part=np.zeros((rows, cols), np.uint8),
+        tone=np.zeros((rows, cols), np.float32),
+        label=np.full((rows, cols), NO_LABEL, np.uint8),
+        instance=np.zeros((rows, cols), np.uint16),
+        things=sorted(things, key=lambda t: -math.hypot(t.x, t.y)),
     )
-    out.things = sorted(things, key=lambda t: -math.hypot(t.x, t.y))
     for number, thing in enumerate(out.things, 1):
         for row0, row1, col0, col1 in bounds(camera, thing):
             window = (slice(row0, row1), slice(col0, col1))

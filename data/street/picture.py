@@ -7,8 +7,10 @@ import numpy as np
 from goodsam.data.errors import InputError
 from goodsam.data.street.cast import cast, panoramic_camera, pinhole_camera
 from goodsam.data.street.look import LookName, Palette, draw_look
-from goodsam.data.street.scene import View, draw_scene
-from goodsam.data.street.shade import develop, shade
+from goodsam.data.street.primitives import View
+from goodsam.data.street.scene import draw_scene
+from goodsam.data.street.sensor import develop
+from goodsam.data.street.shade import shade
 
 DEFAULT_GAP = 0.45
 

@@ -10,6 +10,8 @@ from goodsam.data.street import scene as street
 from goodsam.data.street.cast import Thing, bounds, cast, frustum, panoramic_camera, pinhole_camera
 from goodsam.data.street.look import Palette
 from goodsam.data.street.picture import Picture, panorama, pinhole
+from goodsam.data.street.primitives import View
+from goodsam.data.street.scene import draw_scene
 from goodsam.data.street.seeds import split_seed
 
 SMALL = {"height": 50, "width": 256}
@@ -98,7 +100,7 @@ def test_looks_share_their_content():
     for name in ("source", "random"):
         streams = [np.random.Generator(np.random.PCG64([9, k])) for k in range(2)]
         palette = Palette(streams[1], name, 0.0)
-        scenes.append(street.draw_scene(streams[0], palette, street.View(0.3, 0.6)))
+        scenes.append(draw_scene(streams[0], palette, View(0.3, 0.6)))
     placed = [[(t.x, t.y, t.yaw, t.half, t.labels) for t in s.things] for s in scenes]
     assert placed[0] == placed[1]
     assert not np.allclose(scenes[0].things[0].colours, scenes[1].things[0].colours)
@@ -134,8 +136,9 @@ CAMERAS = [
 def box(x: float, y: float, yaw: float, hx: float, hy: float, high: float, lean: float) -> Thing:
     planes = frustum(0.2, high, (-hx, -hx + lean), (hx, hx - lean), (hy, hy - lean / 2))
     return Thing(
-        x, y, yaw, (hx, hy), 0.2, high, (2,), (11,), street.PLAIN, np.ones((1, 3)), (), planes
-    )
+        x=x, y=y, yaw=yaw, half=(hx, hy), low=0.2, high=high, labels=(2,), instances=(11,),
+        finish=PLAIN, colours=np.ones((1, 3)), planes=planes,
+    )  # fmt: skip
 
 
 boxes = st.builds(
@@ -209,6 +212,6 @@ def test_nothing_stands_in_the_camera():
         picture = panorama(seed, 50, 256)
         # no thing fills a tenth of the full turn from the ground to the zenith
         top, bottom = picture.instances[0], picture.instances[-1]
-        shared = [i for i in np.unique(top) if i > street.SKY_INSTANCE and i in bottom]
+        shared = [i for i in np.unique(top) if i > SKY_INSTANCE and i in bottom]
         for i in shared:
             assert (bottom == i).mean() < 0.1
