@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 HEAVY = {
-    "distributed",  # unless workers are asked for
+    "dask",
+    "distributed",
     "goodsam.data.street.picture",
     "goodsam.pipeline.report",
     "goodsam.stages.segformer",
