@@ -23,12 +23,9 @@ from goodsam.data.panoramas import (
     read_labels,
     read_truth,
 )
-from goodsam.pipeline.report.parts import (
-    Shown,
-    best_median_worst,
-    evaluation_report,
-    unlabelled_report,
-)
+from goodsam.pipeline.report.evaluation import best_median_worst, evaluation_report
+from goodsam.pipeline.report.pictures import Shown
+from goodsam.pipeline.report.unlabelled import unlabelled_report
 from goodsam.pipeline.rundir import Run
 from goodsam.pipeline.tell import bar_of_names, say
 from goodsam.stages.score.boundary import RADIUS

@@ -28,7 +28,7 @@ from goodsam.pipeline.report.parts import (
 )
 from goodsam.pipeline.report.pictures import Layer
 from goodsam.pipeline.tell import duration, percent
-from goodsam.stages.score.evaluate import Scores
+from goodsam.stages.score.confusion import Scores
 
 
 @dataclass(frozen=True)

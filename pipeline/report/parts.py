@@ -15,18 +15,9 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from goodsam.data.classes import IGNORE, colourise
-from goodsam.data.window_masks import WindowMasks
-from goodsam.data.windows import Windows
-from goodsam.pipeline.report.page import write_page
-from goodsam.pipeline.tell import duration, percent
-from goodsam.stages.score.confusion import Scores
-from goodsam.stages.score.evaluate import Evaluation
-from goodsam.stages.score.record import AGREEMENTS
-from goodsam.stages.score.unlabelled import Unlabelled
 from goodsam.pipeline.report.page import render
 from goodsam.pipeline.report.pictures import Layer, Shown, picture_uri, shown_layers
-from goodsam.stages.score.evaluate import Scores
+from goodsam.stages.score.confusion import Scores
 
 # Text
 

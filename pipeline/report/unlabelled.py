@@ -24,7 +24,8 @@ from goodsam.pipeline.report.parts import (
 )
 from goodsam.pipeline.report.pictures import Shown
 from goodsam.pipeline.tell import percent
-from goodsam.stages.score.unlabelled import AGREEMENTS, Unlabelled
+from goodsam.stages.score.record import AGREEMENTS
+from goodsam.stages.score.unlabelled import Unlabelled
 
 
 def unlabelled_report(

@@ -24,12 +24,8 @@ from goodsam.data.street.picture import DEFAULT_GAP
 from goodsam.data.street.write import write_world
 from goodsam.pipeline import api
 from goodsam.pipeline.config import adapt_config
-from goodsam.pipeline.report.parts import Layer, Result, demo_report, error_picture, masks_picture
 from goodsam.pipeline.report.demo import Result, demo_report
 from goodsam.pipeline.report.pictures import Layer, error_picture, masks_picture
-from goodsam.pipeline.rundir import open_run
-from goodsam.pipeline.stage1 import run_stage1
-from goodsam.pipeline.tell import progress_bar
 from goodsam.stages.adapt.fusion import FusionConfig
 from goodsam.stages.adapt.watch import read_rows
 from goodsam.stages.score.confusion import Scores

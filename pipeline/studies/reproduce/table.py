@@ -8,7 +8,6 @@ from typing import Any
 
 from goodsam.data.classes import CITYSCAPES
 from goodsam.data.files import write_whole
-from goodsam.pipeline.report.parts import section, settings_list, table, warning, write_report
 from goodsam.pipeline.report.reproduce import reproduce_report
 from goodsam.pipeline.studies.reproduce.plan import BENCHMARKS
 from goodsam.pipeline.tell import percent

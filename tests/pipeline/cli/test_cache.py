@@ -14,11 +14,9 @@ from goodsam.data.cache import Identity, PanoramaMasks, SamCache
 from goodsam.data.files import file_hash
 from goodsam.data.window_masks import WindowMasks
 from goodsam.data.windows import Windows
-from goodsam.pipeline.report.cache_view import boundary_picture
+from goodsam.pipeline.report.pictures import boundary_picture
 from goodsam.stages.segformer.build import build_segformer
 from goodsam.stages.segformer.files import save_segformer
-from goodsam.pipeline.report.pictures import boundary_picture
-from goodsam.stages.segformer.files import build_segformer, save_segformer
 
 WINDOWS = Windows.of(32, 128)
 

@@ -25,8 +25,6 @@ from goodsam.pipeline.config import as_yaml
 from goodsam.stages.adapt.beyond import balance, monitor
 from goodsam.stages.adapt.learner import AdaptConfig, Learner
 from goodsam.stages.adapt.loop import adapt
-from goodsam.stages.adapt.processes import Processes, gather_only, processes
-from goodsam.stages.adapt.reading import CachedPanoramas, schedule
 from goodsam.stages.adapt.processes import processes
 from goodsam.stages.adapt.reading import CachedPanoramas
 from goodsam.stages.adapt.step import LossWeights, StepConfig
