@@ -32,21 +32,21 @@ class FusionConfig:
     """How the TA's labels and SAM's masks are fused into an ensemble."""
 
     rule: Rule = "ctcf"
-    """Which label a mask gets; none: masks are not used, as in plain self-training."""
+    """Which rule labels a mask: CTCF (the paper), SSA or SEPL; none: the TA labels pixels."""
     theta_medium: float = 0.7
     """CTCF: the share of a medium mask that its most frequent label must cover to be trusted."""
     theta_other: float = 0.5
-    """CTCF: the same share for masks that are smaller or larger."""
+    """CTCF: that share of a smaller or larger mask."""
     medium: tuple[int, int] = (100, 1000)
     """The least and the greatest area of a medium mask in pixels, scaled from 400 x 512 windows."""
     entropy: Literal["mean", "of_mean"] = "mean"
-    """A label's entropy in a mask: its pixels' mean entropy, or that of their mean softmax."""
+    """CTCF: a label's entropy in a mask, its pixels' mean entropy or that of their mean softmax."""
     uncovered: Literal["keep", "ignore"] = "keep"
     """Pixels in no mask keep the TA's label, without trust, or are left out of the ensemble."""
     sepl_share: float = 0.5
-    """SEPL: the share of a mask that a label must cover to be the mask's."""
+    """SEPL: a label that covers more than this share of a mask is the mask's."""
     sepl_cover: float = 0.85
-    """SEPL: the share of a label's pixels in the window that a mask must hold to be given it."""
+    """SEPL: so is a label if the mask holds at least this share of its pixels in the window."""
 
 
 @dataclass(frozen=True)
