@@ -18,7 +18,7 @@ NEAR = 0.2
 VERTICAL_FOV = 70.3  # degrees, of a panorama
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Camera:
     """Unit rays of every pixel, and where a point of the street falls on the screen."""
 
@@ -33,7 +33,7 @@ class Camera:
         return self.focal == 0
 
 
-def panoramic_camera(height: int, width: int, metres: float, yaw: float) -> Camera:
+def panoramic_camera(height: int, width: int, *, metres: float, yaw: float) -> Camera:
     """Equirectangular: rows from +35.15 to -35.15 degrees, columns clockwise all around.
 
     `metres` above the ground; `yaw`, radians, is the heading of the middle column.
@@ -43,11 +43,11 @@ def panoramic_camera(height: int, width: int, metres: float, yaw: float) -> Came
     up = np.broadcast_to(np.sin(elevation)[:, None], (height, width))
     flat = np.cos(elevation)[:, None]
     rays = np.stack([flat * np.cos(azimuth), flat * np.sin(azimuth), up]).astype(np.float32)
-    return Camera(metres, yaw, 0.0, 0.0, rays)
+    return Camera(height=metres, yaw=yaw, pitch=0.0, focal=0.0, rays=rays)
 
 
 def pinhole_camera(
-    height: int, width: int, metres: float, yaw: float, pitch: float, fov: float
+    height: int, width: int, *, metres: float, yaw: float, pitch: float, fov: float
 ) -> Camera:
     """Perspective with a horizontal field of view of `fov` radians.
 
@@ -66,7 +66,8 @@ def pinhole_camera(
         ]
     )
     rays /= np.sqrt((rays**2).sum(0))
-    return Camera(metres, yaw, pitch, float(focal), rays.astype(np.float32))
+    rays = rays.astype(np.float32)
+    return Camera(height=metres, yaw=yaw, pitch=pitch, focal=float(focal), rays=rays)
 
 
 @dataclass(frozen=True, kw_only=True)

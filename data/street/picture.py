@@ -1,6 +1,7 @@
 """Pictures of the street world: one seed, one look, one camera."""
 
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def pinhole(seed: int, height: int = 200, width: int = 256, look: LookName = "so
     """
     if look == "target":
         raise InputError("look 'target': a pinhole image has the source's look or a random one")
-    return _render(seed, height, width, 0.0, look, cyclic=False)
+    return _render(seed, height, width, look=look, gap=0.0, cyclic=False)
 
 
 def panorama(
@@ -54,21 +55,22 @@ def panorama(
     """
     if not 0 <= gap <= 1:
         raise InputError(f"gap {gap}: outside 0 to 1")
-    return _render(seed, height, width, gap if look == "target" else 0.0, look, cyclic=True)
+    gap = gap if look == "target" else 0.0
+    return _render(seed, height, width, look=look, gap=gap, cyclic=True)
 
 
 def _render(
-    seed: int, height: int, width: int, gap: float, look_name: LookName, cyclic: bool
+    seed: int, height: int, width: int, *, look: LookName, gap: float, cyclic: bool
 ) -> Picture:
-    if look_name not in ("source", "target", "random"):
-        raise InputError(f"look {look_name!r}: unknown; take source, target or random")
+    if look not in get_args(LookName):
+        raise InputError(f"look {look!r}: unknown; take source, target or random")
     if min(height, width) < 8:
         raise InputError(f"picture of {height} x {width}: take at least 8 x 8 pixels")
     # one stream each, so that content, colours, light and camera do not move one another
     streams = [np.random.Generator(np.random.PCG64([seed, k])) for k in range(5)]
     content, colours, light, lens, sensor = streams
-    look = draw_look(light, look_name, gap)
-    palette = Palette(colours, look_name, gap)
+    drawn = draw_look(light, look, gap)
+    palette = Palette(colours, look, gap)
     r = lens.random(8)
     if cyclic:
         yaw = float(2 * np.pi * r[0])
@@ -80,12 +82,12 @@ def _render(
         yaw += np.pi if r[3] < 0.5 else 0.0
         view = View(yaw, fov / 2)
     scene = draw_scene(content, palette, view)
-    metres = 1.5 + 0.25 * float(r[4]) + look.raise_m
+    metres = 1.5 + 0.25 * float(r[4]) + drawn.raise_m
     if cyclic:
-        camera = panoramic_camera(height, width, metres, yaw)
+        camera = panoramic_camera(height, width, metres=metres, yaw=yaw)
     else:
         pitch = float(np.radians(-5 + 8 * r[5]))
-        camera = pinhole_camera(height, width, metres, yaw, pitch, fov)
-    buffers = cast(camera, scene.things, look.sun)
-    image = develop(shade(camera, scene, look, buffers), look, sensor, cyclic)
+        camera = pinhole_camera(height, width, metres=metres, yaw=yaw, pitch=pitch, fov=fov)
+    buffers = cast(camera, scene.things, drawn.sun)
+    image = develop(shade(camera, scene, drawn, buffers), drawn, sensor, cyclic)
     return Picture(image, buffers.label, buffers.instance)
