@@ -17,6 +17,7 @@ import transformers
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
 
 from goodsam.data.errors import InputError
+from goodsam.data.files import usual_permissions
 from goodsam.data.weights import SEGFORMERS
 
 # its bars count tensors, not work: ours say what is done
@@ -110,6 +111,7 @@ def save_segformer(model: SegformerForSemanticSegmentation, folder: Path) -> Non
     SegformerImageProcessor(
         do_resize=False, image_mean=list(IMAGENET_MEAN), image_std=list(IMAGENET_STD)
     ).save_pretrained(folder)
+    usual_permissions(folder)
 
 
 def class_names(model: SegformerForSemanticSegmentation) -> tuple[str, ...]:
