@@ -22,7 +22,7 @@ def written_aside(path: Path) -> Iterator[Path]:
     _remove(aside)  # a process of the same number may have been killed
     try:
         yield aside
-        _unlock(aside)
+        usual_permissions(aside)
         os.replace(aside, path)
     finally:
         _remove(aside)
@@ -40,14 +40,7 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _unlock(path: Path) -> None:
+def usual_permissions(path: Path) -> None:
     """Give files that only their owner may read the permissions that `open` gives.
 
     safetensors makes such files, whatever the umask says.
@@ -61,3 +54,10 @@ def _unlock(path: Path) -> None:
         probe.unlink()
         for file in private:
             file.chmod(mode)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -24,6 +24,7 @@ from torchvision.transforms import v2
 
 from goodsam.data.classes import CITYSCAPES, IGNORE
 from goodsam.data.errors import InputError
+from goodsam.data.files import write_whole
 from goodsam.data.panoramas import Sample, read_image, read_labels
 from goodsam.stages.checkpoint import (
     latest_checkpoint,
@@ -258,7 +259,7 @@ def _claim(out: Path, identity: dict) -> None:
     out.mkdir(parents=True, exist_ok=True)
     record = out / "source.json"
     if latest_checkpoint(out / "checkpoints") is None:
-        record.write_text(json.dumps(identity, indent=2))
+        write_whole(record, json.dumps(identity, indent=2))
         return
     kept = json.loads(record.read_text())
     wanted = json.loads(json.dumps(identity))  # tuples become lists, as in the file

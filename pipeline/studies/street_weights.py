@@ -93,7 +93,8 @@ def main() -> None:
     if given.only in (None, "sam"):
         device = "cpu" if given.device == "auto" else given.device
         trained = pretrain_sam(given.runs / "sam", replace(SAM, device=device), report)
-        shutil.copyfile(trained, STREET_SAM)
+        with written_aside(STREET_SAM) as aside:
+            shutil.copyfile(trained, aside)
 
 
 if __name__ == "__main__":

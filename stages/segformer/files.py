@@ -10,6 +10,7 @@ import transformers
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
 
 from goodsam.data.errors import InputError
+from goodsam.data.files import usual_permissions
 from goodsam.data.weights import SEGFORMERS
 from goodsam.stages.segformer.segment import IMAGENET_MEAN, IMAGENET_STD
 
