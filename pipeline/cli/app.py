@@ -37,6 +37,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # drawing boxes takes a third of a second, the rest of --help a tenth
     help="Panoramic segmentation without labels: SAM's masks and a SegFormer's classes, fused and "
     "taught to a small student (GoodSAM, CVPR 2024).",
 )

@@ -57,3 +57,4 @@ def save_segformer(model: SegformerForSemanticSegmentation, folder: Path) -> Non
     SegformerImageProcessor(
         do_resize=False, image_mean=list(IMAGENET_MEAN), image_std=list(IMAGENET_STD)
     ).save_pretrained(folder)
+    usual_permissions(folder)

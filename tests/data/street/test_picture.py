@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 
 from goodsam.data.errors import InputError
-from goodsam.data.street.cast import Thing, bounds, cast, frustum, panoramic_camera, pinhole_camera
-from goodsam.data.street.finish import PLAIN
 from goodsam.data.street.labels import SKY_INSTANCE
 from goodsam.data.street.look import Palette
 from goodsam.data.street.picture import Picture, panorama, pinhole
