@@ -216,7 +216,7 @@ def _refine(
 def _refine_loop(
     left: np.ndarray, right: np.ndarray, sam: np.ndarray, d_left: np.ndarray, d_right: np.ndarray
 ) -> np.ndarray:
-    """The refined boundary pixel by pixel, as METHOD says it: the naive twin."""
+    """The refined boundary pixel by pixel, as docs/method.md says it: the naive twin."""
     refined = np.zeros_like(sam)
     overlaps, height, width = sam.shape
 

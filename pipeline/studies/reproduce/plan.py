@@ -26,7 +26,7 @@ from goodsam.stages.sam.load import load_sam
 from goodsam.stages.sam.registry import default_generator
 from goodsam.stages.segformer.segment import class_names, parameter_count
 
-PAPER_PARAMETERS = {  # millions, TA and student, as METHOD counts them
+PAPER_PARAMETERS = {  # millions, TA and student, as docs/method.md counts them
     "goodsam-m": (84.6, 3.7),
     "goodsam-t": (84.6, 13.7),
     "goodsam-s": (84.6, 27.4),
