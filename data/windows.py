@@ -201,17 +201,20 @@ class Windows:
             raise InputError(f"the panorama is {width} wide, its windows expect {self.width}")
 
 
-def widen(panorama: Array, margin: int) -> Array:
-    """(..., W) -> (..., margin + W + margin): the circle goes on past both ends of the panorama."""
-    width = panorama.shape[-1]
-    columns = np.arange(-margin, width + margin) % width
-    return panorama[..., columns]
+def widen(panorama: Array, margin: int, axis: int = -1) -> Array:
+    """The circle continues past both ends of `axis`, W columns: margin + W + margin of them."""
+    width = panorama.shape[axis]
+    return _columns(panorama, np.arange(-margin, width + margin) % width, axis)
 
 
-def turn(panorama: Array, columns: int) -> Array:
-    """(..., W): the panorama turned on its circle; what was at column 0 is then at `columns`."""
-    width = panorama.shape[-1]
-    return panorama[..., (np.arange(width) - columns) % width]
+def turn(panorama: Array, columns: int, axis: int = -1) -> Array:
+    """The panorama turned on its circle, `axis`; what was at column 0 is then at `columns`."""
+    width = panorama.shape[axis]
+    return _columns(panorama, (np.arange(width) - columns) % width, axis)
+
+
+def _columns(array: Any, columns: np.ndarray, axis: int) -> Any:
+    return array[(slice(None),) * (axis % array.ndim) + (columns,)]
 
 
 def _move_axis(array: Any, source: int, target: int) -> Any:

@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
 from goodsam.data.cache import Identity, PanoramaMasks, SamCache
 from goodsam.data.errors import InputError
 from goodsam.data.panoramas import Sample, read_panorama
 from goodsam.data.window_masks import overlap_boundaries
 from goodsam.stages.sam.cache_sam import Stage1Config, samples_and_identity
 from goodsam.stages.sam.factory import GeneratorFactory
-from goodsam.stages.sam.windows_to_masks import as_image
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ def _trial(sample: Sample, identity: Identity, factory: GeneratorFactory) -> tup
     """Seconds of a window, and bytes of a cache of one panorama whose windows are all like it."""
     geometry = identity.windows
     image = read_panorama(sample.image, geometry, identity.fit)
-    window = as_image(geometry.cut(np.moveaxis(image, -1, 0))[0])
+    window = geometry.cut_images(image)[0]
     generator = factory.build()
     generator([window])  # the first one pays for much that the others do not
     began = time.perf_counter()

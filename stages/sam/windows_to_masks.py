@@ -23,22 +23,16 @@ def panorama_masks(
     would drop all that touches their edges. ignored: bool (H, W); SAM sees what is there, and the
     masks are cut.
     """
-    image_CHW = np.moveaxis(image, -1, 0)
-    windows = generator([as_image(window) for window in geometry.cut(image_CHW)])
+    windows = generator(list(geometry.cut_images(image)))
     if ignored is not None:
         windows = [m.without(i) for m, i in zip(windows, geometry.cut(ignored), strict=True)]
     if boundaries == "windows":
         derived = overlap_boundaries(windows, geometry, ignored)
         return PanoramaMasks(tuple(windows), tuple(derived))
-    crops = generator([as_image(crop) for crop in geometry.cut_overlaps(image_CHW)])
+    crops = generator(geometry.cut_overlap_images(image))
     parts = [None] * len(crops) if ignored is None else geometry.cut_overlaps(ignored)
     maps = [
         mask_boundaries(masks if part is None else masks.without(part), part)
         for masks, part in zip(crops, parts, strict=True)
     ]
     return PanoramaMasks(tuple(windows), tuple(maps))
-
-
-def as_image(crop_CHW: np.ndarray) -> np.ndarray:
-    """A crop (3, H, W) as SAM takes it: (H, W, 3), contiguous."""
-    return np.ascontiguousarray(np.moveaxis(crop_CHW, 0, -1))

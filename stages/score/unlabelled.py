@@ -134,8 +134,8 @@ def inspect(
 def rolled(segmenter: Segmenter, view: np.ndarray) -> np.ndarray:
     """uint8 (h, w): the classes of a view turned by half a circle, turned back."""
     half = view.shape[1] // 2
-    seen = turn(view.transpose(2, 0, 1), half).transpose(1, 2, 0)
-    return turn(segmenter.classes(np.ascontiguousarray(seen)[None])[0], -half)
+    turned = np.ascontiguousarray(turn(view, half, axis=1))
+    return turn(segmenter.classes(turned[None])[0], -half)
 
 
 def _same(one: np.ndarray, other: np.ndarray, kept: np.ndarray) -> float:

@@ -27,11 +27,11 @@ def native_labels(probabilities_NCHW: torch.Tensor, size: tuple[int, int]) -> np
     rows, y = _inside(height, h, band_share(size, (h, w)))
     x = torch.from_numpy((np.arange(width) + 0.5) / width * w - 0.5)
     left = x.floor().long()
-    across = (x - left).float().to(probabilities_NCHW.device)
+    across = (x - left).to(probabilities_NCHW)
     left, right = (column.to(across.device) % w for column in (left, left + 1))
     upper = np.clip(np.floor(y).astype(int), 0, max(h - 2, 0))
     lower = np.minimum(upper + 1, h - 1)
-    down = torch.from_numpy(y - upper).float().to(across.device)
+    down = torch.from_numpy(y - upper).to(probabilities_NCHW)
     each = len(probabilities_NCHW) * probabilities_NCHW.shape[1] * width
     step = max(1, _ELEMENTS // each)
     for first in range(0, len(rows), step):

@@ -236,8 +236,7 @@ class Segmenter:
             return self._see(views_NHWC)
         width = views_NHWC.shape[2]
         margin = _margin(width)
-        wide = widen(np.moveaxis(views_NHWC, -1, 1), margin)  # (N, 3, H, margin + W + margin)
-        logits_NCHW = self._see(np.ascontiguousarray(np.moveaxis(wide, 1, -1)))
+        logits_NCHW = self._see(np.ascontiguousarray(widen(views_NHWC, margin, axis=2)))
         return logits_NCHW[..., margin : margin + width]
 
     @torch.inference_mode()

@@ -26,7 +26,7 @@ from goodsam.data.panoramas import Sample, find_panoramas, image_size
 from goodsam.data.street.picture import DEFAULT_GAP
 from goodsam.data.street.write import Split, truth_path, write_world
 from goodsam.data.weights import SEGFORMERS
-from goodsam.data.windows import Windows
+from goodsam.data.windows import PAPER_WIDTH, Windows
 from goodsam.pipeline import api
 from goodsam.pipeline.api import sam_factory
 from goodsam.pipeline.config import adapt_config
@@ -40,7 +40,6 @@ from goodsam.stages.score.evaluate import evaluate
 from goodsam.stages.segformer.segmenter import Mode, Segmenter
 from goodsam.stages.truth import NAME, cache_truth, train_on_truth
 
-PAPER_WIDTH = 2048  # the tables' px are those of such a panorama
 Say = Callable[[str], None]
 
 
@@ -334,9 +333,6 @@ def _by_windows(predict: Predict, windows: Windows) -> Predict:
     """Each window by itself; the labels of those that tile the panorama."""
 
     def joined(image: np.ndarray) -> np.ndarray:
-        parts = windows.cut(np.moveaxis(image, -1, 0))
-        return windows.join(
-            np.stack([predict(np.ascontiguousarray(np.moveaxis(p, 0, -1))) for p in parts])
-        )
+        return windows.join(np.stack([predict(part) for part in windows.cut_images(image)]))
 
     return joined
