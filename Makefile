@@ -23,11 +23,12 @@ ifeq ($(IMAGES),$(WORLD)/unlabelled)
 needed = $(WORLD)/.done
 endif
 
-.PHONY: setup types demo cache-sam train eval predict weights test lint format clean help
+.PHONY: setup types demo cache-sam train eval predict weights test test-slow lint format clean help
 
 help:
 	@echo "make demo        the whole method on the street world, and a report"
-	@echo "make test        all tests (make test ARGS='-k fusion' for some)"
+	@echo "make test        the fast tests (make test ARGS='-k fusion' for some)"
+	@echo "make test-slow   those that take minutes: kills, workers, several processes, the wheel"
 	@echo "make lint        ruff and mypy"
 	@echo "make cache-sam   stage 1: SAM's masks of IMAGES into CACHE"
 	@echo "make train       stage 2: IMAGES and CACHE into RUN"
@@ -68,6 +69,9 @@ weights: setup
 
 test: setup
 	$(BIN)/python -m pytest $(ARGS)
+
+test-slow: setup
+	$(BIN)/python -m pytest -m 'slow and not gpu' --durations 0 --durations-min 5 $(ARGS)
 
 # mypy follows no import hook: it is shown the package as links
 types:

@@ -166,7 +166,8 @@ def test_printed_rows_are_copied_right(row):
     assert np.mean(row.iou) == pytest.approx(row.miou, abs=0.025)
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # a ViT-B over the windows of two panoramas
+@pytest.mark.timeout(1800)
 def test_with_a_checkpoint_of_segment_anything(pieces, tmp_path, goodsam):
     torch.manual_seed(0)
     torch.save(sam_model_registry["vit_b"]().state_dict(), tmp_path / "sam_vit_b.pth")
