@@ -90,7 +90,9 @@ def test_it_works_beside_a_folder_of_the_same_names(elsewhere):
     assert "elsewhere" in told
     assert elsewhere("goodsam", "--version").startswith("goodsam ")
     assert "cache-sam" in elsewhere("python", "-m", "goodsam", "--help")
-    elsewhere("goodsam", *["world", "W", "--source", "0", "--unlabelled", "2", "--test", "1", "--height", "64"])
+    elsewhere(
+        "goodsam", "world", "W", "--source", 0, "--test", 1, "--height", 64, "--unlabelled", 2
+    )
 
 
 def test_presets_and_demo_weights_are_found(elsewhere):
@@ -110,7 +112,9 @@ print(*preset_names())
 
 
 def test_processes_that_it_starts_find_it(elsewhere):
-    elsewhere("goodsam", *["world", "V", "--source", "0", "--unlabelled", "2", "--test", "0", "--height", "64"])
+    elsewhere(
+        "goodsam", "world", "V", "--source", 0, "--test", 0, "--height", 64, "--unlabelled", 2
+    )
     sam = "cache-sam V/unlabelled c.zarr --sam street --points-per-side 2 --boundaries windows"
     assert "2 panoramas done" in elsewhere("goodsam", *sam.split(), "--workers", 1)
     train = "train V/unlabelled c.zarr --preset demo --set steps=1 --set workers=1 --out run"
