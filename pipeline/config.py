@@ -27,8 +27,25 @@ def preset_names() -> list[str]:
 def load_preset(name: str) -> dict[str, Any]:
     """A preset by name, or any YAML file by path, as a nested mapping.
 
-    Raises InputError for a name that does not exist or a file that is no mapping.
+    A preset may have a `base`, another preset that it changes. Raises InputError for a name that
+    does not exist, a file that is no mapping, and a base that leads back to its own preset.
     """
+    values: dict[str, Any] = {}
+    seen: list[str] = []
+    base: Any = name
+    while base is not None:
+        if base in seen:
+            raise InputError(f"preset {base!r}: is its own base ({' -> '.join([*seen, base])})")
+        seen.append(base)
+        found = _read_preset(base)
+        base = found.pop("base", None)
+        if base is not None and not isinstance(base, str):
+            raise InputError(f"preset {seen[-1]!r}: base is {base!r}; give the name of a preset")
+        values = _merged(found, values)
+    return values
+
+
+def _read_preset(name: str) -> dict[str, Any]:
     path = Path(name)
     if path.suffix in {".yaml", ".yml"}:
         if not path.is_file():
@@ -48,6 +65,15 @@ def load_preset(name: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InputError(f"{path}: a preset is a mapping of settings")
     return values
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `changes`, group by group."""
+    merged = {**base}
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _merged(base[key], value) if both else value
+    return merged
 
 
 def adapt_config(preset: str, overrides: Iterable[str] = (), **arguments: object) -> AdaptConfig:

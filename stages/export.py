@@ -48,9 +48,11 @@ license_name: as-of-the-weights-it-was-trained-from
 ## Use
 
 `SegformerForSemanticSegmentation.from_pretrained` and `SegformerImageProcessor.from_pretrained`
-load this directory. {geometry}, as RGB with ImageNet mean and standard deviation; the logits come
-at a quarter of the size: upsample them bilinearly before the argmax. The processor that lies here
-does so and does not squash the image to a square.
+load this directory. Images go in as RGB with ImageNet mean and standard deviation, and the logits
+come at a quarter of their size: upsample them bilinearly before the argmax. The processor that lies
+here does so and does not squash the image to a square.
+
+{geometry}
 
 Classes: {classes}.
 
@@ -107,16 +109,16 @@ def model_card(
 
 def _geometry(geometry: Geometry | None) -> str:
     if geometry is None:
-        return "Feed images at their native size and aspect"
+        return "Feed images at their native size and aspect."
     size = f"{geometry.windows.width} x {geometry.windows.height}"
     how = f"It was trained on {geometry}. "
     if geometry.fit:
         return (
-            f"{how}Cut the central 70.3° band from a 2:1 panorama and resize it to {size} first "
-            "(`goodsam predict` and `goodsam.load` do so by themselves, and bring the labels back "
-            "to the photograph's size); feed it"
+            f"{how}Cut that band from the middle of a 2:1 panorama and resize it to {size} first; "
+            "`goodsam predict` and `goodsam.load` do so by themselves and bring the labels back to "
+            "the photograph's size."
         )
-    return f"{how}Feed panoramas of about that size at their native aspect"
+    return f"{how}Feed panoramas of about that size at their native aspect."
 
 
 def _numbers(scores: Mapping[str, Any] | None) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 
 from goodsam.data.cache.bounds import FAILURES, MAX_METADATA, TABLES_CHUNK, check
 from goodsam.data.cache.format import (
-    Row,
+    IndexRow,
     chunk_limit,
     crc32c,
     decode_record,
@@ -111,7 +111,7 @@ def _write_hdf5(cache: SamCache, names: list[str], out: Path, progress: Progress
     windows = cache.identity.windows
     cells = (len(windows), windows.height, windows.window)
     deflated = {"compression": "gzip", "compression_opts": 6}
-    index = np.zeros((len(cache.names), len(Row._fields)), np.uint32)
+    index = np.zeros((len(cache.names), len(IndexRow._fields)), np.uint32)
     at = 0
     with h5py.File(out, "w", libver="v110") as file:
         content = cache.attributes.to_bytes()
@@ -126,7 +126,7 @@ def _write_hdf5(cache: SamCache, names: list[str], out: Path, progress: Progress
         for count, name in enumerate(names, 1):
             masks = cache.read(name)
             stacked, tables = stack_cells(masks, windows), encode_tables(masks, cache.identity)
-            index[numbers[name]] = Row.of(masks, stacked, tables)
+            index[numbers[name]] = IndexRow.of(masks, stacked, tables)
             in_cells[numbers[name]] = stacked
             in_tables.resize((at + len(tables),))
             in_tables[at:] = tables
@@ -143,8 +143,8 @@ def _read_hdf5(archive: Path, out: Path, progress: Progress) -> None:
         identity, windows = attributes.identity, attributes.identity.windows
         names, shape = list(attributes.images), (len(windows), windows.height, windows.window)
         in_index = _dataset(file, "index", "<u4", None)
-        check(in_index.shape == (len(names), len(Row._fields)), "the shape of index")
-        rows = [Row.checked(values) for values in in_index[...].tolist()]
+        check(in_index.shape == (len(names), len(IndexRow._fields)), "the shape of index")
+        rows = [IndexRow.checked(values) for values in in_index[...].tolist()]
         in_cells = _dataset(file, "cells", "<u2", (1, *shape))
         check(in_cells.shape == (len(names), *shape), "the shape of cells")
         in_tables = _dataset(file, "tables", "u1", (TABLES_CHUNK,))

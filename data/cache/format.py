@@ -82,7 +82,7 @@ def unpack_chunk(content: bytes | None, out: np.ndarray) -> None:
     _ZSTD.decode(packed, out=out)
 
 
-class Row(NamedTuple):
+class IndexRow(NamedTuple):
     """One row of `index`, uint32 each."""
 
     done: int  # 1 once the panorama's chunks are all written
@@ -92,7 +92,7 @@ class Row(NamedTuple):
     tables_crc32c: int
 
     @classmethod
-    def of(cls, masks: PanoramaMasks, cells: np.ndarray, tables: np.ndarray) -> Row:
+    def of(cls, masks: PanoramaMasks, cells: np.ndarray, tables: np.ndarray) -> IndexRow:
         """Of a record whose arrays are these."""
         total = sum(map(len, masks.windows))
         return cls(1, total, len(tables), crc32c(cells), crc32c(tables))
@@ -102,21 +102,21 @@ class Row(NamedTuple):
         return pack_chunk(np.array(self, np.uint32))
 
     @classmethod
-    def from_bytes(cls, content: bytes | None) -> Row:
+    def from_bytes(cls, content: bytes | None) -> IndexRow:
         """The reverse of `to_bytes`; ValueError for values that no row has."""
         values = np.zeros(len(cls._fields), "<u4")
         unpack_chunk(content, values)
         return cls.checked(values.tolist())
 
     @classmethod
-    def checked(cls, values: Iterable[int]) -> Row:
+    def checked(cls, values: Iterable[int]) -> IndexRow:
         """From five numbers; ValueError for those that no row has."""
         row = cls(*values)
         check(row.done in (0, 1) and row.tables_bytes <= MAX_TABLES, "its row of the index")
         return row
 
 
-INDEX_LIMIT = chunk_limit(4 * len(Row._fields))
+INDEX_LIMIT = chunk_limit(4 * len(IndexRow._fields))
 
 
 def crc32c(array: np.ndarray) -> int:

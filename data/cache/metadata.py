@@ -17,7 +17,7 @@ import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from goodsam.data.cache.bounds import MAX_METADATA, MAX_PANORAMAS, MAX_TABLES, TABLES_CHUNK, check
-from goodsam.data.cache.format import ZSTD_LEVEL, Row
+from goodsam.data.cache.format import ZSTD_LEVEL, IndexRow
 from goodsam.data.cache.identity import FORMAT_VERSION, Identity
 from goodsam.data.errors import InputError
 from goodsam.data.windows import Windows
@@ -118,7 +118,7 @@ def array_metadata(windows: Windows) -> dict[str, bytes]:
     room, and nothing is rewritten when images are added.
     """
     cells = (len(windows), windows.height, windows.window)
-    row = len(Row._fields)
+    row = len(IndexRow._fields)
     made = {}
     for name, shape, chunk, dtype in (
         ("cells", cells, cells, "uint16"),

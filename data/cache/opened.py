@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from goodsam.data.cache.bounds import FAILURES, MAX_METADATA
-from goodsam.data.cache.format import INDEX_LIMIT, Row, index_key
+from goodsam.data.cache.format import INDEX_LIMIT, IndexRow, index_key
 from goodsam.data.cache.metadata import Attributes, array_metadata, check_array_metadata
 from goodsam.data.cache.places import Address, Folder, Zip, place_of
 from goodsam.data.errors import InputError
@@ -24,7 +24,7 @@ class Opened:
     place: Folder | Zip | Address
     attributes: Attributes
     numbers: dict[str, int]
-    known: dict[str, Row] = field(default_factory=dict)
+    known: dict[str, IndexRow] = field(default_factory=dict)
 
     @classmethod
     def at(cls, path: Path | str) -> Opened:
@@ -56,12 +56,12 @@ class Opened:
                 f"{self.path}: has no image {name}; run cache-sam on these images"
             ) from None
 
-    def row(self, name: str) -> Row:
+    def row(self, name: str) -> IndexRow:
         """A panorama's row of the index. InputError if it is damaged."""
         if name not in self.known:
             key = index_key(self.number(name))
             try:
-                row = Row.from_bytes(self.place.read(key, INDEX_LIMIT))
+                row = IndexRow.from_bytes(self.place.read(key, INDEX_LIMIT))
             except FAILURES as error:
                 raise self.damaged(name, error) from error
             if not row.done:
@@ -69,19 +69,19 @@ class Opened:
             self.known[name] = row
         return self.known[name]
 
-    def rows(self) -> dict[str, Row | Exception]:
+    def rows(self) -> dict[str, IndexRow | Exception]:
         """The row of each panorama, or why it cannot be read; asked for together."""
         keys = [index_key(number) for number in range(len(self.numbers))]
-        found: dict[str, Row | Exception] = {}
+        found: dict[str, IndexRow | Exception] = {}
         for name, content in zip(self.numbers, self._read_each(keys), strict=True):
             try:
                 if isinstance(content, Exception):
                     raise content
-                found[name] = Row.from_bytes(content)
+                found[name] = IndexRow.from_bytes(content)
             except FAILURES as error:
                 found[name] = error
         self.known.update(
-            {name: row for name, row in found.items() if isinstance(row, Row) and row.done}
+            {name: row for name, row in found.items() if isinstance(row, IndexRow) and row.done}
         )
         return found
 

@@ -22,8 +22,8 @@ import numpy as np
 from goodsam.data.cache.bounds import FAILURES, MAX_METADATA, TABLES_CHUNK, check
 from goodsam.data.cache.format import (
     INDEX_LIMIT,
+    IndexRow,
     PanoramaMasks,
-    Row,
     cells_key,
     chunk_limit,
     crc32c,
@@ -181,7 +181,7 @@ class SamCache:
         for name, row in rows.items():
             if isinstance(row, Exception):
                 raise self._opened.damaged(name, row) from row
-        return [name for name, row in rows.items() if isinstance(row, Row) and not row.done]
+        return [name for name, row in rows.items() if isinstance(row, IndexRow) and not row.done]
 
     def write(self, name: str, masks: PanoramaMasks) -> None:
         """Writes the whole record of one panorama, its done flag last.
@@ -195,7 +195,7 @@ class SamCache:
             tables = encode_tables(masks, self.identity)
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
-        row = Row.of(masks, cells, tables)
+        row = IndexRow.of(masks, cells, tables)
         if not self._has(name, row):
             place.delete(index_key(number))  # a record that is written anew is not done meanwhile
         place.write(cells_key(number), pack_chunk(cells))
@@ -233,7 +233,9 @@ class SamCache:
 
     def info(self) -> dict[str, Any]:
         """What the cache is, how far it got, and what it takes on disk (None at a URL)."""
-        rows = [row for row in self._opened.rows().values() if isinstance(row, Row) and row.done]
+        rows = [
+            row for row in self._opened.rows().values() if isinstance(row, IndexRow) and row.done
+        ]
         place = self._opened.place
         return {
             "path": str(self.path),
@@ -299,7 +301,7 @@ class SamCache:
         keys = [("zarr.json", MAX_METADATA)]
         keys += [(f"{name}/zarr.json", MAX_METADATA) for name in array_metadata(windows)]
         for number, row in enumerate(self._opened.rows().values()):
-            if isinstance(row, Row) and row.done:
+            if isinstance(row, IndexRow) and row.done:
                 chunks = range(-(-row.tables_bytes // TABLES_CHUNK))
                 keys.append((cells_key(number), cells))
                 keys += [(tables_key(number, i), chunk_limit(TABLES_CHUNK)) for i in chunks]
@@ -312,7 +314,7 @@ class SamCache:
             if content is not None:
                 yield key, content
 
-    def _has(self, name: str, row: Row) -> bool:
+    def _has(self, name: str, row: IndexRow) -> bool:
         try:
             return self._opened.row(name) == row
         except InputError:

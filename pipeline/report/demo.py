@@ -32,7 +32,7 @@ from goodsam.stages.score.confusion import Scores
 
 
 @dataclass(frozen=True)
-class Result:
+class DemoRow:
     """A row of the demo's table: who was scored, how, and the outcome."""
 
     name: str
@@ -44,7 +44,7 @@ def demo_report(
     path: Path,
     *,
     story: Sequence[Layer],
-    results: Sequence[Result],
+    results: Sequence[DemoRow],
     before: str,
     after: str,
     palette: np.ndarray,

@@ -24,7 +24,7 @@ from goodsam.data.street.picture import DEFAULT_GAP
 from goodsam.data.street.write import write_world
 from goodsam.pipeline import api
 from goodsam.pipeline.config import adapt_config
-from goodsam.pipeline.report.demo import Result, demo_report
+from goodsam.pipeline.report.demo import DemoRow, demo_report
 from goodsam.pipeline.report.pictures import Layer, error_picture, masks_picture
 from goodsam.stages.adapt.fusion import FusionConfig
 from goodsam.stages.adapt.watch import read_rows
@@ -110,7 +110,7 @@ def run_demo(
 
 def _score_all(
     teacher: str, student: str, run: Path, samples: list[Sample], cache: SamCache
-) -> list[Result]:
+) -> list[DemoRow]:
     def whole(source: str | Path) -> Scores:
         return evaluate(Segmenter.load(source), samples).scores
 
@@ -123,17 +123,17 @@ def _score_all(
 
     adapted = run / "teacher_assistant"
     return [
-        Result(BEFORE, whole(student), "trained on labelled source images alone"),
-        Result("TA, whole image", whole(teacher), "the teacher assistant, untouched"),
-        Result("TA, windows", windows(teacher), "the same on overlapping windows"),
-        Result("ensemble (CTCF)", ensemble(teacher), "its labels, fused with SAM's masks"),
-        Result("TA, windows, after", windows(adapted), "adapted"),
-        Result("ensemble (CTCF), after", ensemble(adapted), "from the adapted TA"),
-        Result(AFTER, whole(run / "student"), "adapted; this is the product"),
+        DemoRow(BEFORE, whole(student), "trained on labelled source images alone"),
+        DemoRow("TA, whole image", whole(teacher), "the teacher assistant, untouched"),
+        DemoRow("TA, windows", windows(teacher), "the same on overlapping windows"),
+        DemoRow("ensemble (CTCF)", ensemble(teacher), "its labels, fused with SAM's masks"),
+        DemoRow("TA, windows, after", windows(adapted), "adapted"),
+        DemoRow("ensemble (CTCF), after", ensemble(adapted), "from the adapted TA"),
+        DemoRow(AFTER, whole(run / "student"), "adapted; this is the product"),
     ]
 
 
-def _table(rows: list[Result], images: int) -> str:
+def _table(rows: list[DemoRow], images: int) -> str:
     lines = [
         f"{images} test panoramas of the street world, never trained on; percent",
         f"{'':26}{'mIoU':>8}{'pixels right':>14}",
@@ -143,7 +143,7 @@ def _table(rows: list[Result], images: int) -> str:
     return "\n".join(lines)
 
 
-def _verdict(rows: list[Result]) -> tuple[str, ...]:
+def _verdict(rows: list[DemoRow]) -> tuple[str, ...]:
     """One sentence where the masks did not do what the method wants of them."""
     miou = {row.name: row.scores.miou for row in rows}
     if miou["ensemble (CTCF)"] > miou["TA, windows"]:
@@ -160,7 +160,7 @@ def _write_report(
     run: Path,
     samples: list[Sample],
     cache: SamCache,
-    rows: list[Result],
+    rows: list[DemoRow],
     seconds: dict[str, float],
 ) -> None:
     palette = palette_for(CITYSCAPES)

@@ -67,3 +67,21 @@ def test_wrong_presets_are_answered(tmp_path):
     (tmp_path / "list.yaml").write_text("- 1")
     with pytest.raises(InputError, match="mapping"):
         load_preset(str(tmp_path / "list.yaml"))
+
+
+def test_a_preset_changes_its_base(tmp_path):
+    (tmp_path / "a.yaml").write_text("base: goodsam-m\nstep: {alpha: 0.5, fusion: {rule: ssa}}\n")
+    base, own = adapt_config("goodsam-m"), adapt_config(str(tmp_path / "a.yaml"))
+    assert own.student == base.student
+    assert (own.step.alpha, own.step.fusion.rule) == (0.5, "ssa")
+    assert own.step.boundary_reduction == base.step.boundary_reduction == "balanced"
+    students = {size: adapt_config(f"goodsam-{size}").student for size in "mts"}
+    assert [students[size].split("-")[1] for size in "mts"] == ["b0", "b1", "b2"]
+    assert adapt_config("goodsam-s").step == base.step
+    (tmp_path / "b.yaml").write_text(f"base: {tmp_path}/c.yaml\n")
+    (tmp_path / "c.yaml").write_text(f"base: {tmp_path}/b.yaml\n")
+    with pytest.raises(InputError, match="is its own base"):
+        load_preset(str(tmp_path / "b.yaml"))
+    (tmp_path / "d.yaml").write_text("base: 3\n")
+    with pytest.raises(InputError, match="give the name"):
+        load_preset(str(tmp_path / "d.yaml"))

@@ -21,7 +21,7 @@ from goodsam.stages.sam.estimate import estimate_stage1
 
 
 @dataclass(frozen=True)
-class Estimate:
+class TableEstimate:
     """Seconds of SAM, of training and of scoring. trainings, steps: their number."""
 
     masks: float
@@ -47,7 +47,7 @@ class Estimate:
 
 def estimate(
     study: Study, todo: Sequence[tuple[Row, int]], places: Mapping[int, Place]
-) -> Estimate:
+) -> TableEstimate:
     """What `todo`, rows and seeds, still costs.
 
     Each network is tried on one panorama and each setting of SAM on one window. Masks of true
@@ -93,7 +93,7 @@ def estimate(
             passes = STEP * steps * config.accumulate
             training += passes * sum(forward(config, place, windows))
             lengths.append(steps)
-    return Estimate(masks, training, scores, trainings=len(lengths), steps=sum(lengths))
+    return TableEstimate(masks, training, scores, trainings=len(lengths), steps=sum(lengths))
 
 
 def _sam_seconds(study: Study, row: Row, place: Place) -> float:

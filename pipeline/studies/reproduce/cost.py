@@ -19,7 +19,7 @@ RESERVE = 2**28  # bytes to leave free
 
 
 @dataclass(frozen=True)
-class Estimate:
+class ReproductionEstimate:
     """What is still to be done costs about this much here. Seconds and bytes."""
 
     stage1: float
@@ -36,7 +36,7 @@ class Estimate:
         )
 
 
-def estimate(plan: Plan) -> Estimate:
+def estimate(plan: Plan) -> ReproductionEstimate:
     """Time a window through SAM and a panorama through both networks, and multiply."""
     request = plan.request
     sam = estimate_stage1(
@@ -54,10 +54,10 @@ def estimate(plan: Plan) -> Estimate:
     # two checkpoints and one being written, each with Adam's two moments; the networks at the end
     disk = sam.size * sam.panoramas // len(plan.training) + (3 * 3 + 1) * weights
     free = shutil.disk_usage(_existing(request.out)).free
-    return Estimate(sam.seconds, training, evaluation, disk, free)
+    return ReproductionEstimate(sam.seconds, training, evaluation, disk, free)
 
 
-def check_room(found: Estimate, out: Path) -> None:
+def check_room(found: ReproductionEstimate, out: Path) -> None:
     """InputError where the disk cannot hold what is to come."""
     if found.disk + RESERVE > found.free:
         raise InputError(

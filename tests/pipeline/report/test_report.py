@@ -12,7 +12,7 @@ from goodsam.data.classes import CITYSCAPES, IGNORE, PALETTE, colourise
 from goodsam.data.window_masks import WindowMasks
 from goodsam.data.windows import Windows
 from goodsam.pipeline.report.charts import line_charts
-from goodsam.pipeline.report.demo import Result, demo_report
+from goodsam.pipeline.report.demo import DemoRow, demo_report
 from goodsam.pipeline.report.evaluation import best_median_worst, evaluation_report
 from goodsam.pipeline.report.parts import class_bars, matrix, settings_list, strip, table, viewer
 from goodsam.pipeline.report.pictures import (
@@ -249,8 +249,8 @@ def test_demo_report(tmp_path):
     worse.flat[:900] = (worse.flat[:900] + 1) % 19
     better.flat[:300] = (better.flat[:300] + 1) % 19
     results = [
-        Result("before", scores_of(worse, truth)),
-        Result("after", scores_of(better, truth), "note"),
+        DemoRow("before", scores_of(worse, truth)),
+        DemoRow("after", scores_of(better, truth), "note"),
     ]
     metrics = [{"step": s, "loss": 1 / s, "still": 1.0} for s in (1, 2, 3)]
     demo_report(

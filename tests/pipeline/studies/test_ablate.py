@@ -138,7 +138,7 @@ def test_what_a_table_will_take_is_said_of_what_is_left_of_it(study, tmp_path, m
     assert cost_of(untrained) == (0, 0, SCORE, 0, 0)
     run_row(own, replace(row, trains=False, shows=("ensemble",)), place, 0, print)
     assert cost_of(row)[0] == 10  # the labelled panorama is cached
-    said = str(cost.Estimate(0, 0, 8, 0, 0))
+    said = str(cost.TableEstimate(0, 0, 8, 0, 0))
     assert said == "about 8.0 s on this machine, from single runs: scores 8.0 s"
 
 
