@@ -74,7 +74,7 @@ def test_densepass_to_the_table_and_on_after_a_stop(pieces, tmp_path, goodsam, m
     assert goodsam(*options(pieces, out), "--check")[0] == 0
     assert not out.exists()
 
-    def stopped(*_: object) -> None:
+    def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(loop, "adapt", stopped)
