@@ -18,8 +18,8 @@ from data.street import write_world
 from data.weights import SEGFORMERS
 from stages.adapt.models import load_segformer, save_segformer
 from stages.sam.load import STREET_WEIGHTS
-from stages.sam.pretrain import PretrainConfig, pretrain_sam
 from stages.source import SourceConfig, train_source
+from stages.street_sam.train import PretrainConfig, pretrain_sam
 
 WORLD_SEED = 0
 SOURCE_IMAGES = 4000

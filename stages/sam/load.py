@@ -18,11 +18,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from segment_anything import sam_model_registry
-from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from segment_anything.modeling import Sam, TwoWayTransformer
 from torch import Tensor
 
 from data.errors import InputError
 from stages.sam.encoder import StreetEncoder
+from stages.sam.street import StreetDecoder, StreetPromptEncoder
 
 STREET_WEIGHTS = Path(__file__).resolve().parents[2] / "data" / "weights" / "sam.safetensors"
 DOWNLOADS = Path.home() / ".cache" / "goodsam"
@@ -111,13 +112,13 @@ def street_sam() -> Sam:
     tokens = size // 16
     return Sam(
         StreetEncoder(size, width),
-        PromptEncoder(
+        StreetPromptEncoder(
             embed_dim=width,
             image_embedding_size=(tokens, tokens),
             input_image_size=(size, size),
             mask_in_chans=16,
         ),
-        MaskDecoder(
+        StreetDecoder(
             transformer_dim=width,
             transformer=TwoWayTransformer(depth=2, embedding_dim=width, num_heads=6, mlp_dim=384),
             iou_head_hidden_dim=width,
