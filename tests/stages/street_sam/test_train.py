@@ -200,10 +200,10 @@ def test_vectors_learn_their_instances() -> None:
     made = example(np.random.default_rng(2), picture.image, picture.instances, 8, shake=False)
     torch.manual_seed(0)
     sam = street_sam()
-    vectors = torch.randn(1, 96 + 256, 32, 32).mul(0.1).requires_grad_()
+    vectors = torch.randn(1, 96 + 256, 32, 32).requires_grad_()
     optimizer = torch.optim.Adam([vectors], lr=0.1)
     before = [part.item() for part in vector_loss(sam, vectors[0], made)]
-    for _ in range(20):
+    for _ in range(40):
         optimizer.zero_grad()
         sum(vector_loss(sam, vectors[0], made)).backward()  # type: ignore[union-attr]
         optimizer.step()
