@@ -64,11 +64,11 @@ def cache_sam(
     ] = None,
     pred_iou_thresh: Annotated[
         float | None,
-        typer.Option(help="Drop masks of a lower predicted IoU; 0.88, for street 0.7."),
+        typer.Option(help="Drop masks of a lower predicted IoU; 0.88, for street 0.5."),
     ] = None,
     stability_score_thresh: Annotated[
         float | None,
-        typer.Option(help="Drop masks of a lower stability score; 0.95, for street 0.8."),
+        typer.Option(help="Drop masks of a lower stability score; 0.95, for street 0.5."),
     ] = None,
     workers: Annotated[
         int, typer.Option(help="Local processes to share the work; 0 for this one alone.", min=0)

@@ -19,7 +19,7 @@ from goodsam.data.street.write import write_world
 from goodsam.data.weights import SEGFORMERS, STREET_SAM
 from goodsam.stages.segformer.files import load_segformer, save_segformer
 from goodsam.stages.source import SourceConfig, train_source
-from goodsam.stages.street_sam.pretrain import PretrainConfig, pretrain_sam
+from goodsam.stages.street_sam.train import PretrainConfig, pretrain_sam
 
 WORLD_SEED = 0
 SOURCE_IMAGES = 4000

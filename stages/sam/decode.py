@@ -30,6 +30,8 @@ from segment_anything.modeling.common import LayerNorm2d
 from segment_anything.modeling.transformer import Attention
 from torch import Tensor, nn
 
+from goodsam.stages.sam.street import StreetDecoder, vector_terms
+
 
 @dataclass(frozen=True)
 class ProjectedImage:
@@ -38,6 +40,7 @@ class ProjectedImage:
     tokens: (N, C), the dense prompt added. keys, values, queries: (D, N), (N, D), (D, N) of
     the first layer. later_keys, later_queries: per later attention layer the projections (D, N) of
     the positional encoding alone, `later_keys` with that of the last attention at its end.
+    pixels: the terms of a street SAM's vectors, (TERMS, 4h, 4w), None for another SAM.
     """
 
     tokens: Tensor
@@ -46,6 +49,7 @@ class ProjectedImage:
     queries: Tensor
     later_keys: tuple[Tensor, ...]
     later_queries: tuple[Tensor, ...]
+    pixels: Tensor | None = None
 
 
 def project_image(
@@ -55,7 +59,8 @@ def project_image(
 
     dtype: of all work on the image's side.
     """
-    tokens, pe = image_CHW.flatten(1).T, pe_CHW.flatten(1).T
+    pixels = vector_terms(image_CHW) if isinstance(decoder, StreetDecoder) else None
+    tokens, pe = image_CHW[: len(pe_CHW)].flatten(1).T, pe_CHW.flatten(1).T
     first, *later = decoder.transformer.layers
     read, write = first.cross_attn_token_to_image, first.cross_attn_image_to_token
     readers = [layer.cross_attn_token_to_image for layer in later]
@@ -71,6 +76,7 @@ def project_image(
         kept(write.q_proj(tokens + pe).T),
         tuple(kept(F.linear(pe, reader.k_proj.weight).T) for reader in readers),
         tuple(kept(layer.cross_attn_image_to_token.q_proj(pe).T) for layer in later),
+        pixels,
     )
 
 
@@ -80,22 +86,36 @@ def decode_tokens(
     """Everything before the masks. prompts_PnC: sparse embeddings, float (P, n, C).
 
     Returns the mask tokens (P, 4, C), the prompted image tokens (P, N, C) and the predicted IoU of
-    the 4 masks (P, 4).
+    the 4 masks (P, 4). A street SAM's mask tokens have their weights of `image.pixels` at the end.
     """
+    near = None
+    if isinstance(decoder, StreetDecoder):
+        assert image.pixels is not None
+        prompts_PnC, near = decoder.looked_up(prompts_PnC, image.pixels)
     own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
     tokens = torch.cat([own.expand(len(prompts_PnC), -1, -1), prompts_PnC], dim=1)
     tokens, image_PNC = _two_way(decoder, tokens, image)
     iou = decoder.iou_prediction_head(tokens[:, 0])
-    return tokens[:, 1 : 1 + decoder.num_mask_tokens], image_PNC, iou
+    of_masks = tokens[:, 1 : 1 + decoder.num_mask_tokens]
+    if near is not None:
+        of_masks = torch.cat([of_masks, decoder.leanings(of_masks, near)], dim=-1)
+    return of_masks, image_PNC, iou
 
 
 def decode_masks(
-    decoder: MaskDecoder, tokens_PmC: Tensor, image_PNC: Tensor, size: tuple[int, int], first: int
+    decoder: MaskDecoder,
+    tokens_PmC: Tensor,
+    image_PNC: Tensor,
+    size: tuple[int, int],
+    first: int,
+    pixels_FHW: Tensor | None = None,
 ) -> Tensor:
     """Mask logits, float (P, m, 4h, 4w), of `m` consecutive mask tokens beginning with `first`.
 
-    tokens_PmC: those tokens of `decode_tokens`. size: (h, w) with h * w = N.
+    tokens_PmC: those tokens of `decode_tokens`. size: (h, w) with h * w = N. pixels_FHW: those of
+    the image.
     """
+    tokens_PmC, leanings = tokens_PmC.tensor_split([decoder.transformer_dim], dim=-1)
     up1, norm, act, up2, act2 = decoder.output_upscaling
     # Pixels stay in blocks of the token they come from: (P, N, row, column, C') and once more.
     pixels = act(_normed(norm, _up(image_PNC, up1)))
@@ -109,7 +129,12 @@ def decode_masks(
     logits = hyper @ pixels.flatten(1, -2).transpose(1, 2)
     h, w = size
     blocks = logits.view(p, m, h, w, 2, 2, 2, 2)  # ..., row, column of up1, row, column of up2
-    return blocks.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(p, m, 4 * h, 4 * w)
+    masks = blocks.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(p, m, 4 * h, 4 * w)
+    if pixels_FHW is None:
+        return masks
+    with torch.autocast(masks.device.type, enabled=False):  # squares of distances want float32
+        terms = leanings.float() @ pixels_FHW.flatten(1)
+    return masks + terms.view_as(masks)
 
 
 def _up(x: Tensor, up: nn.ConvTranspose2d) -> Tensor:

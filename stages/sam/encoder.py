@@ -16,6 +16,8 @@ CHANNELS = (24, 40, 72, 112, 144, 112)
 TOKEN = 3  # index of the tokens' scale in CHANNELS
 BLOCKS = (0, 1, 2, 2, 2, 2)  # residual blocks at each scale on the way down
 NORM_GROUPS = 8
+VECTOR = 16  # numbers in the vector of a pixel
+CELL = 4  # vectors along a side of a token
 
 
 class Residual(nn.Module):
@@ -33,8 +35,33 @@ class Residual(nn.Module):
         return F.relu(x + self.norm2(self.conv2(inner)))
 
 
+class Vectors(nn.Module):
+    """On from the tokens to 1/4 of the input's side: a vector for each pixel of a mask.
+
+    Near vectors mean one instance. Tokens see too much of the street at once to tell a post from
+    what is beside it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        two, one = CHANNELS[TOKEN - 1], CHANNELS[TOKEN - 2]
+        self.rise = nn.ModuleList((nn.Conv2d(CHANNELS[TOKEN], two, 1), nn.Conv2d(two, one, 1)))
+        self.meet = nn.ModuleList((Residual(two), Residual(one)))
+        self.last = nn.Conv2d(one, VECTOR, 1)
+
+    def forward(self, x: Tensor, scales: list[Tensor]) -> Tensor:
+        """x: the tokens' scale; scales: on the way down -> (B, VECTOR, S / 4, S / 4)."""
+        for step, (rise, meet) in enumerate(zip(self.rise, self.meet, strict=True), 1):
+            x = meet(scales[TOKEN - step] + F.interpolate(rise(x), scale_factor=2.0))
+        vectors: Tensor = self.last(x)
+        return vectors
+
+
 class StreetEncoder(nn.Module):
-    """float (B, 3, S, S) -> tokens (B, width, S / 16, S / 16), S a multiple of 64.
+    """float (B, 3, S, S) -> (B, width + 16 * VECTOR, S / 16, S / 16), S a multiple of 64.
+
+    The first `width` channels are SAM's tokens, the others the vectors of each token's 4 x 4
+    pixels of a mask (`nn.PixelShuffle` lays them out): one tensor, as all users of a SAM expect.
 
     Down to 1/64 for what surrounds a token, and up again; the finer scales reach the tokens with
     their pixels folded into channels, so that edges inside a token are not lost.
@@ -74,6 +101,10 @@ class StreetEncoder(nn.Module):
             (Residual(CHANNELS[4]), nn.Sequential(Residual(tokens), Residual(tokens)))
         )
         self.neck = nn.Sequential(nn.Conv2d(tokens, width, 1), LayerNorm2d(width))
+        self.vectors = Vectors()
+        self.vector_fold = nn.Conv2d(CELL**2 * VECTOR, tokens, 1)
+        for parameter in self.vector_fold.parameters():
+            nn.init.zeros_(parameter)  # tokens begin without
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
@@ -87,5 +118,6 @@ class StreetEncoder(nn.Module):
         x = scales[TOKEN] + F.interpolate(self.rise[1](x), scale_factor=2.0)
         for fold, finer in zip(self.fold, scales[1:TOKEN], strict=True):
             x = x + fold(finer)
-        tokens: Tensor = self.neck(self.meet[1](x))
-        return tokens
+        x = self.meet[1](x)
+        vectors = F.pixel_unshuffle(self.vectors(x, scales), CELL)
+        return torch.cat([self.neck(x + self.vector_fold(vectors)), vectors], dim=1)

@@ -161,7 +161,7 @@ class SamGenerator:
 
     def _encoded(self, images: Sequence[np.ndarray]) -> Iterator[_Image]:
         together = IMAGES_TOGETHER[self.sam.device.type]
-        empty = self.sam.prompt_encoder.no_mask_embed.weight.reshape(-1, 1, 1)
+        _, empty = self.sam.prompt_encoder(None, None, None)
         pe = self.sam.prompt_encoder.get_dense_pe()[0]
         for start in range(0, len(images), together):
             resized = [self.resize.apply_image(i) for i in images[start : start + together]]
@@ -215,7 +215,9 @@ class SamGenerator:
         # As the reference: a threshold of zero or below filters nothing.
         good = iou > config.pred_iou_thresh if config.pred_iou_thresh > 0 else iou > -torch.inf
         asked = good.any(dim=1)
-        low = decode_masks(decoder, tokens[asked], prompted[asked], image.size, first=1)
+        low = decode_masks(
+            decoder, tokens[asked], prompted[asked], image.size, 1, image.tokens.pixels
+        )
         logits = self._enlarged(low[good[asked]].float(), image.input_size, image.original_size)
         iou, numbers = iou[good], numbers[:, None].expand_as(good)[good]
         masks = logits > self.sam.mask_threshold

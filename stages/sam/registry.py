@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segment_anything import sam_model_registry
-from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from segment_anything.modeling import Sam, TwoWayTransformer
 
 from goodsam.data.errors import InputError
 from goodsam.data.weights import STREET_SAM
 from goodsam.stages.sam.encoder import StreetEncoder
 from goodsam.stages.sam.generate import GeneratorConfig
+from goodsam.stages.sam.street import StreetDecoder, StreetPromptEncoder
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,13 @@ def street_sam() -> Sam:
     tokens = size // 16
     return Sam(
         StreetEncoder(size, width),
-        PromptEncoder(
+        StreetPromptEncoder(
             embed_dim=width,
             image_embedding_size=(tokens, tokens),
             input_image_size=(size, size),
             mask_in_chans=16,
         ),
-        MaskDecoder(
+        StreetDecoder(
             transformer_dim=width,
             transformer=TwoWayTransformer(depth=2, embedding_dim=width, num_heads=6, mlp_dim=384),
             iou_head_hidden_dim=width,
@@ -77,8 +78,8 @@ SAMS = {
         street_sam,
         STREET_SAM,
         "Apache-2.0",
-        # Chosen on eight tuning panoramas by what the masks do to the ensemble (docs/weights.md).
-        GeneratorConfig(points_per_side=16, pred_iou_thresh=0.7, stability_score_thresh=0.8),
+        # Chosen on tuning panoramas by what the masks do to the ensemble (docs/weights.md).
+        GeneratorConfig(points_per_side=16, pred_iou_thresh=0.5, stability_score_thresh=0.5),
     ),
     "vit_h": _official(
         "vit_h",

@@ -1,1 +1,1 @@
-"""How the demo SAM is trained."""
+"""How the demo SAM is trained; `goodsam.stages.sam` uses it and needs nothing of this."""

@@ -5,14 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from goodsam.data.street.cast import (
-    Thing,
-    bounds,
-    cast,
-    frustum,
-    panoramic_camera,
-    pinhole_camera,
-)
+from goodsam.data.street.cast import Thing, bounds, cast, frustum, panoramic_camera, pinhole_camera
 from goodsam.data.street.finish import PLAIN
 
 CAMERAS = [

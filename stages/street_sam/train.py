@@ -1,0 +1,226 @@
+"""Train the demo SAM on pictures of the street world in looks other than the target.
+
+    python -m goodsam.stages.street_sam.train --out runs/weights/sam
+
+Every step is drawn from (seed, step) alone, so a run that was stopped goes on as if it had not
+been; a longer `--steps` makes a finished one go on. A second process renders the pictures while
+the first one trains.
+
+Two parts, by share of the steps: the encoder's vectors alone, with no decoder to pay for, then
+the whole SAM from points.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from segment_anything.modeling import Sam
+from torch import Tensor
+
+from goodsam.stages.sam.load import load_sam
+from goodsam.stages.sam.registry import street_sam
+from goodsam.stages.street_sam.calibrate import calibrate
+from goodsam.stages.street_sam.examples import Example, example
+from goodsam.stages.street_sam.losses import Running, encoded, sam_loss, vector_loss
+from goodsam.stages.street_sam.pool import WIDTH, Pool, scenery
+
+SHARPNESS = 2.0  # of the points' positional encoding: tells apart things about a token wide
+NEARNESS = 3.6  # scale of the tied projections: a logit of about 6 for a token on its own place
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """The recipe. steps, batch: optimiser steps, and pictures in each; panoramas: in the pool.
+
+    vectors_share: part of the training, from its beginning, for the vectors alone; none of it after
+    a `start`, weights of a street SAM to go on from in place of fresh ones. points: of a picture,
+    for its vectors; prompts: those among them that the decoder gets. The rate rises over `warmup`
+    steps and falls to nothing over the last `settle` of them all. calibration: pictures that the
+    scores are calibrated on.
+    """
+
+    seed: int = 0
+    steps: int = 12000
+    batch: int = 2
+    panoramas: int = 1600
+    vectors_share: float = 0.4
+    points: int = 40
+    prompts: int = 20
+    lr: float = 7e-4
+    weight_decay: float = 0.01
+    warmup: int = 100
+    settle: float = 0.3
+    ema: float = 0.997
+    calibration: int = 64
+    checkpoint_every: int = 100
+    precision: str = "bfloat16"
+    device: str = "cpu"
+    start: str | None = None
+
+
+def pretrain_sam(
+    out: Path, config: PretrainConfig, progress: Callable[[dict[str, float]], None] | None = None
+) -> Path:
+    """Train into the directory `out`, or go on there; returns its `sam.safetensors` (fp16).
+
+    progress: called at intervals with the step's figures.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    device = torch.device(config.device)
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        sam = initialised(street_sam())
+    if config.start is not None:
+        sam.load_state_dict(load_sam("street", Path(config.start)).model.state_dict())
+    sam = sam.to(device).train()
+    average = {key: value.clone() for key, value in sam.state_dict().items()}
+    optimizer = torch.optim.AdamW(sam.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    checkpoint, step = out / "checkpoint.pt", 0
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, map_location=device, weights_only=True)
+        sam.load_state_dict(saved["sam"])
+        optimizer.load_state_dict(saved["optimizer"])
+        average, step = saved["average"], saved["step"]
+    pool = Pool(out / "panoramas", config.panoramas)
+    figures = Running()
+
+    def keep() -> None:
+        state = {
+            "sam": sam.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "average": average,
+            "step": step,
+        }
+        torch.save(state, checkpoint.with_suffix(".new"))
+        os.replace(checkpoint.with_suffix(".new"), checkpoint)
+        export(average, out / "sam.safetensors", {"step": step, **asdict(config)})
+
+    with pool:
+        while step < config.steps:
+            share = step / config.steps
+            rng = np.random.default_rng([config.seed, step])
+            rate = config.lr * min(1.0, (step + 1) / config.warmup)
+            rate *= min(1.0, max(0.01, (1 - share) / config.settle))
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            examples = [
+                example(rng, *pool.draw(rng, step), config.points) for _ in range(config.batch)
+            ]
+            alone = share < config.vectors_share and config.start is None
+            loss, parts = losses(sam, examples, 0 if alone else config.prompts, config.precision)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(sam.parameters(), 1.0)
+            optimizer.step()
+            step += 1
+            _follow(average, sam, min(config.ema, (1 + step) / (10 + step)))
+            figures.add(parts)
+            if step % 20 == 0 and progress is not None:
+                progress({"step": step, "share": share, "lr": rate, **figures.take()})
+            if step % config.checkpoint_every == 0:
+                keep()
+    keep()
+    made = {"step": step, **asdict(config)}
+    sam.load_state_dict(average)
+    made["calibration"] = calibrate(sam.eval(), held_out(config, config.calibration))
+    export(sam.state_dict(), out / "sam.safetensors", made)
+    return out / "sam.safetensors"
+
+
+def initialised(sam: Sam) -> Sam:
+    """Places are there from the first step on, which spares most of the first plateau.
+
+    In the decoder's attention between tokens and image, queries and keys begin with the same
+    projection, so that what lies close together attends to each other; random ones would hide the
+    point's place until they are learnt. The first masks are those of the vectors.
+    """
+    decoder = sam.mask_decoder
+    torch.nn.init.normal_(sam.image_encoder.place, std=0.1)
+    sam.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix.mul_(SHARPNESS)
+    attentions = [decoder.transformer.final_attn_token_to_image]
+    for layer in decoder.transformer.layers:
+        attentions += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]
+    for attention in attentions:
+        attention.q_proj.weight.data.mul_(NEARNESS)
+        attention.k_proj.weight.data.copy_(attention.q_proj.weight.data)
+    torch.nn.init.ones_(decoder.gain)
+    return sam
+
+
+def losses(
+    sam: Sam, examples: list[Example], prompts: int, precision: str
+) -> tuple[Tensor, dict[str, float]]:
+    """The mean loss of some pictures, and its figures. prompts: a picture; 0: the vectors alone."""
+    total, figures = torch.zeros((), device=sam.device), Running()
+    for embedding, e in zip(encoded(sam, examples, precision), examples, strict=True):
+        pairs, masks = vector_loss(sam, embedding, e)
+        figures.add({"pairs": pairs.item(), "masks": masks.item()})
+        if prompts:
+            loss, parts = sam_loss(sam, embedding, e, prompts, precision)
+            figures.add(parts)
+            total = total + loss + 0.3 * pairs + 0.5 * masks
+        else:
+            total = total + pairs + masks
+    return total / len(examples), figures.take()
+
+
+def held_out(config: PretrainConfig, count: int) -> list[Example]:
+    """Pictures with prompts, from panoramas that come after those of the pool, colours unshaken."""
+    rng = np.random.default_rng([config.seed, config.panoramas])
+    found = []
+    for index in range(config.panoramas, config.panoramas + -(-count // 4)):
+        picture = scenery(index)
+        for left in range(0, 4 * WIDTH, WIDTH):
+            part = slice(left, left + WIDTH)
+            image, instances = picture.image[:, part], picture.instances[:, part]
+            found.append(example(rng, image, instances, config.points, shake=False))
+    return found[:count]
+
+
+def export(state: dict[str, Tensor], path: Path, made: dict[str, Any]) -> None:
+    """Write weights as fp16 safetensors, with what made them, to one side first."""
+    half = {key: value.detach().cpu().half().contiguous() for key, value in state.items()}
+    new = path.with_suffix(".new")
+    save_file(half, new, metadata={"made": json.dumps(made)})
+    os.replace(new, path)
+
+
+def _follow(average: dict[str, Tensor], sam: Sam, decay: float) -> None:
+    for key, value in sam.state_dict().items():
+        average[key].lerp_(value, 1 - decay)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train the demo SAM.")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=PretrainConfig.steps)
+    parser.add_argument("--panoramas", type=int, default=PretrainConfig.panoramas)
+    parser.add_argument("--lr", type=float, default=PretrainConfig.lr)
+    parser.add_argument("--start", help="weights of a street SAM to go on from")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    given = vars(parser.parse_args())
+    began = time.monotonic()
+
+    def progress(figures: dict[str, float]) -> None:
+        print(
+            f"{time.monotonic() - began:6.0f} s",
+            *(f"{name} {value:.4g}" for name, value in figures.items()),
+            flush=True,
+        )
+
+    print(pretrain_sam(given.pop("out"), PretrainConfig(**given), progress))
+
+
+if __name__ == "__main__":
+    main()
