@@ -75,10 +75,10 @@ class GeneratorConfig:
                 raise InputError(f"{name} {value!r}: use {' or '.join(get_args(kind))}")
 
 
-# For the demo SAM, chosen on eight tuning panoramas by what its masks do to the ensemble
+# For the demo SAM, chosen on tuning panoramas by what its masks do to the ensemble
 # (docs/weights.md).
 STREET_GENERATOR = GeneratorConfig(
-    points_per_side=16, pred_iou_thresh=0.7, stability_score_thresh=0.8
+    points_per_side=16, pred_iou_thresh=0.5, stability_score_thresh=0.5
 )
 
 
