@@ -103,8 +103,8 @@ class StreetEncoder(nn.Module):
         self.neck = nn.Sequential(nn.Conv2d(tokens, width, 1), LayerNorm2d(width))
         self.vectors = Vectors()
         self.vector_fold = nn.Conv2d(CELL**2 * VECTOR, tokens, 1)
-        nn.init.zeros_(self.vector_fold.weight)
-        nn.init.zeros_(self.vector_fold.bias)  # tokens begin without
+        for parameter in self.vector_fold.parameters():  # tokens begin without
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)

@@ -1,7 +1,8 @@
 """Load a SAM: an official checkpoint, by path or by name, or the demo's small one.
 
-The demo SAM ("street") is a `Sam` of segment-anything, its prompt encoder and mask decoder small,
-with an image encoder of ours, so their predictor and generator take it as it is.
+The demo SAM ("street") is a `Sam` of segment-anything, its prompt encoder and mask decoder small
+and with vectors of pixels (`street`), its image encoder ours (`encoder`);
+segment-anything's predictor and generator take it as it is.
 """
 
 from __future__ import annotations

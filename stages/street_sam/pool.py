@@ -75,8 +75,8 @@ class Pool:
 
 def scenery(index: int) -> Picture:
     """A panorama of the split "sam", in a random look or the source's: never in the target's."""
-    look = ("random", "source")[index % 2]
-    return panorama(split_seed("sam", FIRST_SCENE + index), HEIGHT, AROUND, look=look)
+    seed = split_seed("sam", FIRST_SCENE + index)
+    return panorama(seed, HEIGHT, AROUND, look="source" if index % 2 else "random")
 
 
 def render(folder: Path, size: int) -> None:
