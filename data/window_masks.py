@@ -30,6 +30,14 @@ class WindowMasks:
     area: int32 (M,), px. box: int32 (M, 4), first and last column and row of a mask as
     x0, y0, x1, y1, all inclusive, zeros for an empty mask (as segment-anything has it).
     predicted_iou, stability: float32 (M,), SAM's scores.
+
+    >>> masks = np.zeros((2, 4, 6), bool)
+    >>> masks[0, :, :4] = masks[1, :, 2:] = True
+    >>> window = WindowMasks.of(masks, np.ones(2), np.ones(2))
+    >>> window.cells[0].tolist(), window.area.tolist()
+    ([1, 1, 2, 2, 3, 3], [16, 16])
+    >>> bool((window.masks() == masks).all())
+    True
     """
 
     cells: np.ndarray

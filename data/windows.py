@@ -69,6 +69,13 @@ class Windows:
     wrap: the last windows run over the seam; otherwise the last one ends at the border.
 
     Raises InputError for sizes that make no windows.
+
+    >>> windows = Windows.of(400, 2048)
+    >>> len(windows), windows.window, windows.starts[:3]
+    (8, 512, (0, 256, 512))
+    >>> panorama = np.random.default_rng(0).random((3, 400, 2048))
+    >>> windows.cut(panorama).shape, bool((windows.join(windows.cut(panorama)) == panorama).all())
+    ((8, 3, 400, 512), True)
     """
 
     height: int

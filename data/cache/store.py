@@ -50,6 +50,13 @@ class SamCache:
 
     Reading is safe in several processes, writing in several processes that write different
     panoramas. Whoever starts such work holds `writing(path)` meanwhile.
+
+    >>> cache = SamCache.open("photos.zarr")
+    >>> cache.names, cache.missing()
+    (['0.png', '1.png'], [])
+    >>> record = cache.read("0.png")
+    >>> len(record.windows), record.boundaries[0].shape
+    (8, (200, 128))
     """
 
     def __init__(self, path: Path | str, mode: Literal["r", "r+"]):

@@ -117,6 +117,15 @@ def fuse(
 
     logits: the TA's current prediction. Where masks overlap the smaller one wins; of equally large
     ones the later. `E` is 255 where a pixel is left out.
+
+    >>> masks = np.zeros((1, 4, 4), bool)
+    >>> masks[0, :, :3] = True
+    >>> logits = torch.zeros(1, 2, 4, 4)
+    >>> logits[:, 1, :, :2] = 5  # class 1 covers two thirds of the mask, class 0 all else
+    >>> window = WindowMasks.of(masks, np.ones(1), np.ones(1))
+    >>> ensemble, weight_map = fuse(logits, MaskBatch.of([window]))
+    >>> ensemble[0, 0].tolist(), weight_map[0, 0].tolist()
+    ([1, 1, 1, 0], [1.0, 1.0, 1.0, 0.0])
     """
     prediction = Prediction.of(logits_NCHW.detach())
     ensemble, weight_map, _ = fuse_prediction(prediction, masks, config)

@@ -61,6 +61,10 @@ class Segmenter:
     geometry: how panoramas are seen; None: each as it is, by the default windows of its size.
     wrap: `direct` sees the panorama continue past both ends, so that the seam is a place like any
     other. licence: of the weights, in words. source, network: what it was loaded from.
+
+    >>> segmenter = Segmenter.load("street-student", device="cpu")
+    >>> segmenter(np.zeros((64, 328, 3), np.uint8)).shape, segmenter.names[:2]
+    ((64, 328), ('road', 'sidewalk'))
     """
 
     model: SegformerForSemanticSegmentation
