@@ -98,6 +98,11 @@ def score_model(
     ignore = _ignored(ignore_mask, segmenter, settings)
     conversions = Conversions()
     if not labelled:
+        geometry = segmenter.geometry
+        if geometry is not None and geometry.ignored_mask is not None:
+            ignore = geometry.ignored_mask
+        elif geometry is not None and geometry.fit and ignore_mask is not None:
+            ignore = fitted_ignore_mask(ignore_mask, geometry.windows, fit=True)
         return _finished(_described(segmenter, samples, ignore, settings, conversions), out)
     chosen = protocol_for(protocol, segmenter.names)
     with bar_of_names("evaluate", len(samples)) as finished:
