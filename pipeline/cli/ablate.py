@@ -26,10 +26,13 @@ STREET_TEACHERS = ("w32=street-ta", "w16=street-student", "w8=street-w8")
 def ablate(
     table: Annotated[TableName, typer.Argument(help=TABLE_HELP)],
     out: Annotated[
-        Path, typer.Option(help="Everything is kept there, for all tables; the same one goes on.")
+        Path,
+        typer.Option(help="The folder that keeps the rows of all tables; none is done twice."),
     ] = Path("runs/ablate"),
     seeds: Annotated[int, typer.Option(help="Number of seeds.", min=1)] = 3,
-    first_seed: Annotated[int, typer.Option(help="The first of the seeds.", min=0)] = 0,
+    first_seed: Annotated[
+        int, typer.Option(help="The lowest of the seeds; the others follow it.", min=0)
+    ] = 0,
     preset: Annotated[str, typer.Option(help="The settings that all rows begin with.")] = "demo",
     set_: Annotated[
         list[str] | None,
@@ -55,17 +58,24 @@ def ablate(
     images: Annotated[
         Path | None, typer.Option(help="Your unlabelled panoramas, in place of street worlds.")
     ] = None,
-    labelled: Annotated[Path | None, typer.Option(help="Your labelled panoramas.")] = None,
+    labelled: Annotated[
+        Path | None, typer.Option(help="Your labelled panoramas, to score on; goes with --images.")
+    ] = None,
     sam: Annotated[Sam, typer.Option(help="The SAM whose masks all rows have.")] = "street",
     checkpoint: Checkpoint = None,
     boundaries: Annotated[
         Boundaries,
-        typer.Option(help="Where an overlap's boundaries come from; overlap: the paper's."),
+        typer.Option(
+            help="Where the boundaries of an overlap come from: SAM on the overlap (the paper), "
+            "or the masks of its two windows."
+        ),
     ] = "windows",
     teachers: Annotated[
         list[str] | None,
         typer.Option(
-            "--teacher", help="A TA of table5, as NAME=SEGFORMER; may be given several times."
+            "--teacher",
+            help="A teacher assistant for table5, as NAME=SEGFORMER; may be given several times; "
+            "the street world's three if not given.",
         ),
     ] = None,
 ) -> None:

@@ -17,8 +17,8 @@ app = typer.Typer(no_args_is_help=True, help="Measure the parts against their pe
 @app.command("weights")
 def bench_weights_(
     seed: Annotated[int, typer.Option(help="Seed of the tuning world.", min=0)] = 1,
-    panoramas: Annotated[int, typer.Option(help="Tuning panoramas.", min=1)] = 8,
-    images: Annotated[int, typer.Option(help="Held-out source images.", min=1)] = 64,
+    panoramas: Annotated[int, typer.Option(help="Number of tuning panoramas.", min=1)] = 8,
+    images: Annotated[int, typer.Option(help="Number of held-out source images.", min=1)] = 64,
     json: Json = False,
 ) -> None:
     """The demo weights on a street world of any seed: TA, student, SAM, and labels fused."""
@@ -35,7 +35,9 @@ def stage1(
     checkpoint: Annotated[
         Path | None, typer.Option(help="The SAM's weights; without them, random ones for vit_*.")
     ] = None,
-    windows: Annotated[int, typer.Option(help="Windows to give to each.", min=1, max=8)] = 1,
+    windows: Annotated[
+        int, typer.Option(help="Number of windows that each generator is given.", min=1, max=8)
+    ] = 1,
     points_per_side: Annotated[
         int | None, typer.Option(help="Side of the grid of prompts; 32, for street 16.", min=1)
     ] = None,
@@ -66,9 +68,11 @@ def bench_predict_(
     images: Annotated[
         Path | None, typer.Option(help="A folder of panoramas; rendered ones if not given.")
     ] = None,
-    count: Annotated[int, typer.Option(help="Images to use.", min=1)] = 4,
+    count: Annotated[int, typer.Option(help="Number of images to use.", min=1)] = 4,
     height: Annotated[int, typer.Option(help="Height of rendered panoramas, px.", min=32)] = 400,
-    batch: Annotated[int, typer.Option(help="Images seen together by ours.", min=1)] = 1,
+    batch: Annotated[
+        int, typer.Option(help="Number of images that ours sees together.", min=1)
+    ] = 1,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
@@ -84,7 +88,7 @@ def bench_predict_(
 
 @app.command("fusion")
 def bench_fusion_(
-    masks: Annotated[int, typer.Option(help="Masks in each window.", min=1)] = 120,
+    masks: Annotated[int, typer.Option(help="Number of masks in each window.", min=1)] = 120,
     height: Annotated[int, typer.Option(help="Height of the panorama, px.", min=40)] = 400,
     device: Device = "auto",
     json: Json = False,
@@ -99,22 +103,30 @@ def bench_fusion_(
 @app.command("step")
 def bench_step_(
     preset: Annotated[
-        str | None, typer.Option(help="By default goodsam-m's settings with TA and student B0.")
+        str | None,
+        typer.Option(
+            help="The settings of the step; if not given, goodsam-m's with a TA and a student B0."
+        ),
     ] = None,
     teacher_assistant: Annotated[
-        str | None, typer.Option(help="An architecture, b0 to b5, in place of the preset's.")
+        str | None,
+        typer.Option(help="An architecture, b0 to b5, in place of the preset's network."),
     ] = None,
     student: Annotated[
-        str | None, typer.Option(help="An architecture, b0 to b5, in place of the preset's.")
+        str | None,
+        typer.Option(help="An architecture, b0 to b5, in place of the preset's network."),
     ] = None,
     height: Annotated[
         int | None,
         typer.Option(help="Height of the panorama, px; 400, in the demo's preset 200.", min=40),
     ] = None,
-    masks: Annotated[int, typer.Option(help="Masks in each window.", min=1)] = 120,
-    steps: Annotated[int, typer.Option(help="Measured steps of each kind.", min=1)] = 3,
+    masks: Annotated[int, typer.Option(help="Number of masks in each window.", min=1)] = 120,
+    steps: Annotated[
+        int, typer.Option(help="Number of steps of each kind that are measured.", min=1)
+    ] = 3,
     precision: Annotated[
-        Precision | None, typer.Option(help="Of the arithmetic; the preset's if not given.")
+        Precision | None,
+        typer.Option(help="Precision of the arithmetic; the preset's if not given."),
     ] = None,
     device: Device = "auto",
     json: Json = False,
@@ -139,7 +151,9 @@ def bench_step_(
 
 @app.command("cache")
 def bench_cache_(
-    panoramas: Annotated[int, typer.Option(help="Panoramas for the demo SAM's masks.", min=1)] = 2,
+    panoramas: Annotated[
+        int, typer.Option(help="Number of panoramas for the demo SAM's masks.", min=1)
+    ] = 2,
     seed: Annotated[int, typer.Option(help="Seed of the street world.", min=0)] = 0,
     repeats: Annotated[
         int, typer.Option(help="How often each is loaded; the least time counts.", min=1)

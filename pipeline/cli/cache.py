@@ -69,9 +69,14 @@ def cache_view(
         typer.Argument(help="A panorama, as the cache names it; the first if not given."),
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(help="The panoramas, to be shown below the masks.")
+        Path | None,
+        typer.Option(
+            help="The folder of the panoramas, to show them below the masks; grey if not given."
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Where picture and page are written.")] = Path("view"),
+    out: Annotated[Path, typer.Option(help="The folder to write picture and page into.")] = Path(
+        "view"
+    ),
 ) -> None:
     """One panorama with its masks and boundary maps, as a picture and a page."""
     from goodsam.data.cache import SamCache

@@ -16,8 +16,13 @@ app = typer.Typer(
 
 Benchmark = Literal["densepass", "wildpass"]
 Preset = Annotated[str, typer.Option(help="One of the paper's: goodsam-m, goodsam-t, goodsam-s.")]
-Training = Annotated[Path, typer.Option("--wildpass2k", help="WildPASS2K, to adapt to.")]
-Out = Annotated[Path, typer.Option(help="The folder for everything; the same one is resumed.")]
+Training = Annotated[
+    Path,
+    typer.Option("--wildpass2k", help="The folder of WildPASS2K, whose panoramas are adapted to."),
+]
+Out = Annotated[
+    Path, typer.Option(help="The folder for cache, run and table; an unfinished one is resumed.")
+]
 WhichSam = Annotated[Sam, typer.Option(help="The SAM; the paper's is vit_h.")]
 Assistant = Annotated[
     str | None,
@@ -29,7 +34,10 @@ Student = Annotated[
 ]
 Borders = Annotated[
     Boundaries,
-    typer.Option(help="Where an overlap's boundaries come from; overlap: the paper's."),
+    typer.Option(
+        help="Where the boundaries of an overlap come from: SAM on the overlap (the paper), "
+        "or the masks of its two windows."
+    ),
 ]
 Points = Annotated[
     int | None, typer.Option(help="Side of SAM's grid of prompts; 32 if not given.", min=1)
@@ -37,7 +45,10 @@ Points = Annotated[
 Workers = Annotated[
     int, typer.Option(help="Local processes for stage 1; 0 for this one alone.", min=0)
 ]
-Device = Annotated[str | None, typer.Option(help="Where stage 2 computes: auto, cpu or cuda.")]
+Device = Annotated[
+    str | None,
+    typer.Option(help="Where stage 2 computes: auto, cpu or cuda; the preset's if not given."),
+]
 Check = Annotated[
     bool,
     typer.Option("--check", help="Look at every piece, estimate time and disk, and stop there."),
@@ -76,12 +87,12 @@ def _command(benchmark: Benchmark, test: str, does: str) -> None:
 
 _command(
     "densepass",
-    "The labelled test set.",
+    "The folder of DensePASS, the labelled test set.",
     "Train on WildPASS2K, test on DensePASS, and print Table 1 with our row.",
 )
 _command(
     "wildpass",
-    "The labelled test set, in Mapillary ids.",
+    "The folder of WildPASS, the labelled test set, in Mapillary ids.",
     "Train on WildPASS2K, test on WildPASS (our class mapping), print Table 2 with our row.",
 )
 

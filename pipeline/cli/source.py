@@ -20,15 +20,17 @@ def source(
             "from."
         ),
     ] = "b0",
-    steps: Annotated[int, typer.Option(help="Optimiser steps.", min=1)] = 40_000,
-    batch: Annotated[int, typer.Option(help="Crops in a step.", min=1)] = 8,
+    steps: Annotated[int, typer.Option(help="Number of optimiser steps.", min=1)] = 40_000,
+    batch: Annotated[int, typer.Option(help="Number of crops in a step.", min=1)] = 8,
     crop: Annotated[tuple[int, int], typer.Option(help="Height and width of a crop, px.")] = (
         512,
         1024,
     ),
-    learning_rate: Annotated[float, typer.Option(help="Of the encoder; AdamW.")] = 6e-5,
+    learning_rate: Annotated[
+        float, typer.Option(help="Learning rate of the encoder (AdamW).")
+    ] = 6e-5,
     seed: Annotated[int, typer.Option(help="Seed of crops, augmentation and dropout.")] = 0,
-    precision: Annotated[Precision, typer.Option(help="Of the arithmetic.")] = "float32",
+    precision: Annotated[Precision, typer.Option(help="Precision of the arithmetic.")] = "float32",
     device: Device = "auto",
 ) -> None:
     """Supervised training: the fine-tuned SegFormer that the method starts from."""

@@ -13,7 +13,9 @@ def world(
     source: Annotated[int, typer.Option(help="Number of labelled pinhole images.", min=0)] = 200,
     unlabelled: Annotated[int, typer.Option(help="Number of unlabelled panoramas.", min=0)] = 16,
     test: Annotated[int, typer.Option(help="Number of labelled panoramas.", min=0)] = 12,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same files.", min=0)] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the world; an equal one gives equal files.", min=0)
+    ] = 0,
     height: Annotated[int, typer.Option(help="Height of all images, px.", min=32)] = 200,
     gap: Annotated[
         float | None,
