@@ -200,9 +200,9 @@ def test_import_goodsam_imports_nothing_heavy():
 CLOSURES = {
     "import goodsam": (1, 90),
     "import goodsam.pipeline.cli.app": (25, 1_600),
-    "from goodsam import cache_sam; import goodsam.stages.sam.cache_sam": (40, 4_700),
-    "from goodsam import predict; import goodsam.stages.predict": (38, 4_200),
-    "from goodsam import train; import goodsam.stages.adapt.loop": (52, 5_800),
+    "from goodsam import cache_sam; import goodsam.stages.sam.cache_sam": (41, 5_000),
+    "from goodsam import predict; import goodsam.stages.predict": (38, 4_400),
+    "from goodsam import train; import goodsam.stages.adapt.loop": (53, 6_000),
 }
 
 
