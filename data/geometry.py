@@ -1,7 +1,7 @@
 """How photographs were seen: fitted or not, by which windows, without which pixels.
 
-A run has one geometry, that of its cache. It travels with every network that the run writes, so
-that whoever uses one later need not type it again.
+A cache has one geometry, which is part of its identity, and so has a run. It travels with every
+network that the run writes, so that whoever uses one later need not type it again.
 """
 
 from __future__ import annotations
@@ -13,54 +13,76 @@ from typing import Any
 
 import numpy as np
 
-from goodsam.data.cache import Identity
 from goodsam.data.errors import InputError
 from goodsam.data.windows import Windows
+
+MAX_WINDOWS = 4096  # windows of a panorama
+MAX_PIXELS = 2**26  # pixels of all windows of a panorama
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Of a run, or of a network that it wrote.
+    """Of a cache, of a run, or of a network that the run wrote.
 
     windows: over the panorama that the networks see. fit: photographs of another size are cut to
     the band of such a panorama and resized. ignored: the pixels of every panorama that are left
-    out, as lengths of runs (`goodsam.data.cache.ignored_runs`); empty: none.
+    out, as lengths of runs (`ignored_runs`); empty: none.
+
+    Raises InputError for values that no cache may have.
     """
 
     windows: Windows
     fit: bool = False
     ignored: tuple[int, ...] = ()
 
-    @classmethod
-    def of(cls, identity: Identity) -> Geometry:
-        """The geometry of a cache, by what identifies it."""
-        return cls(identity.windows, identity.fit, identity.ignored)
+    def __post_init__(self) -> None:
+        size = self.windows
+        count = -(-size.width // size.stride)  # not len(windows): that would take the memory
+        if count > MAX_WINDOWS or count * size.height * size.window > MAX_PIXELS:
+            raise InputError(
+                f"{count} windows of {size.height} x {size.window} are more than a cache holds "
+                f"({MAX_WINDOWS} windows, {MAX_PIXELS} pixels): use a larger --stride"
+            )
+        if self.ignored and sum(self.ignored) != size.height * size.width:
+            raise InputError(
+                f"the ignored pixels are of a picture of {sum(self.ignored)} pixels, "
+                f"a panorama has {size.height} x {size.width}"
+            )
 
     @cached_property
     def ignored_mask(self) -> np.ndarray | None:
         """bool (H, W) of the panorama, true where pixels are left out; None where none are."""
-        return Identity("", {}, "windows", self.windows, self.fit, self.ignored).ignored_mask
+        if not self.ignored:
+            return None
+        values = np.arange(len(self.ignored)) % 2 == 1
+        flat = np.repeat(values, self.ignored)
+        return flat.reshape(self.windows.height, self.windows.width)
+
+    @property
+    def ignored_share(self) -> str:
+        """`3.2 % of the pixels`, for people."""
+        share = 100 * sum(self.ignored[1::2]) / (self.windows.height * self.windows.width)
+        return f"{share:.1f} % of the pixels"
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in a network's config.json."""
+        """As it stands in a network's config.json, and among the identity of a cache."""
         return {"windows": asdict(self.windows), "fit": self.fit, "ignored": list(self.ignored)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Geometry:
-        """The reverse of `to_json`. InputError for anything else."""
+        """The reverse of `to_json`, other entries aside. InputError for anything else."""
         try:
-            found = Identity.from_json(
-                {
-                    "sam": "",
-                    "settings": {},
-                    "boundaries": "windows",
-                    "format_version": 1,
-                    **{name: values[name] for name in ("windows", "fit", "ignored")},
-                }
-            )
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise InputError(f"the geometry of a run cannot be read ({error})") from error
-        return cls.of(found)
+            windows = dict(values["windows"])
+            check_types(values, {"fit": bool, "ignored": list})
+            check_types(windows, dict.fromkeys(("height", "width", "window", "stride"), int))
+            check_types(windows, {"wrap": bool})
+            if not all(type(run) is int and run >= 0 for run in values["ignored"]):
+                raise TypeError("ignored holds other than lengths")
+            return cls(Windows(**windows), values["fit"], tuple(values["ignored"]))
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"the geometry cannot be read ({error})") from error
 
     def __str__(self) -> str:
         """For people: the options of `cache-sam` that make it."""
@@ -72,6 +94,24 @@ class Geometry:
         if not size.wrap:
             words.append("--no-wrap")
         if self.ignored:
-            share = 100 * sum(self.ignored[1::2]) / (size.height * size.width)
-            words.append(f"--ignore-mask ({share:.1f} % of the pixels)")
+            words.append(f"--ignore-mask ({self.ignored_share})")
         return ", ".join(words)
+
+
+def check_types(values: Mapping[str, Any], types: Mapping[str, type]) -> None:
+    """TypeError or KeyError unless each named value is there and of exactly its type."""
+    for name, kind in types.items():
+        if type(values[name]) is not kind:
+            raise TypeError(f"{name} is {values[name]!r}, no {kind.__name__}")
+
+
+def ignored_runs(ignored: np.ndarray) -> tuple[int, ...]:
+    """bool (H, W) -> lengths of its runs, row by row; the first is of pixels that are kept.
+
+    Empty where nothing is ignored, so that no mask and an empty one are the same.
+    """
+    flat = ignored.ravel()
+    if not flat.any():
+        return ()
+    changes = np.flatnonzero(np.diff(flat, prepend=False))
+    return tuple(np.diff(changes, prepend=0, append=len(flat)).tolist())

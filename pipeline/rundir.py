@@ -84,7 +84,7 @@ class Run:
     @property
     def geometry(self) -> Geometry:
         """How its panoramas were seen: fitted or not, by which windows, without which pixels."""
-        return Geometry.of(self._origin["cache"])
+        return self._origin["cache"].geometry
 
     @property
     def images(self) -> dict[str, str]:

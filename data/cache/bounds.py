@@ -6,10 +6,22 @@ for it.
 
 from __future__ import annotations
 
+from goodsam.data.geometry import MAX_PIXELS, MAX_WINDOWS
+
+__all__ = [
+    "FAILURES",
+    "MAX_INCIDENCE",
+    "MAX_METADATA",
+    "MAX_PANORAMAS",
+    "MAX_PIXELS",
+    "MAX_TABLES",
+    "MAX_WINDOWS",
+    "TABLES_CHUNK",
+    "check",
+]
+
 MAX_PANORAMAS = 100_000
 MAX_METADATA = 2**24  # bytes of a zarr.json; what JSON makes of them is some 25 times as much
-MAX_WINDOWS = 4096  # windows of a panorama
-MAX_PIXELS = 2**26  # pixels of all windows of a panorama
 MAX_INCIDENCE = 2**28  # windows times the most masks times the most cells of a window
 MAX_TABLES = 2**26  # bytes of a panorama's tables
 TABLES_CHUNK = 2**18  # bytes; the tables of a 400 x 2048 panorama take about 0.15 MiB

@@ -10,8 +10,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from goodsam.data.cache.bounds import MAX_PIXELS, MAX_WINDOWS
 from goodsam.data.errors import InputError
+from goodsam.data.geometry import Geometry, check_types
 from goodsam.data.windows import Windows
 
 FORMAT_VERSION = 1
@@ -41,28 +41,18 @@ class Identity:
     def __post_init__(self) -> None:
         if self.boundaries not in get_args(BoundaryMode):
             raise InputError(f"boundaries {self.boundaries!r}: use overlap or windows")
-        size = self.windows
-        count = -(-size.width // size.stride)  # not len(windows): that would take the memory
-        if count > MAX_WINDOWS or count * size.height * size.window > MAX_PIXELS:
-            raise InputError(
-                f"{count} windows of {size.height} x {size.window} are more than a cache holds "
-                f"({MAX_WINDOWS} windows, {MAX_PIXELS} pixels): use a larger --stride"
-            )
-        if self.ignored and sum(self.ignored) != size.height * size.width:
-            raise InputError(
-                f"the ignored pixels are of a picture of {sum(self.ignored)} pixels, "
-                f"a panorama has {size.height} x {size.width}"
-            )
+        self.geometry  # noqa: B018  (made now, so that what no cache may have fails here)
         object.__setattr__(self, "settings", json.loads(json.dumps(self.settings)))
 
     @cached_property
+    def geometry(self) -> Geometry:
+        """windows, fit and ignored, as one."""
+        return Geometry(self.windows, self.fit, self.ignored)
+
+    @property
     def ignored_mask(self) -> np.ndarray | None:
         """bool (H, W), true where pixels are left out; None where none are."""
-        if not self.ignored:
-            return None
-        values = np.arange(len(self.ignored)) % 2 == 1
-        flat = np.repeat(values, self.ignored)
-        return flat.reshape(self.windows.height, self.windows.width)
+        return self.geometry.ignored_mask
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the cache's attributes."""
@@ -70,27 +60,16 @@ class Identity:
 
     def described(self) -> dict[str, Any]:
         """For people: as `to_json`, with the share of ignored pixels in the place of their runs."""
-        share = 100 * sum(self.ignored[1::2]) / (self.windows.height * self.windows.width)
-        return {**self.to_json(), "ignored": f"{share:.1f} % of the pixels"}
+        return {**self.to_json(), "ignored": self.geometry.ignored_share}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Identity:
         """The reverse of `to_json`. Raises TypeError, KeyError or InputError for anything else."""
-        windows = dict(values["windows"])
-        typed = (
-            (values, {"sam": str, "settings": dict, "boundaries": str, "fit": bool}),
-            (values, {"ignored": list, "format_version": int}),
-            (windows, dict.fromkeys(("height", "width", "window", "stride"), int)),
-            (windows, {"wrap": bool}),
-        )
-        for fields, types in typed:
-            for name, kind in types.items():
-                if type(fields[name]) is not kind:
-                    raise TypeError(f"{name} is {fields[name]!r}, no {kind.__name__}")
-        runs = values["ignored"]
-        if not all(type(run) is int and run >= 0 for run in runs):
-            raise TypeError("ignored holds other than lengths")
-        return cls(**{**values, "windows": Windows(**windows), "ignored": tuple(runs)})
+        check_types(values, {"sam": str, "settings": dict, "boundaries": str})
+        check_types(values, {"format_version": int})
+        geometry = Geometry.from_json(values)
+        own = {"windows": geometry.windows, "fit": geometry.fit, "ignored": geometry.ignored}
+        return cls(**{**values, **own})
 
     def differences(self, other: Identity) -> list[str]:
         """What another identity has otherwise, each as `field is MINE, not OTHER`."""
@@ -100,18 +79,6 @@ class Identity:
             for name in sorted(mine.keys() | theirs.keys())
             if mine.get(name) != theirs.get(name)
         ]
-
-
-def ignored_runs(ignored: np.ndarray) -> tuple[int, ...]:
-    """bool (H, W) -> lengths of its runs, row by row; the first is of pixels that are kept.
-
-    Empty where nothing is ignored, so that no mask and an empty one are the same.
-    """
-    flat = ignored.ravel()
-    if not flat.any():
-        return ()
-    changes = np.flatnonzero(np.diff(flat, prepend=False))
-    return tuple(np.diff(changes, prepend=0, append=len(flat)).tolist())
 
 
 def _short(value: Any, most: int = 80) -> str:

@@ -35,7 +35,7 @@ class CachedPanoramas(Dataset):
     @property
     def geometry(self) -> Geometry:
         """How the panoramas are seen."""
-        return Geometry.of(self.cache.identity)
+        return self.cache.identity.geometry
 
     def __len__(self) -> int:
         return len(self.names)

@@ -27,7 +27,7 @@ def test_it_is_read_back_as_it_was():
 
 def test_it_is_that_of_the_cache():
     identity = Identity("0" * 64, {}, "overlap", GEOMETRY.windows, True, GEOMETRY.ignored)
-    assert Geometry.of(identity) == GEOMETRY
+    assert identity.geometry == GEOMETRY
 
 
 def test_it_says_what_one_would_type():
