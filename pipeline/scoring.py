@@ -12,6 +12,7 @@ import numpy as np
 
 from goodsam.data.classes import CITYSCAPES, palette_for, protocol_for
 from goodsam.data.errors import InputError
+from goodsam.data.geometry import Geometry
 from goodsam.data.panoramas import (
     Conversions,
     Sample,
@@ -29,7 +30,13 @@ from goodsam.pipeline.report.unlabelled import unlabelled_report
 from goodsam.pipeline.rundir import Run
 from goodsam.pipeline.tell import bar_of_names, say
 from goodsam.stages.score.boundary import RADIUS
-from goodsam.stages.score.evaluate import Evaluation, evaluate, evaluate_predictions, masked
+from goodsam.stages.score.evaluate import (
+    Evaluation,
+    Unseen,
+    evaluate,
+    evaluate_predictions,
+    masked,
+)
 from goodsam.stages.score.record import (
     evaluation_record,
     markdown,
@@ -95,14 +102,9 @@ def score_model(
     }
     if segmenter.geometry is not None:
         settings["geometry"] = segmenter.geometry.to_json()
-    ignore = _ignored(ignore_mask, segmenter, settings)
+    ignore = _ignored(ignore_mask, segmenter.geometry, settings, of_views=not labelled)
     conversions = Conversions()
     if not labelled:
-        geometry = segmenter.geometry
-        if geometry is not None and geometry.ignored_mask is not None:
-            ignore = geometry.ignored_mask
-        elif geometry is not None and geometry.fit and ignore_mask is not None:
-            ignore = fitted_ignore_mask(ignore_mask, geometry.windows, fit=True)
         return _finished(_described(segmenter, samples, ignore, settings, conversions), out)
     chosen = protocol_for(protocol, segmenter.names)
     with bar_of_names("evaluate", len(samples)) as finished:
@@ -121,8 +123,8 @@ def score_model(
     def label(sample: Sample) -> np.ndarray:
         return segmenter(read_image(sample.image))
 
-    what = segmenter.source
-    return _finished(_scored(evaluation, samples, label, what, settings, ignore), out)
+    what, unseen = segmenter.source, segmenter.unseen
+    return _finished(_scored(evaluation, samples, label, what, settings, ignore, unseen), out)
 
 
 def score_predictions(
@@ -167,15 +169,14 @@ def _finished(result: Result, out: Path | None) -> Result:
 
 
 def _ignored(
-    mask: Path | None, segmenter: Segmenter | None, settings: dict[str, Any]
+    mask: Path | None, geometry: Geometry | None, settings: dict[str, Any], of_views: bool = False
 ) -> np.ndarray | None:
-    """The pixels to leave out, if any; the settings then say so.
+    """The pixels to leave out besides those that the run left out; the settings then say so.
 
-    InputError for another mask than the one that the network's run has.
+    of_views: at the size that the network sees. InputError for another mask than that of the run.
     """
     if mask is None:
         return None
-    geometry = None if segmenter is None else segmenter.geometry
     if geometry is not None and geometry.ignored_mask is not None:
         given = fitted_ignore_mask(mask, geometry.windows, geometry.fit)
         if not np.array_equal(given, geometry.ignored_mask):
@@ -185,6 +186,8 @@ def _ignored(
             )
         return None
     settings["ignore_mask"] = str(mask)
+    if of_views and geometry is not None and geometry.fit:
+        return fitted_ignore_mask(mask, geometry.windows, fit=True)
     return read_ignore_mask(mask)
 
 
@@ -195,6 +198,7 @@ def _scored(
     what: str,
     settings: dict[str, Any],
     ignore: np.ndarray | None,
+    unseen: Unseen = lambda size: None,
 ) -> Result:
     record = evaluation_record(evaluation, samples, **settings)
     by_name = {sample.name: sample for sample in samples}
@@ -208,7 +212,7 @@ def _scored(
             name,
             read_image(sample.image),
             protocol.lookup[label(sample)],
-            truth=truth if ignore is None else masked(truth, ignore),
+            truth=masked(truth, ignore, unseen((truth.shape[0], truth.shape[1]))),
             note=f"{rank}: mIoU {evaluation.per_image[name].miou:.1f}",
         )
 
@@ -257,13 +261,17 @@ def find_peers(segmenter: Segmenter) -> Peers:
     run = Run.found(segmenter.source)
     if segmenter.network != "student" or run is None:
         return Peers()
-    device, before = segmenter.device.type, None
+    device, before, teacher = str(segmenter.device), None, None
     try:
-        loaded = Segmenter.load(run.config.student, device=device, wrap=segmenter.wrap)
-        before = replace(loaded, geometry=segmenter.geometry)
+        loaded = Segmenter.load(run.config.student, mode=segmenter.mode, device=device)
+        before = replace(loaded, geometry=segmenter.geometry, wrap=segmenter.wrap)
     except InputError as error:
         say(f"not compared with the student that the run began with: {error}")
-    return Peers(before, Segmenter.load(run.path, "teacher_assistant", "windows", device=device))
+    try:
+        teacher = Segmenter.load(run.path, "teacher_assistant", "windows", device=device)
+    except InputError as error:
+        say(f"not compared with the teacher assistant: {error}")
+    return Peers(before, teacher)
 
 
 def read_record(path: Path) -> dict[str, Any]:

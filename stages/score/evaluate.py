@@ -127,12 +127,9 @@ def _score(
         assert sample.labels is not None  # `_check_labels`
         truth = read_truth(sample.labels, protocol)
         try:
-            if ignore is not None:
-                truth = masked(truth, ignore)
+            truth = masked(truth, ignore)
             labelled += int((truth != IGNORE).sum())
-            hidden = unseen((truth.shape[0], truth.shape[1]))
-            if hidden is not None:
-                truth = masked(truth, hidden)
+            truth = masked(truth, unseen((truth.shape[0], truth.shape[1])))
             scored += int((truth != IGNORE).sum())
             classes = protocol.lookup[prediction]
             matrix = confusion(classes, truth, count)
@@ -149,9 +146,18 @@ def _score(
     return Evaluation(whole, per_image, protocol, boundary, 100 * scored / max(1, labelled))
 
 
-def masked(labels: np.ndarray, ignore: np.ndarray) -> np.ndarray:
-    """uint8 (H, W): `labels`, 255 where `ignore` (bool (H, W)) is true. InputError: other size."""
-    if labels.shape != ignore.shape:
-        (h, w), (mh, mw) = labels.shape, ignore.shape
-        raise InputError(f"the labels are {w} x {h}, the ignore mask {mw} x {mh}: sizes must agree")
-    return np.where(ignore, IGNORE, labels).astype(np.uint8)
+def masked(labels: np.ndarray, *left_out: np.ndarray | None) -> np.ndarray:
+    """uint8 (H, W): `labels`, 255 where any of the masks, bool (H, W), is true; None masks nothing.
+
+    InputError for a mask of another size.
+    """
+    for mask in left_out:
+        if mask is None:
+            continue
+        if labels.shape != mask.shape:
+            (h, w), (mh, mw) = labels.shape, mask.shape
+            raise InputError(
+                f"the labels are {w} x {h}, the ignore mask {mw} x {mh}: sizes must agree"
+            )
+        labels = np.where(mask, IGNORE, labels).astype(np.uint8)
+    return labels

@@ -91,8 +91,9 @@ def inspect(
 ) -> Unlabelled:
     """Class shares, and how far different views agree, on images without labels.
 
-    All at the size that the network sees, a fitted one where its run fitted. ignore: bool (H, W) of
-    that size, true where pixels are left out (of all but the agreement of windows).
+    All at the size that the network sees, a fitted one where its run fitted, and without the pixels
+    that the run left out. ignore: bool (H, W) of that size, true where more pixels are left out (of
+    all but the agreement of windows).
     """
     peers = peers or Peers()
     if not samples:
@@ -102,16 +103,13 @@ def inspect(
     changes = np.zeros((count, count), dtype=np.int64) if peers.before else None
     images = {}
     for sample in samples:
-        image = read_image(sample.image, conversions)
-        view = segmenter.view(image)
+        view = segmenter.view(read_image(sample.image, conversions))
         after = segmenter.classes(view[None])[0]
-        kept = np.ones(after.shape, dtype=bool)
-        if ignore is not None:
-            kept = masked(after, ignore) != IGNORE
+        kept = masked(after, ignore, segmenter.unseen((view.shape[0], view.shape[1]))) != IGNORE
         after_counts += np.bincount(after[kept], minlength=count + 1)
         teacher = unchanged = math.nan
         if peers.teacher:
-            teacher = _same(peers.teacher.classes(peers.teacher.view(image)[None])[0], after, kept)
+            teacher = _same(peers.teacher.classes(view[None])[0], after, kept)
         if peers.before:
             before = peers.before.classes(view[None])[0]
             unchanged = _same(before, after, kept)

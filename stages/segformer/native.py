@@ -20,6 +20,9 @@ _ELEMENTS = 2**24  # of the interpolated probabilities held at once, 64 MiB
 def native_labels(probabilities_NCHW: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
     """uint8 (N, height, width): the labels of photographs of `size`, 255 outside the band.
 
+    Across the seam whatever the windows do: a photograph that is fitted is a whole circle, and was
+    resized as one.
+
     probabilities: of the fitted panoramas, float32.
     """
     (height, width), (h, w) = size, probabilities_NCHW.shape[-2:]
@@ -45,15 +48,16 @@ def native_labels(probabilities_NCHW: torch.Tensor, size: tuple[int, int]) -> np
 
 
 def native_mask(
-    mask_HW: np.ndarray | None, size: tuple[int, int], fitted: tuple[int, int]
+    mask_HW: np.ndarray | None, size: tuple[int, int], fitted: tuple[int, int], band: float
 ) -> np.ndarray:
-    """bool (height, width) of a photograph: what of it a network has not seen, or should not.
+    """bool (height, width) of a picture of `size`: true where the network has not looked.
 
-    mask: bool, of the fitted panorama, true where pixels are left out; the nearest one counts.
+    mask: bool, of the panorama that the network sees, of the size `fitted`; true where pixels are
+    left out, the nearest one counts. band: the share of the picture's height that it shows.
     """
     (height, width), (h, w) = size, fitted
     unseen = np.ones(size, bool)
-    rows, y = _inside(height, h, band_share(size, fitted))
+    rows, y = _inside(height, h, band)
     unseen[rows] = False
     if mask_HW is not None:
         nearest = np.rint(y).astype(int)

@@ -10,6 +10,7 @@ from typing import Any
 
 from goodsam.data.errors import InputError
 from goodsam.data.geometry import Geometry
+from goodsam.data.weights import SEGFORMERS
 
 KEY = "goodsam"
 
@@ -45,7 +46,7 @@ def licence_of(starts: tuple[str, ...]) -> str:
     """The licence of what was trained from these networks, in words."""
     if any("nvidia/" in start for start in starts):
         return NVIDIA
-    if starts and all(start.startswith("street-") for start in starts):
+    if starts and all(start in SEGFORMERS for start in starts):
         return STREET
     return UNKNOWN
 

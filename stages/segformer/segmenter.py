@@ -13,7 +13,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from transformers import SegformerForSemanticSegmentation
 from goodsam.data.classes import IGNORE, palette_for
 from goodsam.data.errors import InputError
 from goodsam.data.geometry import Geometry
-from goodsam.data.panoramas import to_band
+from goodsam.data.panoramas import band_share, to_band
 from goodsam.data.windows import Windows, widen
 from goodsam.stages.device import pick_device
 from goodsam.stages.segformer.files import load_segformer
@@ -41,10 +41,15 @@ SMALLEST_SIDE = 32  # below it a SegFormer's first attention has nothing left to
 def model_folder(source: str | Path, network: Network = "student") -> str | Path:
     """Where the weights are: a run directory's `student/` or `teacher_assistant/`, else `source`.
 
-    Raises InputError for a run directory that has not written its networks yet.
+    Raises InputError for a run directory that has not written its networks yet, and for any but the
+    student of what is no run.
     """
+    if network not in get_args(Network):
+        raise InputError(f"network {network!r}: use {' or '.join(get_args(Network))}")
     folder = Path(source)
     if not folder.is_dir() or (folder / "config.json").is_file():
+        if network != "student":
+            raise InputError(f"{source}: only a run has a {network}; leave --network out")
         return source
     if (folder / network / "config.json").is_file():
         return folder / network
@@ -109,6 +114,10 @@ class Segmenter:
                     "applies its own"
                 )
             geometry = geometry or given
+        if wrap and geometry is not None and not geometry.windows.wrap:
+            raise InputError(
+                f"{source}: was trained on {geometry}; leave --wrap out: a run applies its own"
+            )
         where = pick_device(device)
         model.config.reshape_last_stage = True  # the decoder wants maps, not rows of tokens
         licence = licence_of((str(source),)) if origin is None else origin.licence
@@ -164,29 +173,33 @@ class Segmenter:
 
     def label(self, views_NHWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """uint8 (N, h, w, 3), views of images of `size` (H, W) -> uint8 (N, H, W), 255 unseen."""
-        labels, _ = self._labelled(self._logits(views_NHWC), size)
-        return labels
+        return self._native(self._logits(views_NHWC), size)
 
     def with_probabilities(
         self, views_NHWC: np.ndarray, size: tuple[int, int]
     ) -> tuple[np.ndarray, np.ndarray]:
         """As `label`, and float16 (N, C, h, w), the softmax at the size of the views."""
-        labels, softmax = self._labelled(self._logits(views_NHWC), size, wanted=True)
-        return labels, softmax.half().contiguous().cpu().numpy()
+        logits_NCHW = self._logits(views_NHWC)
+        probabilities = logits_NCHW.softmax(dim=1).half().contiguous().cpu().numpy()
+        return self._native(logits_NCHW, size), probabilities
 
     def classes(self, views_NHWC: np.ndarray) -> np.ndarray:
         """uint8 (N, h, w, 3) -> uint8 (N, h, w): the class of every pixel of views as they are."""
         return _labels(self._logits(views_NHWC))
 
     def unseen(self, size: tuple[int, int]) -> np.ndarray | None:
-        """bool (H, W) of an image of `size`, true where `__call__` gives 255; None: nowhere."""
+        """bool (H, W) of an image of `size`, true where `__call__` gives 255; None: nowhere.
+
+        Outside the band of a photograph that is fitted, and where the run left pixels out: on a
+        panorama of another size that is not fitted, in proportion.
+        """
         geometry = self.geometry
         if geometry is None:
             return None
-        fitted = (geometry.windows.height, geometry.windows.width)
-        if geometry.fit and size != fitted:
-            return native_mask(geometry.ignored_mask, size, fitted)
-        return geometry.ignored_mask if size == fitted else None
+        mask, fitted = geometry.ignored_mask, (geometry.windows.height, geometry.windows.width)
+        if size == fitted or (mask is None and not geometry.fit):
+            return mask
+        return native_mask(mask, size, fitted, band_share(size, fitted) if geometry.fit else 1.0)
 
     def window_labels(self, view: np.ndarray) -> np.ndarray:
         """uint8 (h, w, 3) -> uint8 (n, h, window): the labels of each window on its own."""
@@ -209,22 +222,16 @@ class Segmenter:
             return Windows.of(height, width)
         return self.geometry.windows.scaled(height, width)
 
-    def _labelled(
-        self, logits_NCHW: torch.Tensor, size: tuple[int, int], wanted: bool = False
-    ) -> tuple[np.ndarray, torch.Tensor]:
-        """Labels at `size`, and the softmax at the size of the logits if it is `wanted`."""
-        softmax = logits_NCHW
+    def _native(self, logits_NCHW: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+        """uint8 (N, H, W): the labels at the images' own size, 255 where they are unseen."""
         if size == tuple(logits_NCHW.shape[-2:]):
             labels = _labels(logits_NCHW)
-            if wanted:
-                softmax = logits_NCHW.softmax(dim=1)
         else:
-            softmax = logits_NCHW.softmax(dim=1)
-            labels = native_labels(softmax, size)
+            labels = native_labels(logits_NCHW.softmax(dim=1), size)
         unseen = self.unseen(size)
         if unseen is not None:
             labels[:, unseen] = IGNORE
-        return labels, softmax
+        return labels
 
     @torch.inference_mode()
     def _logits(self, views_NHWC: np.ndarray) -> torch.Tensor:
@@ -248,7 +255,9 @@ class Segmenter:
         if min(images_NHWC.shape[1:3]) < SMALLEST_SIDE:
             raise InputError(f"an image or window side is shorter than {SMALLEST_SIDE} px")
         size = images_NHWC.shape[1:3]
-        logits = lean_logits(self.model, self._decoder, normalise(images_NHWC, self.device))
+        # pictures that pillow lends are read-only, of which torch would warn
+        pixels = normalise(np.require(images_NHWC, requirements="W"), self.device)
+        logits = lean_logits(self.model, self._decoder, pixels)
         last = logits.contiguous(memory_format=torch.channels_last)
         return F.interpolate(last, size=size, mode="bilinear", align_corners=False)
 

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from goodsam.data.panoramas import band_share
 from goodsam.stages.segformer.native import native_labels, native_mask
 
 
@@ -69,7 +70,8 @@ def test_in_parts_as_at_once(monkeypatch):
 def test_what_is_unseen_has_no_label(size):
     mask = np.zeros((10, 51), bool)
     mask[8:, :5] = True
-    unseen = native_mask(mask, size, (10, 51))
+    band = band_share(size, (10, 51))
+    unseen = native_mask(mask, size, (10, 51), band)
     labels = native_labels(torch.rand(1, 3, 10, 51), size)[0]
     outside = labels == 255
     assert (unseen & outside == outside).all()
@@ -79,4 +81,4 @@ def test_what_is_unseen_has_no_label(size):
     assert share == pytest.approx(mask.mean(), abs=0.02)
     assert not inside[0].any()
     assert inside[-1, 0]
-    assert (native_mask(None, size, (10, 51)) == outside).all()
+    assert (native_mask(None, size, (10, 51), band) == outside).all()
