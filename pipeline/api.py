@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from goodsam.data.errors import InputError
 from goodsam.data.panoramas import find_panoramas
-from goodsam.data.windows import Windows, panorama_width
+from goodsam.data.windows import PAPER_HEIGHT, Windows, panorama_width
 from goodsam.pipeline.tell import bar_of_names, progress_bar, say
 
 if TYPE_CHECKING:
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from goodsam.pipeline.scoring import Result
     from goodsam.stages.adapt.learner import AdaptConfig
     from goodsam.stages.predict import PredictSummary
-    from goodsam.stages.sam.cache_sam import Stage1Summary
+    from goodsam.stages.sam.cache_sam import Stage1Config, Stage1Summary
     from goodsam.stages.sam.estimate import Stage1Estimate
+    from goodsam.stages.sam.factory import SamFactory
     from goodsam.stages.segformer.segmenter import Network, Segmenter
 
 AnyPath = str | os.PathLike[str]
@@ -98,20 +99,32 @@ def cache_sam(
     from goodsam.stages.sam.cache_sam import cache_sam as run
 
     images, cache = Path(images), Path(cache)
+    config, factory = _stage1(
+        sam,
+        checkpoint,
+        {
+            "fit": fit,
+            "height": height,
+            "window": window,
+            "stride": stride,
+            "wrap": wrap,
+            "boundaries": boundaries,
+            "ignore_mask": ignore_mask,
+            "workers": workers,
+            "scheduler": scheduler,
+            **generator,
+        },
+    )
     if sam == "street" and not all(is_street_world(s.image) for s in find_panoramas(images)):
         say(STREET_WARNING)
-    settings = _stage1(fit, height, window, stride, wrap, boundaries, ignore_mask)
     with progress_bar("SAM") as update:
 
         def report(progress: Stage1Progress) -> None:
             note = f"{progress.windows_per_second:.2f} windows/s"
             update(progress.done + progress.failed, progress.total, note)
 
-        config = settings(workers=workers, scheduler=scheduler)
-        summary = run(images, cache, config, sam_factory(sam, checkpoint, generator), report)
-    say(str(summary.conversions))
-    for name, why in summary.failed.items():
-        say(f"failed: {name}: {why}")
+        summary = run(images, cache, config, factory, report)
+    _say_what_was_odd(summary)
     return Cached(cache, summary)
 
 
@@ -121,60 +134,50 @@ def estimate_sam(
     *,
     sam: str = "vit_h",
     checkpoint: AnyPath | None = None,
-    fit: bool = False,
-    height: int | None = None,
-    window: int | None = None,
-    stride: int | None = None,
-    wrap: bool = True,
-    boundaries: Literal["overlap", "windows"] = "overlap",
-    ignore_mask: AnyPath | None = None,
-    **generator: Any,
+    **settings: Any,
 ) -> Stage1Estimate:
     """What `cache_sam` with these arguments would cost here, by one window; writes nothing."""
     from goodsam.stages.sam.estimate import estimate_stage1
 
-    settings = _stage1(fit, height, window, stride, wrap, boundaries, ignore_mask)
-    factory = sam_factory(sam, checkpoint, generator)
-    return estimate_stage1(Path(images), Path(cache), settings(), factory)
+    return estimate_stage1(Path(images), Path(cache), *_stage1(sam, checkpoint, settings))
 
 
-def sam_factory(sam: str, checkpoint: AnyPath | None, generator: Mapping[str, Any]) -> Any:
+def sam_factory(sam: str, checkpoint: AnyPath | None, generator: Mapping[str, Any]) -> SamFactory:
     """A SAM with its own settings, but for the fields of GeneratorConfig in `generator`."""
-    from dataclasses import asdict
-
     from goodsam.stages.sam.factory import SamFactory
-    from goodsam.stages.sam.generate import GeneratorConfig
     from goodsam.stages.sam.registry import default_generator
 
-    chosen = {**asdict(default_generator(sam)), **generator}
     path = None if checkpoint is None else Path(checkpoint)
-    return SamFactory(sam, path, GeneratorConfig(**chosen))
+    return SamFactory(sam, path, replace(default_generator(sam), **generator))
 
 
 def _stage1(
-    fit: bool,
-    height: int | None,
-    window: int | None,
-    stride: int | None,
-    wrap: bool,
-    boundaries: Literal["overlap", "windows"],
-    ignore_mask: AnyPath | None,
-) -> Any:
-    from functools import partial
+    sam: str, checkpoint: AnyPath | None, settings: Mapping[str, Any]
+) -> tuple[Stage1Config, SamFactory]:
+    """What is cut and who works, and the SAM: settings are fields of either's configuration.
 
+    InputError for a name that is neither's.
+    """
     from goodsam.stages.sam.cache_sam import Stage1Config
+    from goodsam.stages.sam.generate import GeneratorConfig
 
-    return partial(
-        Stage1Config,
-        window=window,
-        stride=stride,
-        wrap=wrap,
-        boundaries=boundaries,
-        fit=fit,
-        height=height,
-        width=None if height is None else panorama_width(height),
-        ignore_mask=None if ignore_mask is None else Path(ignore_mask),
-    )
+    of_run, of_sam = ({f.name for f in fields(kind)} for kind in (Stage1Config, GeneratorConfig))
+    if unknown := sorted(settings.keys() - of_run - of_sam):
+        raise InputError(f"cache_sam takes no {unknown[0]}; see help(goodsam.cache_sam)")
+    generator = {name: value for name, value in settings.items() if name in of_sam}
+    chosen = {name: value for name, value in settings.items() if name in of_run}
+    if chosen.get("height") is not None:
+        chosen["width"] = panorama_width(chosen["height"])
+    if chosen.get("ignore_mask") is not None:
+        chosen["ignore_mask"] = Path(chosen["ignore_mask"])
+    return Stage1Config(**chosen), sam_factory(sam, checkpoint, generator)
+
+
+def _say_what_was_odd(summary: Stage1Summary | PredictSummary) -> None:
+    """Images that were converted, and those that failed and why."""
+    say(str(summary.conversions))
+    for name, why in summary.failed.items():
+        say(f"failed: {name}: {why}")
 
 
 def train(
@@ -182,7 +185,7 @@ def train(
     cache: AnyPath | SamCache,
     out: AnyPath,
     *,
-    preset: str | AdaptConfig = "goodsam-m",
+    preset: AnyPath | AdaptConfig = "goodsam-m",
     settings: Iterable[str] = (),
     teacher_assistant: str | None = None,
     student: str | None = None,
@@ -194,9 +197,9 @@ def train(
 
     cache: a folder, a zip made by `goodsam cache pack`, the URL of a folder, or what `cache_sam`
     returned. out: the run directory; called again with the same settings, it resumes there.
-    preset: a name, a YAML file, or all settings. settings: `key=value` each, over the preset's, as
-    for `--set`. teacher_assistant, student: SegFormer directories or hub names. partial: leave out
-    panoramas that the cache lacks, instead of refusing.
+    preset: a name, a YAML file, or all settings, to which nothing is added then. settings:
+    `key=value` each, over the preset's, as for `--set`. teacher_assistant, student: SegFormer
+    directories or hub names. partial: leave out panoramas that the cache lacks, not refuse them.
 
     Raises InputError where images, cache and run do not belong together, FloatingPointError for a
     loss that is not finite, and `Collapse` for a run that falls apart, both after saving.
@@ -209,16 +212,19 @@ def train(
     from goodsam.pipeline.rundir import Run, open_run
     from goodsam.stages.adapt.loop import adapt
 
-    config = preset
-    if isinstance(config, str):
-        config = adapt_config(
-            config,
-            settings,
-            teacher_assistant=teacher_assistant,
-            student=student,
-            seed=seed,
-            device=device,
-        )
+    named = {
+        "teacher_assistant": teacher_assistant,
+        "student": student,
+        "seed": seed,
+        "device": device,
+    }
+    settings = tuple(settings)
+    if isinstance(preset, str | os.PathLike):
+        config = adapt_config(os.fspath(preset), settings, **named)
+    elif settings or any(value is not None for value in named.values()):
+        raise InputError("preset holds all settings already; change them there")
+    else:
+        config = preset
     source = os.fspath(cache) if isinstance(cache, str | os.PathLike) else cache.path
     panoramas = open_run(Path(images), source, Path(out), config, partial)
     with progress_bar("train") as update:
@@ -267,7 +273,7 @@ def load(
     if loaded.geometry is None:
         if not fit:
             raise InputError("--height: is the height to fit to; give --fit with it")
-        rows = height or 400
+        rows = PAPER_HEIGHT if height is None else height
         return loaded.seeing(Windows.of(rows, panorama_width(rows)), fit=True)
     has = loaded.geometry
     if (fit and not has.fit) or (height is not None and height != has.windows.height):
@@ -343,9 +349,7 @@ def predict(
         summary = run(
             segmenter, samples, Path(out), finished, batch=batch, probabilities=probabilities
         )
-    say(str(summary.conversions))
-    for name, why in summary.failed.items():
-        say(f"failed: {name}: {why}")
+    _say_what_was_odd(summary)
     return summary
 
 
@@ -373,7 +377,10 @@ def export(
 
     out = Path(out)
     loaded = model if not isinstance(model, str | os.PathLike) else load(model, device="cpu")
-    if (format or ("onnx" if out.suffix == ".onnx" else "huggingface")) == "onnx":
+    chosen = format or ("onnx" if out.suffix == ".onnx" else "huggingface")
+    if chosen not in ("huggingface", "onnx"):
+        raise InputError(f"format {format!r}: use huggingface or onnx")
+    if chosen == "onnx":
         agreement = export_onnx(loaded, out)
         say(f"{out}: ONNX Runtime labels {agreement:.3f} % of the pixels as torch does")
         return out

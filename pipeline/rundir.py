@@ -65,21 +65,15 @@ class Run:
     @cached_property
     def config(self) -> AdaptConfig:
         """Every setting of stage 2. InputError for a file that is torn."""
-        path = self.path / SETTINGS
-        try:
-            values = yaml.safe_load(path.read_text())
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise InputError(f"{path}: cannot be read ({error}); start the run anew") from error
-        return build(AdaptConfig, values or {})
+        return build(AdaptConfig, _read(self.path / SETTINGS))
 
     @cached_property
     def _origin(self) -> dict[str, Any]:
-        path = self.path / ORIGIN
+        found = _read(self.path / ORIGIN)
         try:
-            found = json.loads(path.read_text())
             return {"cache": Identity.from_json(found["cache"]), "images": dict(found["images"])}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}: cannot be read ({error}); start the run anew") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise _torn(self.path / ORIGIN, error) from error
 
     @property
     def geometry(self) -> Geometry:
@@ -145,9 +139,9 @@ def _claim(out: Path, config: AdaptConfig, images: dict[str, str], cache: SamCac
     settings, origin = out / SETTINGS, out / ORIGIN
     text = as_yaml(config)
     if latest_checkpoint(out / "checkpoints") is not None:
-        kept, wanted = yaml.safe_load(settings.read_text()), yaml.safe_load(text)
+        kept, wanted = _read(settings), yaml.safe_load(text)
         differing = [key for key in wanted if key not in FREE and kept.get(key) != wanted[key]]
-        if json.loads(origin.read_text()) != record:
+        if _read(origin) != record:
             differing.append("the cache")
         if differing:
             raise InputError(
@@ -156,3 +150,19 @@ def _claim(out: Path, config: AdaptConfig, images: dict[str, str], cache: SamCac
             )
     write_whole(settings, text)
     write_whole(origin, json.dumps(record, indent=1))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The mapping in a run's YAML or JSON. InputError for a file that is torn."""
+    try:
+        text = path.read_text()
+        values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        if not isinstance(values, dict):
+            raise ValueError("it holds no mapping")
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise _torn(path, error) from error
+    return values
+
+
+def _torn(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: cannot be read ({error}); start the run anew")

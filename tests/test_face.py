@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import doctest
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,10 @@ import pytest
 from PIL import Image
 
 import goodsam as gs
+from goodsam.data.geometry import Geometry, ignored_runs
 from goodsam.data.panoramas import find_panoramas
 from goodsam.data.street.write import write_world
+from goodsam.pipeline.config import adapt_config
 
 HEIGHT = 64
 QUICK = {"sam": "street", "points_per_side": 4, "boundaries": "windows"}
@@ -238,3 +242,87 @@ def test_an_ignore_mask_of_the_photographs_for_a_network_that_fits(photos, tmp_p
     model = gs.load("street-student", fit=True, height=HEIGHT)
     result = gs.evaluate(model, photos, ignore_mask=tmp_path / "line.png")
     assert sum(result.record["class_shares"].values()) == pytest.approx(100)
+
+
+def test_pixels_that_an_unfitted_run_left_out_are_so_at_another_size_too():
+    """The rig was labelled, and scored, on a panorama of another size."""
+    mask = np.zeros((64, 328), bool)
+    mask[48:] = True
+    model = gs.load("street-student", device="cpu")
+    windows = gs.Windows.of(64, 328)
+    model = replace(model, geometry=Geometry(windows, ignored=ignored_runs(mask)))
+    for height, width in ((64, 328), (128, 656), (100, 512)):
+        labels = model(np.zeros((height, width, 3), np.uint8))
+        assert (labels[: height * 3 // 4] < 19).all()
+        assert (labels[height * 3 // 4 :] == 255).all()
+
+
+def test_what_is_said_without_labels_leaves_out_the_runs_pixels_at_any_size(photos):
+    mask = np.zeros((32, 164), bool)
+    mask[24:] = True
+    model = gs.load("street-student", device="cpu")
+    windows = gs.Windows.of(32, 164)
+    model = replace(model, geometry=Geometry(windows, ignored=ignored_runs(mask)))
+    world = photos.parent / "world" / "unlabelled"  # 64 x 328
+    whole = gs.load("street-student", device="cpu")
+    seen = [np.asarray(Image.open(s.image)) for s in find_panoramas(world)]
+    upper = np.concatenate([whole(image)[:48].ravel() for image in seen])
+    shares = gs.evaluate(model, world).record["class_shares"]
+    assert shares["sky"] == pytest.approx(100 * (upper == 10).mean())
+
+
+def test_a_run_without_the_seam_is_not_seen_across_it(run):
+    with pytest.raises(gs.InputError, match="--no-wrap"):
+        gs.load(run, wrap=True)
+
+
+def test_a_folder_with_a_name_like_ours_has_not_our_licence(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    gs.export("street-student", "street-mine")
+    assert "Apache-2.0" not in gs.load("street-mine").licence
+    assert "Apache-2.0" in gs.load("street-student").licence
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda out: gs.load("street-student", network="teacher_assistant"), "only a run"),
+        (lambda out: gs.load("street-student", network="foo"), "student or teacher_assistant"),
+        (lambda out: gs.export("street-student", out / "x", format="ONNX"), "huggingface or onnx"),
+        (lambda out: gs.cache_sam(out, out / "c.zarr", sam="street", heigth=200), "heigth"),
+        (
+            lambda out: gs.train(out, out, out, preset=adapt_config("demo"), seed=3),
+            "preset holds all settings",
+        ),
+    ],
+)
+def test_arguments_that_would_be_passed_over_are_errors(call, says, tmp_path):
+    with pytest.raises(gs.InputError, match=says):
+        call(tmp_path)
+
+
+def test_a_preset_by_its_path(photos, run, tmp_path):
+    again = gs.train(
+        photos, run.path.parent / "c.zarr", tmp_path / "again", preset=run.path / "config.yaml"
+    )
+    assert again.config == run.config
+
+
+def test_a_run_without_its_teacher_is_described_all_the_same(run, photos, tmp_path, capsys):
+    shutil.copytree(run.path, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "teacher_assistant")
+    result = gs.evaluate(tmp_path / "run", photos)
+    assert result.record["teacher_agreement"] is None
+    assert result.record["unchanged"] is not None
+    assert "not compared with the teacher assistant" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "origin.json"])
+def test_a_torn_file_of_a_run_is_named(run, photos, tmp_path, name):
+    shutil.copytree(run.path, tmp_path / "run")
+    (tmp_path / "run" / name).write_text("{")
+    with pytest.raises(gs.InputError, match=name):
+        gs.train(
+            photos, run.path.parent / "c.zarr", tmp_path / "run", preset="demo",
+            settings=["steps=2", "workers=0"], device="cpu",
+        )  # fmt: skip
