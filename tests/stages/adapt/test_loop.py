@@ -54,12 +54,17 @@ def world(tmp_path_factory):
         masks = tuple(WindowMasks.of(stack, np.ones(3), np.ones(3)) for stack in stacks)
         cache.write(name, PanoramaMasks(masks, tuple(overlap_boundaries(masks, WINDOWS))))
     for seed, network in enumerate(("teacher", "student")):
-        torch.manual_seed(seed)
-        built = build_segformer("w16", NAMES)
-        with torch.no_grad():
-            built.decode_head.classifier.weight *= 300  # else all probabilities are 1/3
-        save_segformer(built, root / network)
+        save_segformer(decided("w16", seed), root / network)
     return root
+
+
+def decided(architecture: str, seed: int):
+    """A SegFormer of random weights whose probabilities are not all 1/3."""
+    torch.manual_seed(seed)
+    built = build_segformer(architecture, NAMES)
+    with torch.no_grad():
+        built.decode_head.classifier.weight *= 300
+    return built
 
 
 def config_for(world, **changes) -> AdaptConfig:
@@ -133,9 +138,18 @@ def test_loader_workers_change_nothing(world, tmp_path):
     assert all(torch.equal(none[key], one[key]) for key in none)
 
 
+@pytest.fixture
+def one_thread():
+    """Sums in the order of the processes that torchrun starts, which have one thread each."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("labels", ["live", "ema"])
-def test_two_processes_give_the_weights_of_one(world, tmp_path, labels):
+def test_two_processes_give_the_weights_of_one(world, tmp_path, labels, one_thread):
     config = config_for(world, accumulate=2, labels=labels, ema_decay=0.5)
     adapt(panoramas(world), tmp_path / "one", config)
     (tmp_path / "preset.yaml").write_text(as_yaml(config))
@@ -151,8 +165,7 @@ def test_two_processes_give_the_weights_of_one(world, tmp_path, labels):
     for network in ("teacher_assistant", "student"):
         one, two = (weights(tmp_path / run / network) for run in ("one", "two"))
         for key in one:
-            # sums in another order, which Adam enlarges where a gradient is nearly zero
-            torch.testing.assert_close(two[key], one[key], atol=1e-4, rtol=0)
+            torch.testing.assert_close(two[key], one[key], atol=1e-5, rtol=0)
     rows = [
         [json.loads(r) for r in (tmp_path / run / "metrics.jsonl").read_text().splitlines()]
         for run in ("one", "two")
@@ -291,18 +304,15 @@ def test_all_losses_off_is_refused(world, tmp_path):
 def test_compiled_networks_learn_the_same(world, tmp_path, monkeypatch):
     shallow = Architecture((8, 16, 40, 64), (1, 1, 1, 1), 16)
     monkeypatch.setitem(ARCHITECTURES, "shallow", shallow)
-    torch.manual_seed(0)
-    for network in ("teacher", "student"):
-        save_segformer(build_segformer("shallow", NAMES), tmp_path / network)
+    for seed, network in enumerate(("teacher", "student")):
+        save_segformer(decided("shallow", seed), tmp_path / network)
     config = config_for(tmp_path, steps=2)
     for name, compile_ in (("plain", False), ("compiled", True)):
         adapt(panoramas(world), tmp_path / name, dataclasses.replace(config, compile=compile_))
     plain, compiled = (weights(tmp_path / name / "student") for name in ("plain", "compiled"))
     assert plain.keys() == compiled.keys()
-    differences = torch.cat([(compiled[key] - plain[key]).abs().flatten() for key in plain])
-    # two steps of at most 1e-3 each: where a gradient is nearly zero, Adam may turn its sign
-    assert differences.mean() < 2e-5
-    assert (differences > 1e-3).float().mean() < 1e-3
+    for key in plain:
+        torch.testing.assert_close(compiled[key], plain[key], atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.gpu
