@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.process
-import os
 import time
 from pathlib import Path
 
 import numpy as np
 
+from goodsam.data.files import write_whole
 from goodsam.data.street.look import LookName
 from goodsam.data.street.picture import Picture, panorama
 from goodsam.data.street.seeds import split_seed
@@ -89,6 +89,4 @@ def render(folder: Path, size: int) -> None:
         pool.images[index], pool.instances[index] = picture.image, picture.instances
         if (index + 1) % pool.TOGETHER == 0 or index + 1 == size:
             pool.images.flush(), pool.instances.flush()
-            new = folder / "ready.new"
-            new.write_text(str(index + 1))
-            os.replace(new, folder / "ready")
+            write_whole(folder / "ready", str(index + 1))

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -27,6 +26,7 @@ from safetensors.torch import save_file
 from segment_anything.modeling import Sam
 from torch import Tensor
 
+from goodsam.data.files import written_aside
 from goodsam.stages.sam.load import load_sam
 from goodsam.stages.sam.registry import street_sam
 from goodsam.stages.street_sam.calibrate import calibrate
@@ -101,8 +101,8 @@ def pretrain_sam(
             "average": average,
             "step": step,
         }
-        torch.save(state, checkpoint.with_suffix(".new"))
-        os.replace(checkpoint.with_suffix(".new"), checkpoint)
+        with written_aside(checkpoint) as aside:
+            torch.save(state, aside)
         export(average, out / "sam.safetensors", {"step": step, **asdict(config)})
 
     with pool:
@@ -188,11 +188,10 @@ def held_out(config: PretrainConfig, count: int) -> list[Example]:
 
 
 def export(state: dict[str, Tensor], path: Path, made: dict[str, Any]) -> None:
-    """Write weights as fp16 safetensors, with what made them, to one side first."""
+    """Write weights as fp16 safetensors, with what made them; whole or not at all."""
     half = {key: value.detach().cpu().half().contiguous() for key, value in state.items()}
-    new = path.with_suffix(".new")
-    save_file(half, new, metadata={"made": json.dumps(made)})
-    os.replace(new, path)
+    with written_aside(path) as aside:
+        save_file(half, aside, metadata={"made": json.dumps(made)})
 
 
 def _follow(average: dict[str, Tensor], sam: Sam, decay: float) -> None:
