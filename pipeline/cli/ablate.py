@@ -38,7 +38,7 @@ def ablate(
         list[str] | None,
         typer.Option(
             "--set",
-            help="A setting of stage 2 for all rows, as KEY=VALUE; may be given several times.",
+            help="A setting of stage 2 for all rows, as KEY=VALUE; may be repeated.",
         ),
     ] = None,
     unlabelled: Annotated[
@@ -52,7 +52,7 @@ def ablate(
         bool,
         typer.Option(
             "--true-masks",
-            help="Take the true instances of street worlds as masks, in place of SAM's.",
+            help="Use the true instances of the street worlds as masks instead of SAM's.",
         ),
     ] = False,
     images: Annotated[
@@ -74,7 +74,7 @@ def ablate(
         list[str] | None,
         typer.Option(
             "--teacher",
-            help="A teacher assistant for table5, as NAME=SEGFORMER; may be given several times; "
+            help="A teacher assistant for table5, as NAME=SEGFORMER; may be repeated; "
             "the street world's three if not given.",
         ),
     ] = None,

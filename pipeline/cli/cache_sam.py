@@ -15,15 +15,19 @@ def cache_sam(
     cache: Annotated[
         Path, typer.Argument(help="The cache to make, NAME.zarr; an unfinished one is resumed.")
     ],
-    sam: Annotated[Sam, typer.Option(help="The SAM; street is the demo's toy.")] = "vit_h",
+    sam: Annotated[Sam, typer.Option(help="Which SAM to use; street is the demo's toy.")] = "vit_h",
     checkpoint: Checkpoint = None,
     window: Annotated[
-        int | None, typer.Option(help="Width of a window, px; a quarter of the panorama's.")
+        int | None,
+        typer.Option(help="Width of a window, px; a quarter of the panorama's if not given."),
     ] = None,
     stride: Annotated[
-        int | None, typer.Option(help="From one window to the next, px; half a window.")
+        int | None,
+        typer.Option(help="Distance from one window to the next, px; half a window if not given."),
     ] = None,
-    wrap: Annotated[bool, typer.Option(help="Let windows run over the seam.")] = True,
+    wrap: Annotated[
+        bool, typer.Option(help="Let windows cross the seam between the last column and the first.")
+    ] = True,
     boundaries: Annotated[
         Boundaries,
         typer.Option(
@@ -39,8 +43,8 @@ def cache_sam(
     ignore_mask: Annotated[
         Path | None,
         typer.Option(
-            help="A picture of the rig or border; where it is not black there are no masks, no "
-            "loss in training and no labels in prediction."
+            help="An image of the camera rig or border; where it is not black there are no "
+            "masks, no loss in training and no labels in prediction."
         ),
     ] = None,
     exact: Annotated[
@@ -51,7 +55,7 @@ def cache_sam(
     ] = False,
     points: Annotated[
         Literal["grid", "adaptive"],
-        typer.Option(help="Prompt the whole grid, or less of it where masks agree."),
+        typer.Option(help="Prompt SAM at every point of the grid, or at fewer where masks agree."),
     ] = "grid",
     points_per_side: Annotated[
         int | None, typer.Option(help="Side of the grid of prompts; 32, for street 16.", min=1)
@@ -59,7 +63,7 @@ def cache_sam(
     points_per_batch: Annotated[
         int | None,
         typer.Option(
-            help="Prompts decoded together, a matter of memory; 8 on a CPU, 256 on a GPU.", min=1
+            help="Prompts decoded together; more need more memory. 8 on a CPU, 256 on a GPU.", min=1
         ),
     ] = None,
     pred_iou_thresh: Annotated[
@@ -79,7 +83,9 @@ def cache_sam(
     ] = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Say how much there is to do and how long it takes; stop."),
+        typer.Option(
+            "--dry-run", help="Only estimate how much there is to do and how long it will take."
+        ),
     ] = False,
 ) -> None:
     """Stage 1: SAM once over all windows of all panoramas, into a cache."""

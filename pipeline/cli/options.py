@@ -14,20 +14,20 @@ Precision = Literal["float32", "bfloat16"]
 Images = Annotated[Path, typer.Argument(help="A folder of panoramas, or a data set's root.")]
 Cache = Annotated[str, typer.Argument(help="A SAM cache: a folder, a zip, or a folder's URL.")]
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or cuda:N.")]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print JSON for a program, instead of text for people.")
-]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        help="Change a setting of stage 2, as KEY=VALUE (step.lambda_=0.1); may be given several "
-        "times. `goodsam settings` lists all of them.",
+        help="Change a setting of stage 2, as KEY=VALUE (step.lambda_=0.1); may be repeated. "
+        "`goodsam settings` lists all settings.",
     ),
 ]
 Checkpoint = Annotated[
     Path | None,
-    typer.Option(help="The SAM's weights; without it, official ones are downloaded once."),
+    typer.Option(
+        help="The file with SAM's weights; official weights are downloaded if it is not given."
+    ),
 ]
 
 # How a network is used: eval and predict
@@ -39,20 +39,26 @@ WhichNetwork = Annotated[
     typer.Option(help="Which network of a run to take."),
 ]
 ByWindows = Annotated[
-    bool, typer.Option("--windows", help="Let the network see windows, and join their labels.")
+    bool,
+    typer.Option(
+        "--windows",
+        help="Segment window by window and join the labels, instead of the whole panorama.",
+    ),
 ]
 Wrap = Annotated[
     bool,
     typer.Option(
-        "--wrap", help="Let the network see the panorama continue past both ends: no seam."
+        "--wrap",
+        help="Extend the panorama past both ends before segmenting it, so that the seam does not "
+        "show.",
     ),
 ]
 Fit = Annotated[
     bool,
     typer.Option(
         "--fit",
-        help="Cut the 70.3° band from 2:1 panoramas and resize it. A run that was trained so does "
-        "it by itself.",
+        help="Cut the 70.3° band from 2:1 panoramas and resize it. A run that was trained "
+        "this way does it by itself.",
     ),
 ]
 Height = Annotated[
@@ -62,7 +68,7 @@ Height = Annotated[
 IgnoreMask = Annotated[
     Path | None,
     typer.Option(
-        help="A picture of the images' size; pixels where it is not black are not scored. A run "
-        "that was trained with one applies it by itself."
+        help="An image of the same size as the panoramas; pixels that are not black in it are not "
+        "scored. A run that was trained with one applies it by itself."
     ),
 ]

@@ -27,7 +27,8 @@ def predict(
     windows: ByWindows = False,
     wrap: Wrap = False,
     batch: Annotated[
-        int, typer.Option(help="Number of images of one size that are seen together.", min=1)
+        int,
+        typer.Option(help="Number of images of the same size that are segmented together.", min=1),
     ] = 1,
     probabilities: Annotated[
         bool,
