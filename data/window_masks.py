@@ -17,6 +17,7 @@ from goodsam.data.windows import Windows
 
 MAX_CELLS = np.iinfo(np.uint16).max  # beside cell 0, the pixels in no mask
 _BOUNDARY_MEMORY = 2**26  # bytes that boundaries are found in: masks may be any number
+_BOUNDARY_PIXELS = 2**20  # pixels that are looked at together, for the same reason
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +124,18 @@ def mask_boundaries(masks: WindowMasks, ignored: np.ndarray | None = None) -> np
     cells = masks.cells
     bits = np.packbits(masks.incidence.T, axis=1)  # (K, bytes): the masks of each cell
     boundary = np.zeros(cells.shape, bool)
+    rows = max(1, _BOUNDARY_PIXELS // cells.shape[1])
+    for top in range(0, len(cells), rows):
+        strip = slice(top, top + rows + 1)  # the row below too: it neighbours the strip's last one
+        left_out = None if ignored is None else ignored[strip]
+        _mark_boundaries(boundary[strip], cells[strip], bits, left_out)
+    return boundary
+
+
+def _mark_boundaries(
+    boundary: np.ndarray, cells: np.ndarray, bits: np.ndarray, ignored: np.ndarray | None
+) -> None:
+    """Into boundary, bool (H, W): see `mask_boundaries`. bits: uint8 (K, bytes)."""
     pairs = (
         ((slice(None), slice(None, -1)), (slice(None), slice(1, None))),
         ((slice(None, -1), slice(None)), (slice(1, None), slice(None))),
@@ -139,7 +152,6 @@ def mask_boundaries(masks: WindowMasks, ignored: np.ndarray | None = None) -> np
             a, b = bits[a_cells[some]], bits[b_cells[some]]
             boundary[here][some] |= (a & ~b).any(axis=1)
             boundary[there][some] |= (b & ~a).any(axis=1)
-    return boundary
 
 
 def overlap_boundaries(
@@ -152,8 +164,9 @@ def overlap_boundaries(
     """
     if not geometry.overlaps:
         return []
-    left_out = [None] * len(windows) if ignored is None else geometry.cut(ignored)
-    boundaries = np.stack(
-        [mask_boundaries(masks, part) for masks, part in zip(windows, left_out, strict=True)]
-    )
+    boundaries = np.empty((len(windows), geometry.height, geometry.window), bool)
+    for start, masks, boundary in zip(geometry.starts, windows, boundaries, strict=True):
+        columns = (start + np.arange(geometry.window)) % geometry.width
+        left_out = None if ignored is None else ignored[:, columns]
+        boundary[...] = mask_boundaries(masks, left_out)
     return [np.logical_or(*geometry.pair(boundaries, overlap)) for overlap in geometry.overlaps]

@@ -4,6 +4,7 @@ from goodsam.data.cache.format import PanoramaMasks
 from goodsam.data.cache.identity import BoundaryMode, Identity
 from goodsam.data.cache.lock import writing
 from goodsam.data.cache.merge import merge_caches
+from goodsam.data.cache.metadata import check_images
 from goodsam.data.cache.store import SamCache
 from goodsam.data.geometry import ignored_runs
 
@@ -12,6 +13,7 @@ __all__ = [
     "Identity",
     "PanoramaMasks",
     "SamCache",
+    "check_images",
     "ignored_runs",
     "merge_caches",
     "writing",

@@ -7,10 +7,12 @@ for, a link reads what it names); chunks are taken as they lie and inflated here
 
 from __future__ import annotations
 
+import io
 import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -25,12 +27,13 @@ from goodsam.data.cache.format import (
     stack_cells,
 )
 from goodsam.data.cache.metadata import Attributes
-from goodsam.data.cache.places import Folder, Zip
+from goodsam.data.cache.places import Folder, Zip, zip_statement
 from goodsam.data.cache.store import SamCache
 from goodsam.data.errors import InputError
-from goodsam.data.files import written_aside
+from goodsam.data.files import NO_ROOM, check_folder, written_aside
 
 SUFFIXES = (".h5", ".hdf5", ".zip")
+_INDEX_CRC32C = "index_crc32c"
 Progress = Callable[[int, int], None]
 
 
@@ -42,6 +45,7 @@ def pack(cache: SamCache, out: Path, progress: Progress = lambda done, total: No
     _check_suffix(out)
     if out.exists():
         raise InputError(f"{out}: exists; give another name")
+    check_folder(out.parent)
     missing = set(cache.missing())
     names = [name for name in cache.names if name not in missing]
     if not names:
@@ -62,6 +66,7 @@ def unpack(archive: Path, out: Path, progress: Progress = lambda done, total: No
         raise InputError(f"{archive}: no such file")
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise InputError(f"{out}: exists; give another path")
+    check_folder(out.parent)
     with written_aside(out) as aside:
         try:
             read = _read_zip if archive.suffix == ".zip" else _read_hdf5
@@ -69,6 +74,8 @@ def unpack(archive: Path, out: Path, progress: Progress = lambda done, total: No
         except (*FAILURES, zlib.error) as error:
             if isinstance(error, InputError) and str(archive) in str(error):
                 raise
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                raise  # no fault of the archive
             raise InputError(
                 f"{archive}: no cache that can be unpacked ({error}); ask for it again"
             ) from error
@@ -91,6 +98,7 @@ def _write_zip(cache: SamCache, names: list[str], out: Path, progress: Progress)
             entry = zipfile.ZipInfo(key)  # of no date, so that the same cache makes the same file
             entry.external_attr = 0o644 << 16
             file.writestr(entry, content)
+        file.comment = zip_statement(file.namelist())
 
 
 def _read_zip(archive: Path, out: Path, progress: Progress) -> None:
@@ -113,7 +121,7 @@ def _write_hdf5(cache: SamCache, names: list[str], out: Path, progress: Progress
     deflated = {"compression": "gzip", "compression_opts": 6}
     index = np.zeros((len(cache.names), len(IndexRow._fields)), np.uint32)
     at = 0
-    with h5py.File(out, "w", libver="v110") as file:
+    with _Unfailing(out, "w+") as disk, h5py.File(disk, "w", libver="v110") as file:
         content = cache.attributes.to_bytes()
         file.create_dataset("metadata", data=np.frombuffer(content, np.uint8))
         in_cells = file.create_dataset(
@@ -131,8 +139,43 @@ def _write_hdf5(cache: SamCache, names: list[str], out: Path, progress: Progress
             in_tables.resize((at + len(tables),))
             in_tables[at:] = tables
             at += len(tables)
+            disk.check()
             progress(count, len(names))
         file.create_dataset("index", data=index.astype("<u4"))
+        file.attrs[_INDEX_CRC32C] = np.uint32(crc32c(index))
+    disk.check()
+
+
+class _Unfailing(io.FileIO):
+    """A file that takes whatever is written, though the disk be full; `check` then says so.
+
+    HDF5 cannot be told: after a write that failed it writes again as it closes, and the process
+    dies of that.
+    """
+
+    error: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        left = memoryview(content).cast("B")
+        total = len(left)
+        try:
+            while self.error is None and len(left):
+                left = left[super().write(left) :]
+        except OSError as error:
+            self.error = error
+        return total
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size) if self.error is None else size or 0
+        except OSError as error:
+            self.error = error
+            return size or 0
+
+    def check(self) -> None:
+        """OSError if anything was not written."""
+        if self.error is not None:
+            raise self.error
 
 
 def _read_hdf5(archive: Path, out: Path, progress: Progress) -> None:
@@ -144,7 +187,10 @@ def _read_hdf5(archive: Path, out: Path, progress: Progress) -> None:
         names, shape = list(attributes.images), (len(windows), windows.height, windows.window)
         in_index = _dataset(file, "index", "<u4", None)
         check(in_index.shape == (len(names), len(IndexRow._fields)), "the shape of index")
-        rows = [IndexRow.checked(values) for values in in_index[...].tolist()]
+        values = in_index[...]
+        check(_stated_index(file) in (None, crc32c(values)), "it lacks records, or the index")
+        rows = [IndexRow.checked(row) for row in values.tolist()]
+        check(all(row.done or not any(row) for row in rows), "half a row of the index")
         in_cells = _dataset(file, "cells", "<u2", (1, *shape))
         check(in_cells.shape == (len(names), *shape), "the shape of cells")
         in_tables = _dataset(file, "tables", "u1", (TABLES_CHUNK,))
@@ -162,6 +208,15 @@ def _read_hdf5(archive: Path, out: Path, progress: Progress) -> None:
             at += row.tables_bytes
             progress(number + 1, len(names))
         (out / ".lock").unlink(missing_ok=True)
+
+
+def _stated_index(file: h5py.File) -> int | None:
+    """The checksum of the index, as the file states it; older ones state none."""
+    if _INDEX_CRC32C not in file.attrs:
+        return None
+    stated = file.attrs.get_id(_INDEX_CRC32C)
+    check(stated.dtype == np.dtype("<u4") and stated.shape == (), "the checksum of the index")
+    return int(file.attrs[_INDEX_CRC32C])
 
 
 def _dataset(

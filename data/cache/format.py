@@ -77,7 +77,8 @@ def unpack_chunk(content: bytes | None, out: np.ndarray) -> None:
     if content is None:
         out[...] = 0
         return
-    packed, stated = content[:-4], content[-4:]
+    whole = np.frombuffer(content, np.uint8)  # it may be large, and is not copied
+    packed, stated = whole[:-4], whole[-4:].tobytes()
     check(google_crc32c.value(packed) == int.from_bytes(stated, "little"), "a chunk's checksum")
     _ZSTD.decode(packed, out=out)
 
@@ -130,8 +131,14 @@ def crc32c(array: np.ndarray) -> int:
 
 def stack_cells(masks: PanoramaMasks, windows: Windows) -> np.ndarray:
     """uint16 (n, H, window); ValueError for other windows than the cache's."""
-    cells = np.stack([window.cells for window in masks.windows])
     expected = (len(windows), windows.height, windows.window)
+    maps = [window.cells for window in masks.windows]
+    whole = maps[0].base
+    if whole is not None and whole.shape == expected and whole.dtype == np.uint16:
+        same = zip(maps, whole, strict=True)
+        if all(map_.ctypes.data == own.ctypes.data for map_, own in same):
+            return whole  # as a record was read, and it may be large
+    cells = np.stack(maps)
     if cells.shape != expected:
         raise ValueError(f"cells of shape {cells.shape}, the cache holds {expected}")
     return cells

@@ -44,6 +44,7 @@ def writing(path: Path | str) -> Iterator[Folder]:
     try:
         yield place
     finally:
-        if [entry.name for entry in root.iterdir()] == [_LOCK]:  # nothing came of it
+        outermost = lock.lock_counter == 1  # what it nests in still holds the folder
+        if outermost and [entry.name for entry in root.iterdir()] == [_LOCK]:  # nothing came of it
             shutil.rmtree(root)
         lock.release()

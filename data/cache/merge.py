@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from goodsam.data.cache.lock import writing
+from goodsam.data.cache.metadata import check_images
 from goodsam.data.cache.store import SamCache
 from goodsam.data.errors import InputError
 
@@ -33,10 +34,10 @@ def merge_caches(
             )
         cache.match(images)
         images |= cache.images
+    check_images(images)
+    made_by = [entry for cache in caches for entry in cache.provenance]
     with writing(out):
-        for cache in caches:
-            for entry in cache.provenance or [{}]:
-                merged = SamCache.create_or_resume(out, first.identity, cache.images, entry)
+        merged = SamCache.create_or_resume(out, first.identity, images, *made_by)
         failed: dict[str, str] = {}
         todo = merged.missing()
         for count, name in enumerate(todo, 1):

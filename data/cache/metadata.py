@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -16,10 +17,18 @@ import google_crc32c
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
-from goodsam.data.cache.bounds import MAX_METADATA, MAX_PANORAMAS, MAX_TABLES, TABLES_CHUNK, check
+from goodsam.data.cache.bounds import (
+    MAX_METADATA,
+    MAX_PANORAMAS,
+    MAX_PROVENANCE,
+    MAX_TABLES,
+    TABLES_CHUNK,
+    check,
+)
 from goodsam.data.cache.format import ZSTD_LEVEL, IndexRow
 from goodsam.data.cache.identity import FORMAT_VERSION, Identity
 from goodsam.data.errors import InputError
+from goodsam.data.strangers import parse_json
 from goodsam.data.windows import Windows
 
 FORMAT = "goodsam-sam-cache"
@@ -39,7 +48,11 @@ class Attributes:
     provenance: list[dict[str, Any]]
 
     def to_bytes(self) -> bytes:
-        """The group's `zarr.json`. Raises InputError for more images than a cache holds."""
+        """The group's `zarr.json`, which `from_bytes` reads.
+
+        Raises InputError for images and provenance that no cache holds.
+        """
+        check_images(self.images)
         attributes: dict[str, Any] = {
             "format": FORMAT,
             "identity": self.identity.to_json(),
@@ -49,11 +62,16 @@ class Attributes:
         attributes["crc32c"] = json_crc32c(attributes)
         group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
         content = json.dumps(group).encode()
-        if len(self.images) > MAX_PANORAMAS or len(content) > MAX_METADATA:
+        if len(content) > MAX_METADATA or len(self.provenance) > MAX_PROVENANCE:
             raise InputError(
-                f"{len(self.images)} images are more than a cache holds ({MAX_PANORAMAS}, and "
-                f"{MAX_METADATA} bytes of names): make several caches"
+                f"{len(self.images)} images with their names and {len(self.provenance)} kinds of "
+                f"run are more than a cache holds ({MAX_METADATA} bytes, and {MAX_PROVENANCE} "
+                "kinds): make several caches"
             )
+        try:
+            Attributes.from_bytes(content)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"no cache holds this of itself ({error})") from error
         return content
 
     @classmethod
@@ -79,6 +97,7 @@ class Attributes:
         check(attributes.keys() == {"format", "identity", "images", "provenance"}, "the attributes")
         images = _image_table(attributes["images"])
         provenance = list(attributes["provenance"])
+        check(len(provenance) <= MAX_PROVENANCE, f"provenance of {len(provenance)} entries")
         check(all(isinstance(entry, dict) for entry in provenance), "provenance")
         return cls(Identity.from_json(attributes["identity"]), images, provenance)
 
@@ -88,12 +107,26 @@ def json_crc32c(value: Any) -> int:
     return google_crc32c.value(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
 
 
-def parse_json(content: bytes) -> Any:
-    """As `json.loads`; ValueError for whatever is wrong with the text, endless nesting too."""
-    try:
-        return json.loads(content)
-    except RecursionError:
-        raise ValueError("JSON that is nested too deeply") from None
+def check_images(names: Collection[str]) -> None:
+    """InputError for images that no cache can hold: too many, or of names that it cannot have."""
+    if len(names) > MAX_PANORAMAS:
+        raise InputError(
+            f"{len(names)} images are more than a cache holds ({MAX_PANORAMAS}): make several "
+            "caches"
+        )
+    wrong = [name for name in names if not _storable(name)]
+    if wrong:
+        raise InputError(
+            f"{wrong[0]!r}: a cache holds no image of such a name ({len(wrong)} of {len(names)} "
+            "have one); rename it, without a backslash"
+        )
+
+
+def _storable(name: str) -> bool:
+    """Whether a name is a plain path below the images' folder, the same on every system."""
+    path = PurePosixPath(name)
+    inside = not path.is_absolute() and ".." not in path.parts and "\\" not in name
+    return inside and name == str(path) != "." and "\0" not in name
 
 
 def _image_table(table: list[tuple[str, str]]) -> dict[str, str]:
@@ -101,10 +134,7 @@ def _image_table(table: list[tuple[str, str]]) -> dict[str, str]:
     check(len(table) <= MAX_PANORAMAS, f"{len(table)} images")
     images: dict[str, str] = {}
     for name, sha256 in table:
-        path = PurePosixPath(name)
-        inside = not path.is_absolute() and ".." not in path.parts and "\\" not in name
-        plain = name == str(path) != "." and "\0" not in name
-        check(inside and plain and name not in images, f"the image name {name!r}")
+        check(_storable(name) and name not in images, f"the image name {name!r}")
         check(re.fullmatch("[0-9a-f]{64}", sha256) is not None, f"the hash of {name!r}")
         images[name] = sha256
     return images

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from goodsam.data.cache.bounds import FAILURES, MAX_METADATA
+from goodsam.data.cache.address import Address
+from goodsam.data.cache.bounds import FAILURES, MAX_ARRAY_METADATA, MAX_METADATA
 from goodsam.data.cache.format import INDEX_LIMIT, IndexRow, index_key
 from goodsam.data.cache.metadata import Attributes, array_metadata, check_array_metadata
-from goodsam.data.cache.places import Address, Folder, Zip, place_of
+from goodsam.data.cache.places import Folder, Zip, place_of
 from goodsam.data.errors import InputError
 
 
@@ -39,7 +40,8 @@ class Opened:
                 raise InputError(f"{path}: no SAM cache here; make one with cache-sam")
             attributes = Attributes.from_bytes(content)
             for name, metadata in array_metadata(attributes.identity.windows).items():
-                check_array_metadata(place.read(f"{name}/zarr.json", MAX_METADATA), metadata, name)
+                found = place.read(f"{name}/zarr.json", MAX_ARRAY_METADATA)
+                check_array_metadata(found, metadata, name)
         except FAILURES as error:
             if isinstance(error, InputError) and str(path) in str(error):
                 raise

@@ -12,25 +12,32 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
+import google_crc32c
+
+from goodsam.data.cache.address import Address, is_url
 from goodsam.data.errors import InputError
 from goodsam.data.files import write_whole
 
 _OPEN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-_AT_ONCE = 16  # requests to a server
-_CHUNK = 2**20  # bytes of one read from a server
+_STATEMENT = b"goodsam-sam-cache "  # what the comment of a zip begins with
+_END = 22  # bytes of the record at the end of a zip that has no comment
 _MAX_DIRECTORY = 2**25  # bytes of a zip's list of files; Python makes some 15 times as much of it
 
 T = TypeVar("T")
 
 
 def place_of(path: Path | str) -> Folder | Zip | Address:
-    """The place that a path or a URL names. Raises InputError for one that cannot be opened."""
-    if "://" in str(path) or "::" in str(path):
+    """The place that a path or a URL names. Raises InputError for one that cannot be opened.
+
+    What lies on this machine is read as such, whatever it is called.
+    """
+    if isinstance(path, str) and path.startswith("file://"):
+        path = path.removeprefix("file://")
+    elif is_url(str(path)) and not os.path.lexists(path):
         return Address(str(path))
     if Path(path).suffix == ".zip" and Path(path).is_file():
         return Zip(Path(path))
@@ -106,9 +113,10 @@ class Zip:
         try:
             with _Bounded(path) as file, zipfile.ZipFile(file) as archive:
                 entries = archive.infolist()
+                self.names = [entry.filename for entry in entries]
+                _check_statement(file, archive.comment, self.names)
         except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
             raise InputError(f"{path}: no zip file that can be read ({error})") from error
-        self.names = [entry.filename for entry in entries]
         self._entries = dict(zip(self.names, entries, strict=True))
 
     def read(self, key: str, limit: int) -> bytes | None:
@@ -143,6 +151,20 @@ class Zip:
         return self.path.stat().st_size
 
 
+def zip_statement(names: Sequence[str]) -> bytes:
+    """The comment of a zip of these files: how many they are, and a checksum of their names."""
+    return b"%s%d %08x" % (_STATEMENT, len(names), google_crc32c.value("\n".join(names).encode()))
+
+
+def _check_statement(file: io.FileIO, comment: bytes, names: Sequence[str]) -> None:
+    """ValueError unless a zip that states its files holds just these; older ones state nothing."""
+    file.seek(-min(_END, file.seek(0, os.SEEK_END)), os.SEEK_END)
+    end = file.read(_END)
+    silent = end.startswith(b"PK\5\6") and end.endswith(b"\0\0")  # a comment of no bytes
+    if not silent and comment != zip_statement(names):
+        raise ValueError("its list of files is not the one that it states")
+
+
 class _Bounded(io.FileIO):
     """A zip whose list of files is bounded: the largest thing that is read to open one."""
 
@@ -152,43 +174,3 @@ class _Bounded(io.FileIO):
         if wanted > _MAX_DIRECTORY:
             raise ValueError(f"its list of files takes {wanted} bytes")
         return super().read(wanted) or b""
-
-
-class Address:
-    """A folder elsewhere, by a URL of any protocol that fsspec knows. To be read only."""
-
-    def __init__(self, url: str) -> None:
-        from fsspec.core import url_to_fs  # slow to import
-
-        self.url = url.rstrip("/")
-        try:
-            self._files, self._root = url_to_fs(self.url)
-        except (ImportError, ValueError, OSError) as error:
-            raise InputError(f"{url}: cannot be opened ({error})") from error
-        protocol = self._files.protocol
-        # Over HTTP: one request a file, none before it to ask for the size.
-        streamed = {"block_size": 0, "size": 1}
-        self._options: dict[str, Any] = streamed if "http" in protocol else {}
-
-    def read(self, key: str, limit: int) -> bytes | None:
-        """A file's bytes, None if the server has none. ValueError for one too large.
-
-        OSError for whatever else goes wrong, a transfer that breaks off included.
-        """
-        content = bytearray()
-        try:
-            with self._files.open(f"{self._root}/{key}", "rb", **self._options) as file:
-                while len(content) <= limit and (part := file.read(_CHUNK)):
-                    content += part
-        except FileNotFoundError:
-            return None
-        except Exception as error:  # each protocol has its own
-            raise OSError(f"{self.url}/{key}: {str(error) or type(error).__name__}") from error
-        if len(content) > limit:
-            raise ValueError(f"{key} has more than {limit} bytes")
-        return bytes(content)
-
-    def each(self, function: Callable[[str], T], keys: Iterable[str]) -> list[T]:
-        """The function's results, in order; several are worked on at once."""
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            return list(pool.map(function, keys))

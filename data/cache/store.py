@@ -12,14 +12,21 @@ takes as much memory as a chunk claims to need, and follows links.
 from __future__ import annotations
 
 import itertools
+import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from goodsam.data.cache.bounds import FAILURES, MAX_METADATA, TABLES_CHUNK, check
+from goodsam.data.cache.bounds import (
+    FAILURES,
+    MAX_ARRAY_METADATA,
+    MAX_METADATA,
+    TABLES_CHUNK,
+    check,
+)
 from goodsam.data.cache.format import (
     INDEX_LIMIT,
     IndexRow,
@@ -39,7 +46,7 @@ from goodsam.data.cache.identity import Identity
 from goodsam.data.cache.lock import writing
 from goodsam.data.cache.metadata import Attributes, array_metadata
 from goodsam.data.cache.opened import Opened
-from goodsam.data.cache.places import Address, Folder
+from goodsam.data.cache.places import Folder, Zip
 from goodsam.data.errors import InputError
 from goodsam.data.files import file_hash
 
@@ -106,16 +113,19 @@ class SamCache:
         path: Path | str,
         identity: Identity,
         images: Mapping[str, str],
-        provenance: Mapping[str, Any],
+        *provenance: Mapping[str, Any],
     ) -> SamCache:
         """The cache at `path`, made or gone on with; images that are new to it are appended.
+
+        provenance: as for `create`; several kinds of run where records come from several caches.
 
         Raises InputError for a cache of another identity, naming what differs, for an image that
         the cache holds under the same name with other bytes, and while another process writes.
         """
         with writing(path) as place:
             if not (place.root / "zarr.json").exists():
-                return cls.create(path, identity, images, provenance)
+                table = dict(sorted(images.items()))
+                return cls.empty(path, Attributes(identity, table, _distinct(provenance)))
             cache = cls.open(path, "r+")
             if differences := cache.identity.differences(identity):
                 raise InputError(
@@ -124,10 +134,9 @@ class SamCache:
                 )
             cache.match(images)
             new = sorted(item for item in images.items() if item[0] not in cache.images)
-            table, made_by = {**cache.images, **dict(new)}, cache.provenance
-            if dict(provenance) not in made_by:
-                made_by = [*made_by, dict(provenance)]
-            if new or made_by is not cache.provenance:
+            table = {**cache.images, **dict(new)}
+            made_by = _distinct([*cache.provenance, *provenance])
+            if new or made_by != cache.provenance:
                 place.write("zarr.json", Attributes(identity, table, made_by).to_bytes())
         return cls.open(path, "r+")
 
@@ -207,10 +216,11 @@ class SamCache:
             place.delete(index_key(number))  # a record that is written anew is not done meanwhile
         place.write(cells_key(number), pack_chunk(cells))
         count = -(-len(tables) // TABLES_CHUNK)
-        chunks = np.zeros((count, TABLES_CHUNK), np.uint8)
-        chunks.reshape(-1)[: len(tables)] = tables
         for chunk in range(count):
-            place.write(tables_key(number, chunk), pack_chunk(chunks[chunk]))
+            part = np.zeros(TABLES_CHUNK, np.uint8)
+            some = tables[chunk * TABLES_CHUNK :][:TABLES_CHUNK]
+            part[: len(some)] = some
+            place.write(tables_key(number, chunk), pack_chunk(part))
         self._delete_tables(number, first=count)  # of a longer record that was there
         place.write(index_key(number), row.to_bytes())
         self._opened.forget(name)
@@ -250,7 +260,7 @@ class SamCache:
             "done": len(rows),
             "windows": len(rows) * len(self.identity.windows),
             "masks": sum(row.masks for row in rows),
-            "bytes": None if isinstance(place, Address) else place.size(),
+            "bytes": place.size() if isinstance(place, Folder | Zip) else None,
             "identity": self.identity.described(),
             "provenance": self.provenance,
         }
@@ -306,7 +316,7 @@ class SamCache:
         windows = self.identity.windows
         cells = chunk_limit(2 * len(windows) * windows.height * windows.window)
         keys = [("zarr.json", MAX_METADATA)]
-        keys += [(f"{name}/zarr.json", MAX_METADATA) for name in array_metadata(windows)]
+        keys += [(f"{name}/zarr.json", MAX_ARRAY_METADATA) for name in array_metadata(windows)]
         for number, row in enumerate(self._opened.rows().values()):
             if isinstance(row, IndexRow) and row.done:
                 chunks = range(-(-row.tables_bytes // TABLES_CHUNK))
@@ -338,3 +348,11 @@ class SamCache:
         for chunk in itertools.count(first):
             if not self._folder.delete(tables_key(number, chunk)):
                 return
+
+
+def _distinct(provenance: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The entries in order, each once."""
+    by_text: dict[str, dict[str, Any]] = {}
+    for entry in provenance:
+        by_text.setdefault(json.dumps(entry, sort_keys=True), dict(entry))
+    return [*by_text.values()]

@@ -14,7 +14,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from goodsam.data.cache import BoundaryMode, Identity, SamCache, ignored_runs, writing
+from goodsam.data.cache import (
+    BoundaryMode,
+    Identity,
+    SamCache,
+    check_images,
+    ignored_runs,
+    writing,
+)
 from goodsam.data.errors import InputError
 from goodsam.data.files import file_hash
 from goodsam.data.panoramas import (
@@ -162,6 +169,7 @@ def samples_and_identity(
     Raises InputError for a folder without panoramas, and as `choose_windows` does.
     """
     samples = find_panoramas(images)
+    check_images([sample.name for sample in samples])
     geometry = choose_windows(samples, config)
     runs: tuple[int, ...] = ()
     if config.ignore_mask is not None:
