@@ -124,7 +124,7 @@ def check(
             height, width = read_image(sample.image, result.conversions).shape[:2]
             result.sizes[width, height] += 1
             if sample.labels is not None:
-                truth = _classes(sample.labels, mapillary)
+                truth = _classes(sample, mapillary)
                 if truth[1] != (height, width):
                     h, w = truth[1]
                     raise InputError(
@@ -151,7 +151,7 @@ def recognise(samples: list[Sample]) -> str:
 def _mapillary(sample: Sample) -> bool:
     """Whether a label map holds WildPASS's Mapillary ids: all of its ids, and one no train id."""
     assert sample.labels is not None
-    if "labelIds" in sample.labels.name:
+    if sample.label_ids:
         return False
     try:
         ids = set(np.unique(read_ids(sample.labels)).tolist()) - {IGNORE}
@@ -161,9 +161,14 @@ def _mapillary(sample: Sample) -> bool:
     return bool(ids & MAPILLARY.keys()) and max(ids) >= len(CITYSCAPES)
 
 
-def _classes(path: Path, mapillary: bool) -> tuple[set[str], tuple[int, int]]:
+def _classes(sample: Sample, mapillary: bool) -> tuple[set[str], tuple[int, int]]:
     names = WILDPASS.names if mapillary else CITYSCAPES
-    truth = read_truth(path, WILDPASS) if mapillary else read_labels(path)
+    path = sample.labels
+    assert path is not None
+    if mapillary:
+        truth = read_truth(path, WILDPASS)
+    else:
+        truth = read_labels(path, label_ids=sample.label_ids)
     present = np.unique(truth[truth != IGNORE])
     height, width = truth.shape
     return {names[index] for index in present}, (height, width)

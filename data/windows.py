@@ -153,14 +153,17 @@ class Windows:
         they do, else, column by column, the window whose centre is nearest (ties: the first).
         """
         column = np.arange(self.width)
-        inside = (column[None] - np.asarray(self.starts)[:, None]) % self.width  # (n, width)
         if self.width % self.window == 0 and self.window % self.stride == 0:
             source = (column // self.window) * (self.window // self.stride)
         else:
-            distance = np.abs(2 * inside - (self.window - 1)).astype(float)
-            distance[inside >= self.window] = np.inf
-            source = distance.argmin(axis=0)
-        return source, inside[source, column]
+            source = np.zeros(self.width, np.int64)
+            nearest = np.full(self.width, self.window)  # twice the distance is less than this
+            for window, start in enumerate(self.starts):
+                own = (start + np.arange(self.window)) % self.width
+                distance = np.abs(2 * np.arange(self.window) - (self.window - 1))
+                closer = distance < nearest[own]
+                source[own[closer]], nearest[own[closer]] = window, distance[closer]
+        return source, (column - np.asarray(self.starts)[source]) % self.width
 
     def cut(self, panorama: Array) -> Array:
         """(..., H, W) -> (n, ..., H, window)."""

@@ -23,6 +23,7 @@ from goodsam.data.panoramas import (
     read_image,
     read_labels,
     read_truth,
+    says_label_ids,
 )
 from goodsam.pipeline.report.evaluation import best_median_worst, evaluation_report
 from goodsam.pipeline.report.pictures import Shown
@@ -156,7 +157,8 @@ def score_predictions(
         )
 
     def label(sample: Sample) -> np.ndarray:
-        return read_labels(maps[sample.name], chosen.ids)
+        path = maps[sample.name]
+        return read_labels(path, chosen.ids, says_label_ids(path, sample.name))
 
     what = str(predictions)
     return _finished(_scored(evaluation, samples, label, what, settings, ignore), out)
@@ -207,7 +209,7 @@ def _scored(
     def shown(rank: str, name: str) -> Shown:
         sample = by_name[name]
         assert sample.labels is not None
-        truth = read_truth(sample.labels, protocol)
+        truth = read_truth(sample.labels, protocol, sample.label_ids)
         return Shown(
             name,
             read_image(sample.image),

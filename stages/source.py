@@ -155,7 +155,7 @@ class Crops(Dataset):
 def _labels(sample: Sample) -> np.ndarray:
     if sample.labels is None:
         raise InputError(f"{sample.image}: no labels; supervised training needs gtFine beside it")
-    return read_labels(sample.labels, len(CITYSCAPES))
+    return read_labels(sample.labels, len(CITYSCAPES), sample.label_ids)
 
 
 def _pixel_counts(sample: Sample) -> np.ndarray:

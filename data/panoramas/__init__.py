@@ -7,6 +7,7 @@ from goodsam.data.panoramas.find import (
     find_labels,
     find_panoramas,
     pair_predictions,
+    says_label_ids,
     survey,
 )
 from goodsam.data.panoramas.fit import (
@@ -42,6 +43,7 @@ __all__ = [
     "read_labels",
     "read_panorama",
     "read_truth",
+    "says_label_ids",
     "survey",
     "to_band",
 ]

@@ -9,9 +9,10 @@ error and not a shift of all that follow.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from goodsam.data.errors import InputError
 
@@ -34,6 +35,19 @@ class Sample:
     name: str
     image: Path
     labels: Path | None = None
+
+    @property
+    def label_ids(self) -> bool:
+        """Whether the label map says by its name that it holds Cityscapes' label ids.
+
+        A name that the image has too says nothing.
+        """
+        return self.labels is not None and says_label_ids(self.labels, self.image)
+
+
+def says_label_ids(labels: Path, image: Path | str) -> bool:
+    """Whether a label map is called after its image with `_labelIds` added to the name."""
+    return labels.stem.endswith("_labelIds") and labels.stem != Path(image).stem
 
 
 def find_panoramas(images: Path, labels: Path | None = None) -> list[Sample]:
@@ -90,7 +104,7 @@ def survey(images: Path, labels: Path | None = None) -> Survey:
     images = _folder(images)
     image_root = _below(images, IMAGE_FOLDER)
     by_key = _unique(
-        ((_image_key(path, image_root), path) for path in _files(image_root) if _is_image(path)),
+        ((_image_key(path, image_root), path) for path in _images(image_root)),
     )
     if not by_key:
         raise InputError(
@@ -102,7 +116,7 @@ def survey(images: Path, labels: Path | None = None) -> Survey:
     found: dict[str, Path] = {}
     alone: list[tuple[str, ...]] = []
     if labels is not None:
-        found = find_labels(labels)
+        found = find_labels(labels, by_key)
         label_of, *alone = _pair(by_key, found, images, labels)
     samples = [
         Sample(path.relative_to(images).as_posix(), path, label_of.get(key))
@@ -112,17 +126,21 @@ def survey(images: Path, labels: Path | None = None) -> Survey:
     return Survey(samples, labels, len(found), *alone)
 
 
-def find_labels(folder: Path) -> dict[str, Path]:
+def find_labels(folder: Path, images: Collection[str] = ()) -> dict[str, Path]:
     """The label maps of a folder or data set's root, by the key of the image they belong to.
 
+    images: the keys of images; an ending that is part of an image's own name is none of a label's.
     Raises InputError for a folder that is not there or holds none.
     """
     root = _below(_folder(folder), LABEL_FOLDER)
     best: dict[str, tuple[int, Path]] = {}
+    names = {key.rpartition("/")[2] for key in images}
     for path in _files(root):
-        if path.suffix.lower() != ".png" or path.stem.endswith(_NO_LABELS):
+        own = path.stem in names
+        if path.suffix.lower() != ".png" or (path.stem.endswith(_NO_LABELS) and not own):
             continue
-        endings = [i for i, ending in enumerate(_LABEL_ENDINGS) if path.stem.endswith(ending)]
+        found = enumerate(() if own else _LABEL_ENDINGS)
+        endings = [i for i, ending in found if path.stem.endswith(ending)]
         rank = endings[0] if endings else len(_LABEL_ENDINGS)
         stem = path.stem.removesuffix(_LABEL_ENDINGS[rank]) if endings else path.stem
         key = _key(path, root, stem)
@@ -141,8 +159,8 @@ def pair_predictions(samples: Iterable[Sample], predictions: Path) -> list[tuple
     Label maps of images that are not among the samples are left aside. InputError when one is
     missing.
     """
-    found = find_labels(predictions)
     keyed = {_image_key(Path(sample.name), Path()): sample for sample in samples}
+    found = find_labels(predictions, keyed)
     if not keyed.keys() & found.keys():
         keyed, found = _by_name_alone(keyed), _by_name_alone(found)
     missing = sorted(sample.name for key, sample in keyed.items() if key not in found)
@@ -168,7 +186,7 @@ def _below(folder: Path, name: str) -> Path:
 def _files(root: Path) -> Iterator[Path]:
     """All files below `root` that are not hidden, through links but never in circles."""
     seen = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True):
+    for folder, subfolders, files in os.walk(root, followlinks=True, onerror=_unreadable):
         seen.add(os.path.realpath(folder))
         subfolders[:] = sorted(
             name
@@ -178,9 +196,26 @@ def _files(root: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
 
 
-def _is_image(path: Path) -> bool:
+def _unreadable(error: OSError) -> NoReturn:
+    raise InputError(
+        f"{error.filename}: cannot be read ({error.strerror}); let it be read, or move it away"
+    ) from error
+
+
+def _images(root: Path) -> Iterator[Path]:
+    """The images below `root`, without the label maps that lie beside them.
+
+    A picture called `x_color` or `x_labelIds` is one of these where there is a picture `x` too, and
+    where all are called so, or lie under `gtFine/`.
+    """
     other = (*_LABEL_ENDINGS, *_NO_LABELS)
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.stem.endswith(other)
+    pictures = [path for path in _files(root) if path.suffix.lower() in IMAGE_SUFFIXES]
+    plain = {_image_key(path, root) for path in pictures if not path.stem.endswith(other)}
+    for path in pictures:
+        stems = [path.stem.removesuffix(end) for end in other if path.stem.endswith(end)]
+        beside = any(_key(path, root, stem) in plain for stem in stems)
+        if not stems or (plain and not beside and LABEL_FOLDER not in path.parts):
+            yield path
 
 
 def _image_key(path: Path, root: Path) -> str:

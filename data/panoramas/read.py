@@ -17,6 +17,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from goodsam.data.classes import IGNORE, LABEL_IDS, LEFT_OUT, Protocol
 from goodsam.data.errors import InputError
+from goodsam.data.files import regular
 
 
 @dataclass
@@ -38,10 +39,12 @@ def image_size(path: Path) -> tuple[int, int]:
     """(height, width) of an image as it is seen, from its header. InputError if unreadable."""
     with _opened(path) as image:
         width, height = image.size
-        # pillow decodes a whole PNG to look for EXIF behind the pixels: look in front of them only
-        in_front = not isinstance(image, PngImageFile) or "exif" in image.info
-        orientation = image.getexif().get(0x0112, 1) if in_front else 1
-        turned = orientation >= 5  # EXIF orientations 5 to 8 stand on a side
+        if isinstance(image, TiffImageFile):  # pillow may have turned its size already
+            width, height = image.tag_v2[256], image.tag_v2[257]
+        # pillow decodes a whole PNG to look for EXIF behind the pixels, which few have
+        plain = isinstance(image, PngImageFile) and not _more_behind_pixels(path)
+        exif = Image.Image.getexif(image) if plain else image.getexif()
+        turned = exif.get(0x0112) in {5, 6, 7, 8}  # these EXIF orientations stand on a side
     return (width, height) if turned else (height, width)
 
 
@@ -63,14 +66,15 @@ def read_image(path: Path, conversions: Conversions | None = None) -> np.ndarray
     return pixels
 
 
-def read_labels(path: Path, n_classes: int = 19) -> np.ndarray:
+def read_labels(path: Path, n_classes: int = 19, label_ids: bool | None = None) -> np.ndarray:
     """uint8 (H, W) train ids below `n_classes`, 255 where ignored.
 
-    Files named `*labelIds*` hold Cityscapes label ids and are mapped to train ids. Raises
-    InputError for a file that is no map of ids or holds one outside the classes.
+    label_ids: the file holds Cityscapes label ids, which are mapped to train ids; by default one
+    does whose name ends in `_labelIds`. Raises InputError for a file that is no map of ids or holds
+    one outside the classes.
     """
     ids = read_ids(path)
-    if "labelIds" in path.name:
+    if path.stem.endswith("_labelIds") if label_ids is None else label_ids:
         limit, ids_known = 34, (ids < 34) | (ids == IGNORE)
         labels = LABEL_IDS[ids]
     else:
@@ -84,13 +88,13 @@ def read_labels(path: Path, n_classes: int = 19) -> np.ndarray:
     return labels
 
 
-def read_truth(path: Path, protocol: Protocol) -> np.ndarray:
+def read_truth(path: Path, protocol: Protocol, label_ids: bool | None = None) -> np.ndarray:
     """uint8 (H, W): the classes of `protocol` in a label map, 255 where it has none.
 
-    Raises InputError for ids that do not belong to the protocol.
+    label_ids: as for `read_labels`. Raises InputError for ids that do not belong to the protocol.
     """
     if protocol.label_lookup is None:
-        return protocol.lookup[read_labels(path, protocol.ids)]
+        return protocol.lookup[read_labels(path, protocol.ids, label_ids)]
     ids = read_ids(path)
     classes = protocol.label_lookup[ids]
     if (classes == IGNORE).any():
@@ -123,7 +127,9 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(regular(path)) as image:
+                if image.format == "EPS":  # pillow would have another program run it
+                    raise InputError(f"{path}: PostScript, a program and no picture; convert it")
                 if image.mode.startswith(("I", "F")) or _bits(image) > 8:
                     raise InputError(f"{path}: more than 8 bits a channel; convert it to 8 bits")
                 yield image
@@ -131,11 +137,25 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise
     except Image.DecompressionBombError as error:
         raise InputError(f"{path}: too large to be read safely; make it smaller") from error
-    except (OSError, SyntaxError, EOFError, ValueError, struct.error) as error:
+    except Exception as error:  # each of pillow's formats raises what it likes
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
             f"{path}: cannot be read as an image ({why}); replace or remove it"
         ) from error
+
+
+def _more_behind_pixels(path: Path) -> bool:
+    """Whether a PNG has chunks behind its pixels that may say how it is to be turned."""
+    behind = False
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            behind = behind or kind == b"IDAT"
+            if behind and kind in {b"eXIf", b"tEXt", b"zTXt", b"iTXt"}:
+                return True
+            file.seek(length + 4, 1)
+    return False
 
 
 def _bits(image: Image.Image) -> int:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from goodsam.data.files import regular
+
 MARK = {"Source": "goodsam street world"}
 """A text chunk of the PNG file."""
 
@@ -13,7 +15,7 @@ MARK = {"Source": "goodsam street world"}
 def is_street_world(path: Path) -> bool:
     """Whether an image file says of itself that `write_world` wrote it."""
     try:
-        with Image.open(path) as image:
+        with Image.open(regular(path)) as image:
             return image.info.get("Source") == MARK["Source"]
-    except OSError:
+    except Exception:  # whoever reads it says what is wrong with it
         return False

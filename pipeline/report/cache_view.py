@@ -9,12 +9,19 @@ from PIL import Image
 
 from goodsam.data.cache import SamCache
 from goodsam.data.errors import InputError
+from goodsam.data.files import check_folder
 from goodsam.data.panoramas import read_panorama
 from goodsam.pipeline.report.page import write_report
 from goodsam.pipeline.report.parts import folded, section, settings_list, table, viewer
-from goodsam.pipeline.report.pictures import Layer, boundary_picture, masks_picture
+from goodsam.pipeline.report.pictures import (
+    Layer,
+    boundary_picture,
+    drawn_every,
+    masks_picture,
+)
 
 _GREY = 128  # where there is no image to show below
+_WIDEST = 2**17  # columns; no photograph has as many
 
 
 def view(
@@ -32,18 +39,28 @@ def view(
         name = next((known for known in cache.names if known not in missing), None)
         if name is None:
             raise InputError(f"{cache.path}: holds no finished panorama; run goodsam cache-sam")
-    record, windows = cache.read(name), cache.identity.windows
-    image = np.full((windows.height, windows.width, 3), _GREY, np.uint8)
+    picture, page = (out / name).with_suffix(".png"), (out / name).with_suffix(".html")
+    check_folder(picture.parent)
+    if picture.exists() and not page.exists():
+        raise InputError(f"{picture}: is there and no picture of a cache; give another --out")
+    windows = cache.identity.windows
+    if windows.width > _WIDEST:
+        raise InputError(f"{cache.path}: panoramas of {windows.width} columns are not drawn")
+    every = drawn_every(windows)
+    size = (-(-windows.height // every), -(-windows.width // every), 3)
+    image = np.full(size, _GREY, np.uint8)
     if images is not None:
         cache.check_image(name, images)
-        image = read_panorama(images / name, windows, cache.identity.fit)
+        whole = read_panorama(images / name, windows, cache.identity.fit)
+        image = np.ascontiguousarray(whole[::every, ::every])
+        del whole  # it may be as large as the record
+    record = cache.read(name)
     layers = [
         Layer("Panorama", image),
         Layer("Masks", masks_picture(image, record.windows, windows), "the smallest on top"),
         Layer("Boundary maps", boundary_picture(image, record.boundaries, windows)),
     ]
     shown = layers if images is not None else layers[1:]
-    picture, page = (out / name).with_suffix(".png"), (out / name).with_suffix(".html")
     picture.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate([layer.image for layer in shown])).save(picture)
     rows = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from goodsam.data.classes import IGNORE, colourise
 from goodsam.data.window_masks import WindowMasks
 from goodsam.data.windows import Windows
 
+MAX_PIXELS = 2**23  # of a cache's panorama that are drawn; of a larger one every so many
 MAX_WIDTH = 2048  # wider pictures are made smaller: a page must stay light enough to be sent
 
 RIGHT, WRONG, UNKNOWN = np.array([(38, 44, 52), (235, 64, 84), (0, 0, 0)], dtype=np.uint8)
@@ -98,41 +100,54 @@ def error_picture(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.where((truth == IGNORE)[..., None], UNKNOWN, picture)
 
 
+def drawn_every(windows: Windows) -> int:
+    """Of how many rows and columns of a panorama one is drawn: 1 unless it is very large."""
+    return math.ceil(math.sqrt(max(1, windows.height * windows.width / MAX_PIXELS)))
+
+
 def masks_picture(
     image: np.ndarray, masks: Sequence[WindowMasks], windows: Windows, opacity: float = 0.7
 ) -> np.ndarray:
-    """uint8 (H, W, 3): SAM's masks of the windows in colours of their own, the smallest on top.
+    """uint8 (h, w, 3): SAM's masks of the windows in colours of their own, the smallest on top.
 
-    Pixels in no mask show the image, darkened.
+    image: uint8 (h, w, 3), every `drawn_every`-th row and column of the panorama. Pixels in no mask
+    show it, darkened.
     """
-    ids = np.stack([_smallest_mask(window) for window in masks])  # (n, H, window), 0: none
-    joined = windows.join(ids)
-    source, _ = windows.sources
-    seed = (joined * 2654435761 + 40503 * source[None]) % 2**32
-    colours = np.stack([(seed >> shift) % 200 + 40 for shift in (3, 11, 19)], axis=-1)
-    shown = (1 - opacity) * image + opacity * colours
-    shown = np.where((joined == 0)[..., None], 0.45 * image, shown)
-    return np.rint(shown).astype(np.uint8)
+    every = drawn_every(windows)
+    smallest = [_smallest_mask(window) for window in masks]
+    source, inside = (columns[::every] for columns in windows.sources)
+    of_window = [(int(number), source == number) for number in np.unique(source)]
+    shown, joined = np.empty_like(image), np.empty(len(source), np.int64)
+    for row, top in enumerate(range(0, windows.height, every)):  # one at a time: memory
+        for number, own in of_window:
+            joined[own] = smallest[number][masks[number].cells[top, inside[own]]]
+        seed = (joined * 2654435761 + 40503 * source) % 2**32
+        colours = np.stack([(seed >> shift) % 200 + 40 for shift in (3, 11, 19)], axis=-1)
+        blended = (1 - opacity) * image[row] + opacity * colours
+        blended = np.where((joined == 0)[..., None], 0.45 * image[row], blended)
+        shown[row] = np.rint(blended).astype(np.uint8)
+    return shown
 
 
 def boundary_picture(
     image: np.ndarray, boundaries: Sequence[np.ndarray], windows: Windows
 ) -> np.ndarray:
-    """uint8 (H, W, 3): the boundary maps of all overlaps, in their columns, on the image, darkened.
+    """uint8 (h, w, 3): the boundary maps of all overlaps, in their columns, on the image, darkened.
 
-    boundaries: bool (H, overlap.width) each.
+    image: as for `masks_picture`. boundaries: bool (H, overlap.width) each.
     """
-    joined = np.zeros(image.shape[:2], bool)
+    every = drawn_every(windows)
+    joined = np.zeros((image.shape[0], windows.width), bool)
     for overlap, boundary in zip(windows.overlaps, boundaries, strict=True):
-        joined[:, windows.overlap_columns(overlap)] |= boundary
+        joined[:, windows.overlap_columns(overlap)] |= boundary[::every]
     dark = (0.35 * image).astype(np.uint8)
-    return np.where(joined[..., None], BOUNDARY, dark)
+    return np.where(joined[:, ::every, None], BOUNDARY, dark)
 
 
 def _smallest_mask(masks: WindowMasks) -> np.ndarray:
-    """int64 (H, W): 1 + the smallest mask over each pixel, 0 where there is none."""
-    if not len(masks):
-        return np.zeros(masks.cells.shape, dtype=np.int64)
-    area = np.where(masks.incidence, masks.area[:, None], np.iinfo(np.int32).max)
-    smallest = np.where(masks.incidence.any(axis=0), area.argmin(axis=0) + 1, 0)
-    return smallest[masks.cells]
+    """int64 (K,): 1 + the smallest of the masks that each cell lies in, 0 where there is none."""
+    found = np.zeros(masks.incidence.shape[1], np.int64)
+    last_on_top = np.lexsort((-np.arange(len(masks)), -masks.area))  # of equal ones the first
+    for mask in last_on_top:
+        found[masks.incidence[mask]] = mask + 1
+    return found

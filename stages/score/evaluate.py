@@ -23,6 +23,7 @@ from goodsam.data.panoramas import (
     read_image,
     read_labels,
     read_truth,
+    says_label_ids,
 )
 from goodsam.stages.score.boundary import RADIUS, BoundaryScores, boundary_counts
 from goodsam.stages.score.confusion import Scores, confusion
@@ -94,7 +95,10 @@ def evaluate_predictions(
     """Score the label maps in a folder, ours or another program's, paired with samples by name."""
     _check_labels(samples, protocol)
     pairs = pair_predictions(samples, predictions)
-    read = ((sample, read_labels(path, protocol.ids)) for sample, path in pairs)
+    read = (
+        (sample, read_labels(path, protocol.ids, says_label_ids(path, sample.name)))
+        for sample, path in pairs
+    )
     return _score(read, protocol, progress, ignore, lambda size: None, boundary_radius)
 
 
@@ -104,7 +108,7 @@ def _check_labels(samples: Sequence[Sample], protocol: Protocol) -> None:
     for sample in samples:
         if sample.labels is None:
             raise InputError(f"{sample.image}: has no labels; give their folder with --labels")
-        if "labelIds" in sample.labels.name and protocol not in (NINETEEN, THIRTEEN):
+        if sample.label_ids and protocol not in (NINETEEN, THIRTEEN):
             raise InputError(
                 f"{sample.labels}: Cityscapes ids, which the protocol {protocol.key!r} "
                 f"({len(protocol.names)} classes) is not made of"
@@ -125,7 +129,7 @@ def _score(
     labelled = scored = 0
     for sample, prediction in predicted:
         assert sample.labels is not None  # `_check_labels`
-        truth = read_truth(sample.labels, protocol)
+        truth = read_truth(sample.labels, protocol, sample.label_ids)
         try:
             truth = masked(truth, ignore)
             labelled += int((truth != IGNORE).sum())

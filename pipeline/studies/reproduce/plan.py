@@ -241,7 +241,7 @@ def _labelled(root: Path, benchmark: Benchmark) -> list[Sample]:
             raise InputError(
                 f"{root}: no labels; {benchmark.title} has leftImg8bit/ and gtFine/ in it"
             )
-        truth = read_truth(sample.labels, benchmark.protocol)
+        truth = read_truth(sample.labels, benchmark.protocol, sample.label_ids)
         if truth.shape != image_size(sample.image):
             raise InputError(f"{sample.labels}: not of the size of its image")
     return samples
