@@ -16,6 +16,7 @@ from goodsam.data.errors import InputError
 from goodsam.stages.adapt.learner import AdaptConfig
 
 Config = TypeVar("Config")
+MAX_SETTINGS = 2**16  # bytes of a file of settings; all of ours with their comments are 5,000
 
 
 def preset_names() -> list[str]:
@@ -50,21 +51,42 @@ def _read_preset(name: str) -> dict[str, Any]:
     if path.suffix in {".yaml", ".yml"}:
         if not path.is_file():
             raise InputError(f"{path}: no such preset file")
-        text = path.read_text()
+        content = path.read_bytes()
     elif name in preset_names():
-        text = (resources.files("goodsam.pipeline") / "presets" / f"{name}.yaml").read_text()
+        content = (resources.files("goodsam.pipeline") / "presets" / f"{name}.yaml").read_bytes()
     else:
         raise InputError(
             f"preset {name!r}: there is none{_nearest(name, preset_names())}; "
             f"use one of {', '.join(preset_names())}, or a .yaml file"
         )
     try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        values = read_yaml(content)
+    except ValueError as error:
         raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(values, dict):
         raise InputError(f"{path}: a preset is a mapping of settings")
     return values
+
+
+class _NoAliases(yaml.SafeLoader):
+    """Without references: a few of them, one in another, stand for more than any memory holds."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise ValueError("it has an alias, *name; write the value out")
+        return super().compose_node(parent, index)
+
+
+def read_yaml(content: bytes) -> Any:
+    """The value of a YAML text in UTF-8. ValueError for what is none, or too long for settings."""
+    if len(content) > MAX_SETTINGS:
+        raise ValueError(f"{len(content)} bytes, the most is {MAX_SETTINGS}")
+    try:
+        return yaml.load(content.decode(), _NoAliases)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -90,8 +112,10 @@ def adapt_config(preset: str, overrides: Iterable[str] = (), **arguments: object
         if not equals:
             raise InputError(f"--set {override}: write it as key=value")
         try:
-            _put(values, key.strip(), yaml.safe_load(text))
-        except yaml.YAMLError as error:
+            _put(values, key.strip(), read_yaml(text.encode(errors="surrogateescape")))
+        except ValueError as error:
+            if isinstance(error, InputError):
+                raise
             raise InputError(f"--set {override}: the value is not YAML") from error
     return build(AdaptConfig, values)
 

@@ -19,9 +19,10 @@ import yaml
 
 from goodsam.data.cache import Identity, SamCache
 from goodsam.data.errors import InputError
-from goodsam.data.files import file_hash, write_whole
+from goodsam.data.files import check_folder, file_hash, write_whole
 from goodsam.data.geometry import Geometry
-from goodsam.pipeline.config import as_yaml, build
+from goodsam.data.strangers import parse_json, read_bounded
+from goodsam.pipeline.config import MAX_SETTINGS, as_yaml, build, read_yaml
 from goodsam.stages.adapt.learner import AdaptConfig
 from goodsam.stages.adapt.reading import CachedPanoramas
 from goodsam.stages.checkpoint import latest_checkpoint
@@ -89,8 +90,8 @@ class Run:
         """What a model card says of the run, a line each."""
         config = self.config
         return (
-            f"student started from `{config.student}`",
-            f"teacher assistant started from `{config.teacher_assistant}`",
+            f"student started from {config.student}",
+            f"teacher assistant started from {config.teacher_assistant}",
             f"adapted to {len(self.images)} panoramas, without a label",
             f"seed {config.seed}; learning rates {config.student_lr} and {config.teacher_lr}",
         )
@@ -108,6 +109,7 @@ def open_run(
     """
     if not images.is_dir():
         raise InputError(f"{images}: no such folder of images")
+    check_folder(out)
     sam_cache = SamCache.open(cache)
     missing = sam_cache.missing()
     names = sorted(set(sam_cache.names) - set(missing))
@@ -155,11 +157,14 @@ def _claim(out: Path, config: AdaptConfig, images: dict[str, str], cache: SamCac
 def _read(path: Path) -> dict[str, Any]:
     """The mapping in a run's YAML or JSON. InputError for a file that is torn."""
     try:
-        text = path.read_text()
-        values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        values = (
+            parse_json(read_bounded(path))
+            if path.suffix == ".json"
+            else read_yaml(read_bounded(path, MAX_SETTINGS))
+        )
         if not isinstance(values, dict):
             raise ValueError("it holds no mapping")
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise _torn(path, error) from error
     return values
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from goodsam.data.classes import CITYSCAPES, palette_for, protocol_for
 from goodsam.data.errors import InputError
+from goodsam.data.files import check_folder
 from goodsam.data.geometry import Geometry
 from goodsam.data.panoramas import (
     Conversions,
@@ -25,6 +25,7 @@ from goodsam.data.panoramas import (
     read_truth,
     says_label_ids,
 )
+from goodsam.data.strangers import parse_json, read_bounded
 from goodsam.pipeline.report.evaluation import best_median_worst, evaluation_report
 from goodsam.pipeline.report.pictures import Shown
 from goodsam.pipeline.report.unlabelled import unlabelled_report
@@ -89,6 +90,7 @@ def score_model(
     out: Path | None = None,
 ) -> Result:
     """`goodsam.evaluate` of a network that is loaded."""
+    check_folder(*[out] if out is not None else [])
     samples = find_panoramas(images, labels)
     labelled = any(sample.labels is not None for sample in samples)
     if not labelled and protocol is not None:
@@ -139,6 +141,7 @@ def score_predictions(
     out: Path | None = None,
 ) -> Result:
     """Score label maps of train ids, whoever made them."""
+    check_folder(*[out] if out is not None else [])
     samples = find_panoramas(images, labels)
     if all(sample.labels is None for sample in samples):
         raise InputError(f"{images}: no labels to hold {predictions} against; --labels DIR")
@@ -279,7 +282,7 @@ def find_peers(segmenter: Segmenter) -> Peers:
 def read_record(path: Path) -> dict[str, Any]:
     """The content of an eval.json with scores. InputError for any other file."""
     try:
-        record = json.loads(path.read_text())
+        record = parse_json(read_bounded(path))
         if not {"miou", "pixel_accuracy", "per_class", "files", "protocol_note"} <= record.keys():
             raise ValueError("it holds no scores")
     except (OSError, ValueError, AttributeError) as error:

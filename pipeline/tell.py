@@ -36,7 +36,12 @@ def duration(seconds: float) -> str:
 def say(line: str) -> None:
     """A line, unless it is empty."""
     if line:
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """Without what steers a terminal or is no text, as names of files may have it: `\\x1b`."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 @contextmanager
@@ -52,7 +57,7 @@ def progress_bar(title: str, total: int | None = None) -> Iterator[Callable[...,
         task = bars.add_task(title, total=total, note="")
 
         def update(done: int, total: int | None = None, note: str = "") -> None:
-            bars.update(task, completed=done, total=total, note=note)
+            bars.update(task, completed=done, total=total, note=printable(note))
 
         yield update
 
@@ -91,11 +96,11 @@ def _bars(console: Console) -> Progress:
             return Text(f"{speed:.2f}/s" if speed < 10 else f"{speed:.0f}/s")
 
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         Rate(),
         TimeRemainingColumn(),
-        TextColumn("[dim]{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", style="dim", markup=False),  # the note may be a name
         console=console,
     )

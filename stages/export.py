@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ import torch.nn.functional as F
 from transformers import SegformerForSemanticSegmentation
 
 from goodsam.data.errors import InputError
-from goodsam.data.files import write_whole, written_aside
+from goodsam.data.files import check_folder, write_whole, written_aside
 from goodsam.data.geometry import Geometry
 from goodsam.stages.segformer.files import save_segformer
 from goodsam.stages.segformer.lean import LeanDecoder, lean_logits
@@ -75,6 +76,7 @@ def export_huggingface(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: is there already; give a folder that is not")
+    check_folder(out.parent)
     with written_aside(out) as aside:
         save_segformer(segmenter.model, aside)
         write_whole(aside / "README.md", model_card(segmenter, facts, scores))
@@ -95,14 +97,14 @@ def model_card(
             f"The {segmenter.network.replace('_', ' ')} of a GoodSAM run (Zhang et al., CVPR 2024) "
             f"with goodsam, an independent implementation; {parameters}",
             "",
-            *(f"- {fact}" for fact in facts),
+            *(f"- {_plain(fact)}" for fact in facts),
         ]
     return _CARD.format(
-        title=f"SegFormer for panoramas, {Path(segmenter.source).name}",
+        title=f"SegFormer for panoramas, {_plain(Path(segmenter.source).name)}",
         origin="\n".join(lines),
         numbers=_numbers(scores),
         geometry=_geometry(segmenter.geometry),
-        classes=", ".join(segmenter.names),
+        classes=", ".join(map(_plain, segmenter.names)),
         licence=segmenter.licence,
     )
 
@@ -125,14 +127,20 @@ def _numbers(scores: Mapping[str, Any] | None) -> str:
     if scores is None or "per_class" not in scores:
         return "No evaluation with labels was recorded."
     rows = "\n".join(
-        f"| {name} | {'-' if value is None else f'{value:.2f}'} |"
+        f"| {_plain(name)} | {'-' if value is None else f'{value:.2f}'} |"
         for name, value in scores["per_class"].items()
     )
     return (
         f"mIoU {scores['miou']:.2f} %, pixel accuracy {scores['pixel_accuracy']:.2f} % on "
-        f"{len(scores['files'])} images. {scores['protocol_note']}.\n\n"
+        f"{len(scores['files'])} images. {_plain(str(scores['protocol_note']))}.\n\n"
         f"| class | IoU, % |\n|---|---:|\n{rows}"
     )
+
+
+def _plain(text: str) -> str:
+    """A text of somebody else's in one line of Markdown, in which it marks nothing up."""
+    line = " ".join(text.split())
+    return re.sub(r"([\\`*_{}\[\]<>#|!~&$])", r"\\\1", line)
 
 
 class LabelNetwork(torch.nn.Module):
@@ -167,6 +175,7 @@ def export_onnx(segmenter: Segmenter, out: Path) -> float:
     """
     if out.exists():
         raise InputError(f"{out}: is there already; give a file that is not")
+    check_folder(out.parent)
     try:
         import onnx
         import onnxruntime

@@ -22,8 +22,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from goodsam.data.classes import IGNORE, colourise
 from goodsam.data.errors import InputError
-from goodsam.data.files import file_hash, write_whole
-from goodsam.data.panoramas import Conversions, Sample, read_image
+from goodsam.data.files import NO_ROOM, check_folder, file_hash, regular, write_whole
+from goodsam.data.panoramas import IMAGE_FOLDER, Conversions, Sample, read_image
 from goodsam.stages.segformer.segmenter import Segmenter
 
 OVERLAY_OPACITY = 0.55
@@ -63,8 +63,10 @@ def predict(
     is skipped, any other is written anew. An image that cannot be read is noted in `failed`, the
     others are done. Files are read and written beside the computing.
     """
+    check_folder(out / "labels", out / "overlays", out / "probabilities")
+    _check_apart(samples, out)
     summary = PredictSummary()
-    written: deque[tuple[str, Future[None]]] = deque()
+    written: deque[tuple[Sample, Future[None]]] = deque()
     group: list[_Read] = []
 
     def read(sample: Sample) -> _Read:
@@ -80,6 +82,9 @@ def predict(
     def write(item: _Read, labels: np.ndarray, shares: np.ndarray | None) -> None:
         assert item.image is not None
         name = item.sample.name
+        # what another model, or a run that was killed, left of this image is not taken for ours
+        for stale in (label_path(out, name), probability_path(out, name)):
+            stale.unlink(missing_ok=True)
         shown = overlay(item.image, labels, segmenter.palette)
         write_whole(_png(out / "overlays", name), png_bytes(shown, compress_level=1))
         if shares is not None:
@@ -95,10 +100,16 @@ def predict(
 
     def settle(leave: int) -> None:
         while len(written) > leave:
-            name, future = written.popleft()
-            future.result()
-            summary.done.append(name)
-            progress(name)
+            sample, future = written.popleft()
+            try:
+                future.result()
+            except OSError as error:
+                if error.errno in NO_ROOM:
+                    raise
+                fail(sample, error)
+                continue
+            summary.done.append(sample.name)
+            progress(sample.name)
 
     def compute() -> None:
         views = np.stack([item.view for item in group if item.view is not None])
@@ -113,7 +124,7 @@ def predict(
         else:
             for i, item in enumerate(group):
                 share = None if shares is None else shares[i]
-                written.append((item.sample.name, pool.submit(write, item, labels[i], share)))
+                written.append((item.sample, pool.submit(write, item, labels[i], share)))
         group.clear()
         settle(leave=max(batch, _THREADS))  # what is computed and not yet written costs memory
 
@@ -138,6 +149,20 @@ def predict(
             compute()
         settle(leave=0)
     return summary
+
+
+def _check_apart(samples: Sequence[Sample], out: Path) -> None:
+    """InputError if the results would lie among the images, to be taken for images next time."""
+    whole = out.resolve()
+    for sample in samples:
+        parts = PurePosixPath(sample.name).parts
+        folders = sample.image.parents[: len(parts) - (parts[0] == IMAGE_FOLDER)]
+        above = [whole, *whole.parents]  # links are followed, in both directions
+        if folders[-1].resolve() in above or whole in sample.image.resolve().parents:
+            raise InputError(
+                f"{out}: lies among the images of {folders[-1]}, and what is written there would "
+                "be taken for images the next time; give a folder outside"
+            )
 
 
 @dataclass(frozen=True)
@@ -201,7 +226,7 @@ def _stamp(path: Path) -> str | None:
     if not path.is_file():
         return None
     try:
-        with Image.open(path) as image:
+        with Image.open(regular(path)) as image:
             return image.info.get("goodsam")
-    except OSError:
+    except Exception:  # a file that is no label map of ours, whatever pillow makes of it
         return None

@@ -24,8 +24,9 @@ from torchvision.transforms import v2
 
 from goodsam.data.classes import CITYSCAPES, IGNORE
 from goodsam.data.errors import InputError
-from goodsam.data.files import write_whole
+from goodsam.data.files import check_folder, write_whole
 from goodsam.data.panoramas import Sample, read_image, read_labels
+from goodsam.data.strangers import parse_json, read_bounded
 from goodsam.stages.checkpoint import (
     latest_checkpoint,
     load_checkpoint,
@@ -33,6 +34,7 @@ from goodsam.stages.checkpoint import (
     save_checkpoint,
 )
 from goodsam.stages.device import autocast, pick_device
+from goodsam.stages.loading import as_raised
 from goodsam.stages.schedule import poly_schedule
 from goodsam.stages.segformer.build import build_segformer
 from goodsam.stages.segformer.files import load_segformer, save_segformer
@@ -175,6 +177,7 @@ def train_source(
     """
     if not samples:
         raise InputError("no labelled images to train on")
+    check_folder(out)
     device = pick_device(config.device)
     identity = _identity(samples, config)
     _claim(out, identity)
@@ -200,7 +203,7 @@ def train_source(
         model.compile()
     started, log = time.monotonic(), (out / "metrics.jsonl").open("a")
     with log:
-        for step, (images, labels) in enumerate(loader, start=first):
+        for step, (images, labels) in enumerate(as_raised(loader), start=first):
             factor = poly_schedule(step, config.steps, config.warmup)
             for group, rate in zip(optimizer.param_groups, base, strict=True):
                 group["lr"] = rate * factor
@@ -261,7 +264,10 @@ def _claim(out: Path, identity: dict) -> None:
     if latest_checkpoint(out / "checkpoints") is None:
         write_whole(record, json.dumps(identity, indent=2))
         return
-    kept = json.loads(record.read_text())
+    try:
+        kept = parse_json(read_bounded(record))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{record}: cannot be read ({error}); start the run anew") from error
     wanted = json.loads(json.dumps(identity))  # tuples become lists, as in the file
     if kept != wanted:
         differing = [

@@ -2,6 +2,7 @@
 
 from goodsam.data.files import file_hash
 from goodsam.data.panoramas.find import (
+    IMAGE_FOLDER,
     Sample,
     Survey,
     find_labels,
@@ -27,6 +28,7 @@ from goodsam.data.panoramas.read import (
 )
 
 __all__ = [
+    "IMAGE_FOLDER",
     "Conversions",
     "Sample",
     "Survey",

@@ -1,18 +1,20 @@
 """The street world on disk, in the layouts of Cityscapes, WildPASS2K and DensePASS."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from goodsam.data.errors import InputError
-from goodsam.data.files import written_aside
+from goodsam.data.files import check_folder, write_whole, written_aside
+from goodsam.data.strangers import parse_json, read_bounded
 from goodsam.data.street.mark import MARK
 from goodsam.data.street.picture import DEFAULT_GAP, Picture, panorama, pinhole
 from goodsam.data.street.seeds import split_seed
@@ -52,11 +54,15 @@ def write_world(
 
     Panoramas are `height` x `panorama_width(height)`, pinhole images `height` x 1.28 `height`.
     Files that are there are kept, each is written aside and renamed, and a picture's image comes
-    last: an interrupted run goes on where it stopped. `processes` render side by side (None: one a
-    core). `progress(done, total)` is called after each picture.
+    last: an interrupted run goes on where it stopped. Raises InputError where the files of a world
+    of another seed, height, gap or split lie, which out/world.json tells.
+
+    `processes` render side by side (None: one a core). `progress(done, total)` is called after each
+    picture.
     """
     if min(source, unlabelled, test) < 0:
         raise InputError(f"counts {source}, {unlabelled}, {test}: negative; take 0 or more")
+    check_folder(out)
     jobs = [
         *_source_jobs(out / "source", source, seed, height),
         *_unlabelled_jobs(out / "unlabelled", unlabelled, seed, height, gap),
@@ -65,7 +71,10 @@ def write_world(
     if truth:
         jobs = [(_truth_files(out, files) + files, render) for files, render in jobs]
     missing = [job for job in jobs if not all(path.exists() for _, path in job[0])]
-    kept = len(jobs) - len(missing)
+    done = [job for job in jobs if all(path.exists() for _, path in job[0])]
+    settings = {"seed": seed, "height": height, "gap": gap, "labelled": labelled}
+    _claim(out, settings, done)
+    kept = len(done)
     processes = min(processes or os.cpu_count() or 1, len(missing) // _WORTH_A_PROCESS)
     if processes > 1:
         with ProcessPoolExecutor(processes) as pool:
@@ -89,6 +98,30 @@ def _truth_files(out: Path, files: Files) -> Files:
     if split == "source":  # has its own
         return []
     return [(w, out.joinpath("truth", w, split, *below)) for w in ("labels", "instances")]
+
+
+def _claim(out: Path, settings: dict[str, Any], done: list[Job]) -> None:
+    """Make `out` the folder of this world. InputError if it is that of another one."""
+    path = out / "world.json"
+    if path.exists():
+        try:
+            kept = parse_json(read_bounded(path))
+            differing = [key for key, value in settings.items() if kept.get(key) != value]
+        except (OSError, ValueError, AttributeError) as error:
+            raise InputError(f"{path}: cannot be read ({error}); remove it") from error
+        if differing:
+            raise InputError(
+                f"{out}: holds a world of other settings ({', '.join(differing)}); give another "
+                "folder, or remove it"
+            )
+        return
+    if done:  # written before worlds said what they are: one of its pictures tells
+        files, render = done[0]
+        with Image.open(files[-1][1]) as image:
+            same = np.array_equal(np.asarray(image), render().image)
+        if not same:
+            raise InputError(f"{out}: holds another world; give another folder, or remove it")
+    write_whole(path, json.dumps(settings) + "\n")
 
 
 def _write(job: Job) -> None:

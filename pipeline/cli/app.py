@@ -1,19 +1,26 @@
 """The command `goodsam`.
 
 Exit status: 0 done; 2 wrong usage or input, found before work began; 1 anything that failed or was
-skipped after that. An error is one line; `--debug` anywhere adds the traceback. Heavy modules are
+skipped after that; 128 and the signal's number when it was stopped. An error is one line; `--debug` anywhere adds the traceback. Heavy modules are
 imported inside the commands, so that `--help` answers at once.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated
 
 import typer
 
 from goodsam.data.errors import InputError
+from goodsam.data.files import NO_ROOM
 from goodsam.pipeline.cli import (
     ablate,
     bench,
@@ -30,6 +37,7 @@ from goodsam.pipeline.cli import (
     train,
     world,
 )
+from goodsam.pipeline.tell import printable
 from goodsam.stages.memory import keep_freed_memory
 
 app = typer.Typer(
@@ -83,19 +91,71 @@ def main() -> None:
     keep_freed_memory()
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal may know less than a file's name has
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        with _stopped_by_signals():
+            app()
     except InputError as error:
         _fail(error, str(error), 2, debug)
-    except KeyboardInterrupt as error:
-        _fail(error, "stopped; start the same command again to resume", 130, debug)
+    except Stopped as error:
+        message = f"stopped ({error}); start the same command again to resume"
+        _fail(error, message, 128 + error.number, debug)
+    except OSError as error:
+        _fail(error, _of_the_disk(error), 1, debug)
     except Exception as error:
         what = str(error) or type(error).__name__
         _fail(error, f"{what} (--debug shows where)", 1, debug)
 
 
+class Stopped(BaseException):
+    """The process was asked to end; what is half written is removed on the way out."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
+        self.number = number
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Ctrl-C, SIGTERM and a closed terminal raise Stopped; of a second one the process dies."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    own = os.getpid()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != own:  # a worker that was forked: whoever started it ends it
+            if number == signal.SIGTERM:
+                os._exit(128 + number)
+            return
+        for other in before:
+            signal.signal(other, signal.SIG_DFL)
+        raise Stopped(number)
+
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _of_the_disk(error: OSError) -> str:
+    """What the disk says, of which file, and what to do."""
+    if error.strerror is None:
+        return f"{error} (--debug shows where)"
+    where = "" if error.filename is None else f"{error.filename}: "
+    remedy = "look at its permissions, or give another path"
+    if error.errno in NO_ROOM:
+        remedy = "make room on the disk, and start the same command again to resume"
+    return f"{where}{error.strerror}; {remedy}"
+
+
 def _fail(error: BaseException, message: str, status: int, debug: bool) -> None:
     if debug:
         traceback.print_exception(error)
-    print(f"goodsam: {' '.join(message.split())}", file=sys.stderr)
+    print(f"goodsam: {printable(' '.join(message.split()))}", file=sys.stderr)
     sys.exit(status)

@@ -18,7 +18,7 @@ import numpy as np
 
 from goodsam.data.cache import SamCache
 from goodsam.data.classes import CITYSCAPES, colourise, palette_for
-from goodsam.data.files import write_whole
+from goodsam.data.files import check_folder, write_whole
 from goodsam.data.panoramas import Sample, find_panoramas, read_image, read_labels
 from goodsam.data.street.picture import DEFAULT_GAP
 from goodsam.data.street.write import write_world
@@ -55,6 +55,7 @@ def run_demo(
     say: Callable[[str], None],
 ) -> DemoResult:
     """Run everything below `out`; returns the numbers and where the report is."""
+    check_folder(out)
     seconds: dict[str, float] = {}
 
     @contextmanager

@@ -14,6 +14,7 @@ from goodsam.data.geometry import Geometry
 from goodsam.data.panoramas import read_panorama
 from goodsam.data.windows import Windows
 from goodsam.stages.adapt.fusion import MaskBatch
+from goodsam.stages.loading import as_raised
 
 Item = tuple[str, torch.Tensor, MaskBatch, list[torch.Tensor]]
 """Name, image uint8 (H, W, 3), the masks of its windows, `B_SAM` of its overlaps."""
@@ -72,7 +73,7 @@ def read_in_order(
         num_workers=workers,
         pin_memory=device.type == "cuda",
     )
-    return iter(loader)
+    return as_raised(iter(loader))
 
 
 class _Sequence(torch.utils.data.Sampler[int]):

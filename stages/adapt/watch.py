@@ -16,7 +16,8 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from goodsam.data.classes import IGNORE, colourise, palette_for
-from goodsam.data.files import write_whole
+from goodsam.data.errors import InputError
+from goodsam.data.files import regular, write_whole
 from goodsam.data.windows import Windows
 from goodsam.stages.adapt.beyond.monitor import share_key
 from goodsam.stages.adapt.step import Outcome
@@ -119,13 +120,17 @@ class Journal:
         """A strip, with the name of its panorama."""
         if self.writes:
             self.board.add_image("strip", strip_HW3, step, dataformats="HWC")
-            self.board.add_text("strip", name, step)
+            text = name.encode(errors="backslashreplace").decode()  # it may be no text
+            self.board.add_text("strip", text, step)
 
 
 def read_rows(metrics: Path, step: float = math.inf) -> list[dict[str, float]]:
     """The rows of a `metrics.jsonl`, if there is one, up to `step`; a torn last row is left out."""
     if not metrics.exists():
         return []
-    lines = metrics.read_text().splitlines(keepends=True)
-    rows = [json.loads(line) for line in lines if line.endswith("\n")]
-    return [row for row in rows if row["step"] <= step]
+    try:
+        lines = regular(metrics).read_text(encoding="utf-8").splitlines(keepends=True)
+        rows = [json.loads(line) for line in lines if line.endswith("\n")]
+        return [row for row in rows if row["step"] <= step]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{metrics}: cannot be read ({error}); start the run anew") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import torch
@@ -11,8 +12,10 @@ from transformers import SegformerConfig, SegformerForSemanticSegmentation, Segf
 
 from goodsam.data.errors import InputError
 from goodsam.data.files import usual_permissions
+from goodsam.data.strangers import parse_json, read_bounded
 from goodsam.data.weights import SEGFORMERS
-from goodsam.stages.segformer.segment import IMAGENET_MEAN, IMAGENET_STD
+from goodsam.stages.segformer.bounds import MAX_CONFIG, check_config, check_folder_of_model
+from goodsam.stages.segformer.segment import IMAGENET_MEAN, IMAGENET_STD, class_names
 
 # its bars count tensors, not work: ours say what is done
 transformers.utils.logging.disable_progress_bar()
@@ -31,14 +34,17 @@ def load_segformer(source: str | Path) -> SegformerForSemanticSegmentation:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            config = SegformerConfig.from_pretrained(str(source))
-            if config.model_type != "segformer":
-                raise InputError(f"{source}: a {config.model_type}, not a SegFormer")
+            if path.is_dir():
+                check_folder_of_model(path)
+                values = parse_json(read_bounded(path / "config.json", MAX_CONFIG))
+            else:
+                values, _ = SegformerConfig.get_config_dict(str(source))
+            check_config(values)  # before anything is built of it
             model, loading = SegformerForSemanticSegmentation.from_pretrained(
                 str(source), dtype=torch.float32, output_loading_info=True
             )
-    except InputError:
-        raise
+    except InputError as error:
+        raise error if str(source) in str(error) else InputError(f"{source}: {error}") from error
     except Exception as error:  # transformers raises half a dozen kinds for one cause
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise InputError(
@@ -48,6 +54,9 @@ def load_segformer(source: str | Path) -> SegformerForSemanticSegmentation:
     if loading["missing_keys"] or loading.get("mismatched_keys"):
         missing = sorted(loading["missing_keys"])[:1] or sorted(loading["mismatched_keys"])[:1]
         raise InputError(f"{source}: weights of another model ({missing[0]} is missing)")
+    names = class_names(model)
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise InputError(f"{source}: two of its classes are called {repeated[0]!r}; rename one")
     return model
 
 

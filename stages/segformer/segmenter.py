@@ -104,6 +104,11 @@ class Segmenter:
             raise InputError(
                 f"{source}: more than {IGNORE} classes do not fit into 8-bit label maps"
             )
+        if not all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values()):
+            raise InputError(
+                f"{source}: its weights are no finite numbers; its training went wrong, take an "
+                "earlier checkpoint or train again"
+            )
         origin = origin_of(model, source)
         geometry = None if origin is None else origin.geometry
         if windows is not None:
@@ -258,6 +263,8 @@ class Segmenter:
         # pictures that pillow lends are read-only, of which torch would warn
         pixels = normalise(np.require(images_NHWC, requirements="W"), self.device)
         logits = lean_logits(self.model, self._decoder, pixels)
+        if not bool(logits.isfinite().all()):
+            raise InputError(f"{self.source}: its logits are no finite numbers; train it again")
         last = logits.contiguous(memory_format=torch.channels_last)
         return F.interpolate(last, size=size, mode="bilinear", align_corners=False)
 

@@ -21,7 +21,7 @@ from PIL import Image
 
 from goodsam.data.cache import SamCache
 from goodsam.data.errors import InputError
-from goodsam.data.files import file_hash, write_whole
+from goodsam.data.files import check_folder, file_hash, write_whole
 from goodsam.data.panoramas import Sample, find_panoramas, image_size
 from goodsam.data.street.picture import DEFAULT_GAP
 from goodsam.data.street.write import Split, truth_path, write_world
@@ -69,6 +69,7 @@ class Study:
     gap: float = DEFAULT_GAP
 
     def __post_init__(self) -> None:
+        check_folder(self.out)
         if (self.images is None) != (self.test is None):
             raise InputError("give both your unlabelled and your labelled panoramas, or neither")
         if self.images is not None and self.true_masks:

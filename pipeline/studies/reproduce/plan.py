@@ -14,6 +14,7 @@ from goodsam.data.cache import BoundaryMode
 from goodsam.data.check import EXPECTED
 from goodsam.data.classes import CITYSCAPES, NINETEEN, WILDPASS, Protocol
 from goodsam.data.errors import InputError
+from goodsam.data.files import check_folder
 from goodsam.data.panoramas import Sample, find_panoramas, image_size, read_truth
 from goodsam.data.windows import PAPER_HEIGHT, PAPER_WIDTH, Windows
 from goodsam.pipeline.config import adapt_config
@@ -110,6 +111,7 @@ class Plan:
 
 def look(request: Request) -> Plan:
     """Find and open every piece. Raises one InputError that names all that is wrong."""
+    check_folder(request.out)
     problems: list[str] = []
     benchmark = BENCHMARKS[request.benchmark]
     training: list[Sample] = []

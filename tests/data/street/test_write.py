@@ -28,7 +28,7 @@ def world(tmp_path_factory) -> Path:
 def test_layouts(world):
     frames = [("train", 0), ("train", 1), ("val", 2)]
     expected = {f"unlabelled/leftImg8bit/{city}/0.png" for city in ("Lindenau", "Marovia")}
-    expected |= {"test/leftImg8bit/val/0_.png", "test/gtFine/val/0_labelTrainIds.png"}
+    expected |= {"world.json", "test/leftImg8bit/val/0_.png", "test/gtFine/val/0_labelTrainIds.png"}
     for part, k in frames:
         name = f"{part}/street/street_{k:06d}_000000"
         expected |= {
