@@ -6,7 +6,7 @@ panorama, whatever the learners see. Nothing here carries a gradient.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -31,6 +31,15 @@ class Labels:
     trusted: torch.Tensor
     labeller: torch.Tensor
     confidence: torch.Tensor
+
+    def with_pasted(self, labels_NHW: torch.Tensor) -> Labels:
+        """The same, but for pixels that something was pasted onto: int64, 255 elsewhere."""
+        there = labels_NHW != IGNORE
+        return replace(
+            self,
+            ensemble=torch.where(there, labels_NHW, self.ensemble),
+            weight_map=self.weight_map.masked_fill(there, 1.0),
+        )
 
 
 @torch.no_grad()

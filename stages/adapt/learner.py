@@ -15,7 +15,9 @@ from goodsam.data.errors import InputError
 from goodsam.data.geometry import Geometry
 from goodsam.data.windows import Windows
 from goodsam.stages.adapt.beyond.labeller import alignments, follow_teacher
-from goodsam.stages.adapt.beyond.view import ViewConfig
+from goodsam.stages.adapt.beyond.paste import cut_outs, pasted
+from goodsam.stages.adapt.beyond.view import View, ViewConfig
+from goodsam.stages.adapt.labels import predict_labels
 from goodsam.stages.adapt.processes import Processes, gather_only
 from goodsam.stages.adapt.reading import Item
 from goodsam.stages.adapt.step import (
@@ -211,15 +213,15 @@ class Learner:
 
         last: whether it is the step's last; the gradients are then averaged over the processes.
         """
-        device, view = self.group.device, item.view
-        if view.seen is not None:
-            view = view._replace(seen=normalise(view.seen[None], device))
+        device = self.group.device
+        image = normalise(item.image[None], device)
         masks = item.masks.to(device)
         with gather_only(last, self.teacher, self.student):
             with autocast(device, self.config.precision):
+                view, pasted_HW = self._seen(item, image)
                 outcome = adaptation_step(
                     Networks(self.teacher, self.student, self.labeller, self.untouched),
-                    normalise(item.image[None], device),
+                    image,
                     masks,
                     [map_.to(device, non_blocking=True) for map_ in item.boundaries],
                     self.windows,
@@ -227,6 +229,7 @@ class Learner:
                     self.kept,
                     self.by_class,
                     view,
+                    pasted_HW,
                 )
             ((outcome.teacher + outcome.student) * scale).backward()
         figures = measure(outcome, self.names)
@@ -236,6 +239,23 @@ class Learner:
             )
         self._rows.append((item.name, figures))
         return outcome
+
+    def _seen(self, item: Item, image_13HW: torch.Tensor) -> tuple[View, torch.Tensor | None]:
+        """A panorama's view, its pictures normalised; the labels of what was pasted into it."""
+        device, view = self.group.device, item.view
+        if view.seen is not None:
+            view = view._replace(seen=normalise(view.seen[None], device))
+        if item.donor is None:
+            return view, None
+        step = self.config.step
+        image = normalise(item.donor.image[None], device)
+        labeller = predict_labels(
+            self.labeller or self.teacher, self.windows.cut(image[0]), step.labels_mirrored
+        )
+        roll, masks = item.donor.roll, item.donor.masks.to(device)
+        labels_HW = cut_outs(labeller, masks, self.windows, step.fusion, roll)
+        base = image_13HW if view.seen is None else view.seen
+        return view._replace(seen=pasted(base, image, labels_HW, roll)), labels_HW
 
     def measured(self) -> tuple[dict[str, float], str]:
         """The mean figures of this step's panoramas, and what in them is not finite, or "".

@@ -14,19 +14,22 @@ from goodsam.data.cache import SamCache
 from goodsam.data.geometry import Geometry
 from goodsam.data.panoramas import read_panorama
 from goodsam.data.windows import Windows
+from goodsam.stages.adapt.beyond.paste import Donor
 from goodsam.stages.adapt.beyond.view import View, ViewConfig, draw_view
 from goodsam.stages.adapt.fusion import MaskBatch
 
 
 class Item(NamedTuple):
     """A panorama at one position of a run. image: uint8 (H, W, 3). masks, boundaries: of the
-    windows that are learned from, and `B_SAM` of their overlaps, bool (H, w_o)."""
+    windows that are learned from, and `B_SAM` of their overlaps, bool (H, w_o). donor: what small
+    things are pasted from; None: nothing is pasted."""
 
     name: str
     image: torch.Tensor
     masks: MaskBatch
     boundaries: list[torch.Tensor]
     view: View = View()
+    donor: Donor | None = None
 
 
 class CachedPanoramas:
@@ -62,7 +65,16 @@ class CachedPanoramas:
         masks = [record.windows[i] for i in view.indices(self.windows)]
         boundaries = [record.boundaries[i] for i in view.overlap_indices(self.windows)]
         maps = [torch.from_numpy(np.asarray(map_)) for map_ in boundaries]
-        return Item(name, image, MaskBatch.of(masks), maps, view)
+        return Item(name, image, MaskBatch.of(masks), maps, view, self._donor(index, view))
+
+    def _donor(self, index: int, view: View) -> Donor | None:
+        """Another panorama than `index`, where there is one."""
+        if view.donor is None or len(self) < 2:
+            return None
+        draw, roll = view.donor
+        name = self.names[(index + 1 + draw % (len(self) - 1)) % len(self)]
+        image = torch.from_numpy(read_panorama(self.images / name, self.windows, self.fit))
+        return Donor(image, MaskBatch.of(self.cache.read(name).windows), roll)
 
 
 def schedule(count: int, seed: int, first: int, last: int, stride: int = 1) -> Iterator[int]:

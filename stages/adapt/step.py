@@ -165,12 +165,14 @@ def adaptation_step(
     kept_HW: torch.Tensor | None = None,
     by_class: ByClass = ALL_ALIKE,
     view: View = AS_IT_IS,
+    pasted_HW: torch.Tensor | None = None,
 ) -> Outcome:
     """Forward passes and all losses of one panorama (Eq. 1 to 7).
 
     image: normalised, (1, 3, H, W). masks, sam_boundaries: of the windows that are learned from;
     `B_SAM` of each overlap, bool (H, w_o). kept: bool, (H, W); no loss comes from the other
-    pixels, and they have no label in the ensemble. view: what the learners see.
+    pixels, and they have no label in the ensemble. view: what the learners see. pasted: int64
+    (H, W), the labels of what was pasted into it, 255 elsewhere; None: nothing was.
     """
     strip, windows = view.strip(windows)
     seen_13HW = image_13HW if view.seen is None else view.seen
@@ -188,6 +190,13 @@ def adaptation_step(
     labels = fused_labels(
         labeller, masks, config.fusion, kept_NHW, config.confident, by_class.thresholds
     )
+    if pasted_HW is not None:
+        pasted_HW = strip.of(pasted_HW)
+        if kept_HW is not None:
+            pasted_HW = pasted_HW.masked_fill(~kept_HW, IGNORE)
+        labels = labels.with_pasted(windows.cut(pasted_HW))
+        bare = pasted_HW == IGNORE  # SAM saw no boundary of what was pasted
+        kept_HW = bare if kept_HW is None else kept_HW & bare
     ensemble, weight_map = labels.ensemble, labels.weight_map
 
     def weighted(log_p_NHW: torch.Tensor) -> torch.Tensor:

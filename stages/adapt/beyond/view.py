@@ -34,6 +34,8 @@ class ViewConfig:
     """The student sees the panorama turned on its circle by any angle."""
     photometric: float = 0.0
     """How much brightness, contrast, saturation and hue change, and blur: 0 (not at all) to 1."""
+    paste: bool = False
+    """Things of small classes are pasted in from another panorama, at the same rows."""
     windows: int | None = None
     """The TA learns from so many neighbouring windows in a step; null: from all."""
 
@@ -60,13 +62,15 @@ class Strip(NamedTuple):
 
 class View(NamedTuple):
     """One panorama's view. roll: columns, to the right. first, number: of the windows that are
-    learned from; None: all are. seen: the panorama recoloured; None: its own colours. It is uint8
-    (H, W, 3) as it is drawn, and normalised, (1, 3, H, W), for a step."""
+    learned from; None: all are. donor: what draws the panorama that small things are pasted from;
+    None: nothing is pasted. seen: the panorama recoloured, or pasted into; None: as it is. It is
+    uint8 (H, W, 3) as it is drawn, and normalised, (1, 3, H, W), for a step."""
 
     mirror: bool = False
     roll: int = 0
     first: int | None = None
     number: int = 0
+    donor: tuple[int, int] | None = None
     seen: torch.Tensor | None = None
 
     @property
@@ -101,15 +105,15 @@ def draw_view(
 ) -> View:
     """The view of the panorama at one position of a run."""
     rng = np.random.default_rng((seed, position, _STREAM))
-    mirror, roll, first, jitter = rng.integers(
-        2**31, size=4
-    ).tolist()  # drawn whether wanted or not
+    # all are drawn, wanted or not, so that one setting does not change another's draws
+    mirror, roll, first, jitter, donor, shift = rng.integers(2**31, size=6).tolist()
     part = config.windows is not None and config.windows < len(windows)
     return View(
         mirror=config.mirror and mirror % 2 == 1,
         roll=roll % windows.width if config.roll else 0,
         first=_firsts(windows, config.windows or 0)[first % len(windows)] if part else None,
         number=config.windows or 0,
+        donor=(donor, shift % windows.width) if config.paste else None,
         seen=recoloured(image_HW3, config.photometric, jitter) if config.photometric else None,
     )
 

@@ -65,9 +65,13 @@ def small_class_wins(
     votes_MC: torch.Tensor, chosen_M: torch.Tensor, labels_NHW: torch.Tensor, share: float
 ) -> torch.Tensor:
     """(M,): each mask's label, the small class with the most votes where it has `share` of them."""
-    classes = votes_MC.shape[-1]
-    of_label = torch.bincount(labels_NHW.flatten(), minlength=classes)[:classes]
-    small_C = of_label < SMALL * labels_NHW.numel()
+    small_C = small_classes(labels_NHW, votes_MC.shape[-1])
     own, best = votes_MC.masked_fill(~small_C, -1).max(dim=-1)
     wins = small_C.any() & (own >= share * votes_MC.sum(dim=-1)) & (own > 0)
     return torch.where(wins, best, chosen_M)
+
+
+def small_classes(labels_NHW: torch.Tensor, classes: int) -> torch.Tensor:
+    """bool (C,): those with less than `SMALL` of a panorama's labels; so are absent ones."""
+    of_label = torch.bincount(labels_NHW.flatten(), minlength=classes)[:classes]
+    return of_label < SMALL * labels_NHW.numel()
