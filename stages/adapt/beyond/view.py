@@ -1,9 +1,10 @@
 """What the networks see while they learn, where the labels come from the clean panorama.
 
 A panorama may be mirrored, turned on its circle and recoloured, and the TA may learn from a part of
-its windows in each step. The picture goes to the networks changed and their logits come back
-unchanged in place, so that labels, masks, cells and boundaries stay as they are: that is exactly
-what mirroring and turning all of them would give. The settings are `view.*`; the paper has none.
+its windows in each step. The networks see the picture moved and their logits are moved back, so
+that labels, masks, cells and boundaries need not move; the losses are those of moving all of them
+(but that the refined boundary still begins with the left window of an overlap, where a mirrored
+panorama has its right one there). The settings are `view.*`; the paper has none.
 Everything here is a function of (seed, position in the run), so that a run resumes as it was.
 """
 
@@ -112,7 +113,7 @@ def draw_view(
         mirror=config.mirror and mirror % 2 == 1,
         roll=roll % windows.width if config.roll else 0,
         first=_firsts(windows, config.windows or 0)[first % len(windows)] if part else None,
-        number=config.windows or 0,
+        number=config.windows or 0 if part else 0,
         donor=(donor, shift % windows.width) if config.paste else None,
         seen=recoloured(image_HW3, config.photometric, jitter) if config.photometric else None,
     )
