@@ -55,11 +55,6 @@ class FusionConfig:
     """SSA: a small class with this share of the votes wins the mask; 0: no such exception."""
 
     def __post_init__(self) -> None:
-        if self.rule != "ssa" and (self.votes != "all" or self.small_share):
-            raise InputError(
-                f"step.fusion.votes and small_share belong to the rule ssa, not to {self.rule}; "
-                "set step.fusion.rule=ssa"
-            )
         if not 0 <= self.small_share <= 1:
             raise InputError(f"step.fusion.small_share {self.small_share}: between 0 and 1")
 

@@ -15,7 +15,7 @@ from goodsam.data.geometry import Geometry
 from goodsam.data.panoramas import read_panorama
 from goodsam.data.windows import Windows
 from goodsam.stages.adapt.beyond.paste import Donor
-from goodsam.stages.adapt.beyond.view import View, ViewConfig, draw_view
+from goodsam.stages.adapt.beyond.view import View, ViewConfig, view_at
 from goodsam.stages.adapt.fusion import MaskBatch
 
 
@@ -121,9 +121,7 @@ class _Seen(Dataset):
     def __getitem__(self, key: tuple[int, int]) -> Item:
         position, index = key
         windows = self.panoramas.windows
-        return self.panoramas.read(
-            index, lambda image: draw_view(self.views, windows, image, self.seed, position)
-        )
+        return self.panoramas.read(index, view_at(self.views, windows, self.seed, position))
 
 
 class _Sequence(torch.utils.data.Sampler[tuple[int, int]]):

@@ -10,6 +10,7 @@ Everything here is a function of (seed, position in the run), so that a run resu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -117,6 +118,13 @@ def draw_view(
         donor=(donor, shift % windows.width) if config.paste else None,
         seen=recoloured(image_HW3, config.photometric, jitter) if config.photometric else None,
     )
+
+
+def view_at(
+    config: ViewConfig, windows: Windows, seed: int, position: int
+) -> Callable[[torch.Tensor], View]:
+    """`draw_view`, but for the panorama, uint8 (H, W, 3)."""
+    return lambda image_HW3: draw_view(config, windows, image_HW3, seed, position)
 
 
 _STREAM = 17  # apart from the order of the panoramas, which is drawn from (seed, epoch)

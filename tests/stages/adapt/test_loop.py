@@ -345,7 +345,7 @@ def test_on_a_gpu(world, tmp_path, precision):
 
 def test_a_run_that_falls_apart_warns_saves_and_stops(world, tmp_path, monkeypatch):
     """At these learning rates random networks do fall into one class within a few steps."""
-    monkeypatch.setattr(monitor, "STEPS", 2)
+    monkeypatch.setattr(monitor, "SHORTEST", 2)
     config = config_for(world, steps=9, collapse=0.5)
     warned: list[str] = []
     with pytest.raises(monitor.Collapse, match=r"step \d, saved: the ensemble is coll") as stop:

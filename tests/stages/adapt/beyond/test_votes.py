@@ -84,7 +84,6 @@ def test_the_settings_reach_the_ensemble():
         assert ensemble[0, 1].tolist() == [0] * 8
 
 
-@pytest.mark.parametrize("setting", [{"votes": "soft"}, {"small_share": 0.2}])
-def test_votes_belong_to_the_majority_rule(setting):
-    with pytest.raises(InputError, match="rule ssa"):
-        FusionConfig(**setting)
+def test_a_share_is_a_share():
+    with pytest.raises(InputError, match="small_share"):
+        FusionConfig(small_share=1.2)
