@@ -11,9 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from goodsam.stages.truth.degrade import DEMO_SAM, Degradation, of_quality
+
 Column = Literal["ensemble", "ta", "student"]
 COLUMNS: dict[Column, str] = {"ensemble": "ensemble", "ta": "TA", "student": "student"}
 TRAINED: tuple[Column, ...] = ("ta", "student")  # without masks of the test panoramas
+
+Masks = Literal["sam", "true"] | Degradation
+"""Where masks come from: a SAM, the true instances of a street world, or these made worse."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class Row:
     """One setting.
 
     settings: of stage 2, as for `--set`. stage1, generator: fields of Stage1Config and of
-    GeneratorConfig. true_masks: the true instances in the place of SAM's masks. true_labels: both
+    GeneratorConfig. masks: where its masks come from; None: as the study says. true_labels: both
     networks learn the truth of the unlabelled panoramas, nothing else. trains: False for networks
     as they come. whole: the TA sees the panorama whole, not by windows. square: what a network sees
     is first resized to a square of this side; None: it is not. shows: the columns that it has.
@@ -32,7 +37,7 @@ class Row:
     settings: tuple[str, ...] = ()
     stage1: Mapping[str, Any] = field(default_factory=dict)
     generator: Mapping[str, Any] = field(default_factory=dict)
-    true_masks: bool = False
+    masks: Masks | None = None
     true_labels: bool = False
     trains: bool = True
     whole: bool = False
@@ -43,12 +48,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """title: one line. reference: the row that the others are held against, on the same seed."""
+    """title: one line. reference: the row that the others are held against, on the same seed.
+
+    curve: names of rows that a line joins in a plot of mIoU against the quality of their masks;
+    without any there is no such plot.
+    """
 
     title: str
     rows: tuple[Row, ...]
     reference: str
     note: str = ""
+    curve: tuple[str, ...] = ()
 
 
 LOSSES = (
@@ -69,19 +79,20 @@ def losses(*names: str) -> tuple[str, ...]:
 AS_IT_COMES = "as they come"
 METHOD = "GoodSAM"
 PERFECT_SAM = "a perfect SAM"
+SELF_TRAINING = Row(
+    "self-training: the TA's own labels",
+    (*losses("teacher_windows", "student_windows"), "step.fusion.rule=none"),
+)
 
 EFFECT = Table(
     "What the method is worth: the student before and after, and after simpler trainings",
     (
         Row(AS_IT_COMES, trains=False),
         Row(METHOD),
-        Row(
-            "self-training: the TA's own labels",
-            (*losses("teacher_windows", "student_windows"), "step.fusion.rule=none"),
-        ),
+        SELF_TRAINING,
         Row("distillation of the whole image (Eq. 4)", losses("whole_image")),
-        Row(f"{AS_IT_COMES}, {PERFECT_SAM}", true_masks=True, trains=False, shows=("ensemble",)),
-        Row(f"{METHOD}, {PERFECT_SAM}", true_masks=True),
+        Row(f"{AS_IT_COMES}, {PERFECT_SAM}", masks="true", trains=False, shows=("ensemble",)),
+        Row(f"{METHOD}, {PERFECT_SAM}", masks="true"),
         Row("the truth as labels", true_labels=True),
     ),
     AS_IT_COMES,
@@ -214,9 +225,34 @@ MASKS = Table(
         Row("seam open", stage1={"wrap": False}, shows=TRAINED),
         Row("exact masks", generator={"mode": "exact"}, shows=TRAINED),
         Row("adaptive prompts", generator={"points": "adaptive"}, shows=TRAINED),
-        Row(PERFECT_SAM, true_masks=True),
+        Row(PERFECT_SAM, masks="true"),
     ),
     METHOD,
+)
+
+_QUALITIES = (
+    Row("quality 0: as the demo SAM fails", masks=of_quality(0)),
+    *(Row(f"quality {quality}", masks=of_quality(quality)) for quality in (0.25, 0.5, 0.75)),
+    Row(f"quality 1: {PERFECT_SAM}", masks="true"),
+)
+
+QUALITY = Table(
+    "What a better SAM is worth: true instances as masks, made worse by stated amounts",
+    (
+        Row(AS_IT_COMES, trains=False),
+        SELF_TRAINING,
+        Row(f"{METHOD}, the SAM itself", masks="sam"),
+        *_QUALITIES,
+        Row("missing alone, as the demo SAM", masks=DEMO_SAM.alone("missing")),
+        Row("moved outlines alone, as the demo SAM", masks=DEMO_SAM.alone("moved")),
+        Row("parts alone, as the demo SAM", masks=DEMO_SAM.alone("parts")),
+        Row("merged neighbours alone, as the demo SAM", masks=DEMO_SAM.alone("merged")),
+    ),
+    SELF_TRAINING.name,
+    "Quality 0: masks that are missing, moved, parted and merged by the amounts that were measured "
+    "of the demo SAM; from there to 1 all four fall in proportion to nothing. Masks are judged on "
+    "the labelled panoramas by what no training enters.",
+    curve=tuple(row.name for row in _QUALITIES),
 )
 
 RATES = Table(
@@ -312,6 +348,7 @@ TABLES = {
     "figure7": FIGURE7,
     "choices": CHOICES,
     "masks": MASKS,
+    "quality": QUALITY,
     "rates": RATES,
     "sizes": SIZES,
 }
