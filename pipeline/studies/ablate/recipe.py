@@ -80,7 +80,8 @@ _INGREDIENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("photometric changes, mild", ("view.photometric=0.3",)),
     ("small things pasted in", ("view.paste=true",)),
     ("thresholds by class", ("threshold=0.7",)),
-    ("rare classes weigh more", ("rare_weight=0.25",)),
+    ("all classes weigh the same", ("rare_weight=0",)),
+    ("rare classes weigh more still", ("rare_weight=0.5",)),
     ("half of each class's pixels, the surest", ("step.confident=0.5",)),
     ("a distance to the untouched TA", ("step.weights.anchor=0.3",)),
 )
