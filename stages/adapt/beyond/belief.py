@@ -8,7 +8,9 @@ road. `step.fusion.believe` is the least belief of a mask that counts; at 0, the
 do. It depends on the step alone, so any labeller may move and any run resume.
 
 Classifiers on features pooled in the masks, cross-fitted, trained no better student
-(docs/method.md, "Masks that are not believed"). Shapes: M masks, C classes, N windows of H x W pixels.
+(docs/method.md, "Masks that are not believed").
+
+Shapes: M masks, C classes, N windows of H x W pixels.
 """
 
 from __future__ import annotations
