@@ -38,6 +38,7 @@ PEERS = (
     Row("the paper's recipe", ("steps=250",), stage1=TOUCHING, preset="demo"),
     _row("self-training, live, at its best rate", *NO_MASKS, "labels=live", "teacher_lr=4.0e-6"),
     _row(WITHOUT_MASKS, *NO_MASKS),
+    _row(f"{WITHOUT_MASKS}, TA at 2.0e-5", *NO_MASKS, "teacher_lr=2.0e-5"),
     _row(RECIPE),
     Row(
         f"the paper's recipe, {PERFECT_SAM}",
