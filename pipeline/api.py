@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from goodsam.stages.sam.cache_sam import Stage1Config, Stage1Summary
     from goodsam.stages.sam.estimate import Stage1Estimate
     from goodsam.stages.sam.factory import SamFactory
+    from goodsam.stages.segformer.native import MapKind
     from goodsam.stages.segformer.segmenter import Network, Segmenter
 
 AnyPath = str | os.PathLike[str]
@@ -328,15 +329,17 @@ def predict(
     out: AnyPath,
     *,
     batch: int = 1,
+    confidence: bool = False,
     probabilities: bool = False,
 ) -> PredictSummary:
     """Write a label map and a colour overlay of every image, in the image's own pixels.
 
-    `OUT/labels/<path>.png` (uint8 ids, 255 where the network has not looked) and
-    `OUT/overlays/<path>.png`, `<path>` as below `images`. batch: images of one size seen together.
-    probabilities: also `OUT/probabilities/<path>.npy`, float16 (C, h, w), at the size that the
-    network sees. What is there and still right is not written again. Images that cannot be read are
-    named in `.failed`.
+    `OUT/labels/<path>.png` (ids, in the classes' colours, 255 where the network has not looked) and
+    `OUT/overlays/<path>.png`, `<path>` as below `images`; `OUT/classes.json` says what ids mean.
+    batch: images of one size seen together. confidence: also `OUT/confidence/<path>.png`, the
+    label's probability, 255 for 1. probabilities: also `OUT/probabilities/<path>.npy`, float16
+    (C, h, w), at the size that the network sees. What is there and still right is not written
+    again. Images that cannot be read are named in `.failed`.
 
     >>> predict("runs/mine", "photos", "predicted").done
     ['0.png', '1.png']
@@ -344,11 +347,11 @@ def predict(
     from goodsam.stages.predict import predict as run
 
     samples = find_panoramas(Path(images))
+    asked: dict[MapKind, bool] = {"confidence": confidence, "probabilities": probabilities}
+    wanted = [kind for kind, yes in asked.items() if yes]
     segmenter = model if not isinstance(model, str | os.PathLike) else load(model)
     with bar_of_names("predict", len(samples)) as finished:
-        summary = run(
-            segmenter, samples, Path(out), finished, batch=batch, probabilities=probabilities
-        )
+        summary = run(segmenter, samples, Path(out), finished, batch=batch, wanted=wanted)
     _say_what_was_odd(summary)
     return summary
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from goodsam.data.errors import InputError
 from goodsam.pipeline.cli.options import Json
 
 app = typer.Typer(no_args_is_help=True, help="Look at a data set.")
@@ -53,3 +54,32 @@ def check(
             print("no problems")
     if found.problems:
         raise typer.Exit(1)
+
+
+@app.command("export")
+def export(
+    labelled: Annotated[
+        Path, typer.Argument(help="A folder that `goodsam predict` or `goodsam label` wrote.")
+    ],
+    out: Annotated[
+        Path, typer.Argument(help="The file to write: .json (coco, label-studio) or .xml (cvat).")
+    ],
+    format: Annotated[
+        Literal["coco", "cvat", "label-studio"],
+        typer.Option(help="The program that is to read the labels."),
+    ] = "coco",
+    prefix: Annotated[
+        str | None,
+        typer.Option(
+            help="With label-studio: what its links to the photographs begin with; files of the "
+            "machine that it runs on if not given."
+        ),
+    ] = None,
+) -> None:
+    """Write label maps for another program: to correct them there, or to train there."""
+    from goodsam.data.labels.export import LOCAL_FILES, export_labels
+
+    if prefix is not None and format != "label-studio":
+        raise InputError(f"--prefix: {format} has no links to photographs; leave it out")
+    count, written = export_labels(labelled, out, format, LOCAL_FILES if prefix is None else prefix)
+    print(f"{', '.join(map(str, written))}: {count} label maps")

@@ -30,6 +30,14 @@ def predict(
         int,
         typer.Option(help="Number of images of the same size that are segmented together.", min=1),
     ] = 1,
+    confidence: Annotated[
+        bool,
+        typer.Option(
+            "--confidence",
+            help="Also write confidence/: grey .png, the probability of each pixel's label, "
+            "255 for certain.",
+        ),
+    ] = False,
     probabilities: Annotated[
         bool,
         typer.Option(
@@ -48,7 +56,9 @@ def predict(
     loaded = api.load(
         model, network=network, by_windows=windows, wrap=wrap, fit=fit, height=height, device=device
     )
-    summary = api.predict(loaded, images, out, batch=batch, probabilities=probabilities)
+    summary = api.predict(
+        loaded, images, out, batch=batch, confidence=confidence, probabilities=probabilities
+    )
     print(
         f"{out}: {len(summary.done)} written, {len(summary.skipped)} already there, "
         f"{len(summary.failed)} failed"

@@ -8,17 +8,56 @@ are interpolated across the seam too.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
 import numpy as np
 import torch
 
 from goodsam.data.classes import IGNORE
 from goodsam.data.panoramas import band_share
 
+MapKind = Literal["confidence", "trust", "probabilities"]
 _ELEMENTS = 2**24  # of the interpolated probabilities held at once, 64 MiB
 
 
+@dataclass(frozen=True)
+class Maps:
+    """What is known of N photographs of one size, in their own pixels.
+
+    labels: uint8 (N, H, W), 255 where nothing is known. confidence: uint8 (N, H, W), the label's
+    probability, 255 for 1 and 0 where there is no label. trust: likewise, 255 where SAM's masks
+    and the teacher assistant agree. probabilities: float16 (N, C, h, w), of the panoramas that the
+    network saw, at their size. None where it was not asked for.
+    """
+
+    labels: np.ndarray
+    confidence: np.ndarray | None = None
+    trust: np.ndarray | None = None
+    probabilities: np.ndarray | None = None
+
+    def of(self, index: int) -> dict[MapKind, np.ndarray]:
+        """What there is of one photograph besides its labels."""
+        kinds: tuple[MapKind, ...] = ("confidence", "trust", "probabilities")
+        found = {kind: getattr(self, kind) for kind in kinds}
+        return {kind: maps[index] for kind, maps in found.items() if maps is not None}
+
+
+def as_bytes(shares: torch.Tensor) -> np.ndarray:
+    """float, 0 to 1 -> uint8, 0 to 255."""
+    return shares.mul(255).round_().to(torch.uint8).cpu().numpy()
+
+
 def native_labels(probabilities_NCHW: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
-    """uint8 (N, height, width): the labels of photographs of `size`, 255 outside the band.
+    """uint8 (N, height, width): as `native_maps`, the labels alone."""
+    return native_maps(probabilities_NCHW, size).labels
+
+
+def native_maps(
+    probabilities_NCHW: torch.Tensor, size: tuple[int, int], wanted: Collection[MapKind] = ()
+) -> Maps:
+    """The labels of photographs of `size`, 255 outside the band, and their confidence if wanted.
 
     Across the seam whatever the windows do: a photograph that is fitted is a whole circle, and was
     resized as one.
@@ -27,6 +66,7 @@ def native_labels(probabilities_NCHW: torch.Tensor, size: tuple[int, int]) -> np
     """
     (height, width), (h, w) = size, probabilities_NCHW.shape[-2:]
     labels = np.full((len(probabilities_NCHW), height, width), IGNORE, np.uint8)
+    confidence = np.zeros_like(labels) if "confidence" in wanted else None
     rows, y = _inside(height, h, band_share(size, (h, w)))
     x = torch.from_numpy((np.arange(width) + 0.5) / width * w - 0.5)
     left = x.floor().long()
@@ -42,9 +82,11 @@ def native_labels(probabilities_NCHW: torch.Tensor, size: tuple[int, int]) -> np
         weight = down[part, None]
         above, below = (probabilities_NCHW[:, :, index[part]] for index in (upper, lower))
         lines = above.lerp(below, weight)
-        found = lines[..., left].lerp(lines[..., right], across).argmax(dim=1)
-        labels[:, rows[part]] = found.to(torch.uint8).cpu().numpy()
-    return labels
+        found = lines[..., left].lerp(lines[..., right], across)
+        labels[:, rows[part]] = found.argmax(dim=1).to(torch.uint8).cpu().numpy()
+        if confidence is not None:
+            confidence[:, rows[part]] = as_bytes(found.amax(dim=1))
+    return Maps(labels, confidence)
 
 
 def native_mask(

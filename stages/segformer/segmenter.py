@@ -10,6 +10,7 @@ those were that the network learnt from, and its labels come back at the photogr
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +29,7 @@ from goodsam.data.windows import Windows, widen
 from goodsam.stages.device import pick_device
 from goodsam.stages.segformer.files import load_segformer
 from goodsam.stages.segformer.lean import LeanDecoder, lean_logits
-from goodsam.stages.segformer.native import native_labels, native_mask
+from goodsam.stages.segformer.native import MapKind, Maps, as_bytes, native_maps, native_mask
 from goodsam.stages.segformer.origin import licence_of, origin_of
 from goodsam.stages.segformer.segment import class_names, normalise
 
@@ -173,15 +174,25 @@ class Segmenter:
 
     def label(self, views_NHWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """uint8 (N, h, w, 3), views of images of `size` (H, W) -> uint8 (N, H, W), 255 unseen."""
-        return self._native(self._logits(views_NHWC), size)
+        return self._native(self._logits(views_NHWC), size).labels
 
-    def with_probabilities(
-        self, views_NHWC: np.ndarray, size: tuple[int, int]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """As `label`, and float16 (N, C, h, w), the softmax at the size of the views."""
+    def maps(
+        self,
+        names: Sequence[str],
+        views_NHWC: np.ndarray,
+        size: tuple[int, int],
+        wanted: Collection[MapKind] = (),
+    ) -> Maps:
+        """As `label`, with a confidence map and probabilities (softmax, of the views) if wanted.
+
+        names: of the images, which a network need not know.
+        """
         logits_NCHW = self._logits(views_NHWC)
-        probabilities = logits_NCHW.softmax(dim=1).half().contiguous().cpu().numpy()
-        return self._native(logits_NCHW, size), probabilities
+        found = self._native(logits_NCHW, size, wanted)
+        if "probabilities" not in wanted:
+            return found
+        shares = logits_NCHW.softmax(dim=1).half().contiguous().cpu().numpy()
+        return replace(found, probabilities=shares)
 
     def classes(self, views_NHWC: np.ndarray) -> np.ndarray:
         """uint8 (N, h, w, 3) -> uint8 (N, h, w): the class of every pixel of views as they are."""
@@ -222,16 +233,22 @@ class Segmenter:
             return Windows.of(height, width)
         return self.geometry.windows.scaled(height, width)
 
-    def _native(self, logits_NCHW: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
-        """uint8 (N, H, W): the labels at the images' own size, 255 where they are unseen."""
-        if size == tuple(logits_NCHW.shape[-2:]):
-            labels = _labels(logits_NCHW)
+    def _native(
+        self, logits_NCHW: torch.Tensor, size: tuple[int, int], wanted: Collection[MapKind] = ()
+    ) -> Maps:
+        """The maps at the images' own size, labels 255 and confidence 0 where they are unseen."""
+        if size != tuple(logits_NCHW.shape[-2:]):
+            found = native_maps(logits_NCHW.softmax(dim=1), size, wanted)
         else:
-            labels = native_labels(logits_NCHW.softmax(dim=1), size)
+            found = Maps(_labels(logits_NCHW))
+            if "confidence" in wanted:
+                found = replace(found, confidence=as_bytes(logits_NCHW.softmax(dim=1).amax(dim=1)))
         unseen = self.unseen(size)
         if unseen is not None:
-            labels[:, unseen] = IGNORE
-        return labels
+            found.labels[:, unseen] = IGNORE
+            if found.confidence is not None:
+                found.confidence[:, unseen] = 0
+        return found
 
     @torch.inference_mode()
     def _logits(self, views_NHWC: np.ndarray) -> torch.Tensor:
