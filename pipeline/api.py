@@ -9,176 +9,46 @@ raises `InputError` before work begins.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from goodsam.data.errors import InputError
+from goodsam.data.geometry import LEVELLED, Pose
 from goodsam.data.panoramas import find_panoramas
 from goodsam.data.windows import PAPER_HEIGHT, Windows, panorama_width
+from goodsam.pipeline.stage1 import (
+    AnyPath,
+    Cached,
+    cache_sam,
+    estimate_sam,
+    sam_factory,
+    say_what_was_odd,
+)
 from goodsam.pipeline.tell import bar_of_names, progress_bar, say
 
 if TYPE_CHECKING:
     from goodsam.data.cache import SamCache
     from goodsam.pipeline.rundir import Run
     from goodsam.pipeline.scoring import Result
+    from goodsam.stages.adapt.fusion import FusionConfig, Rule
     from goodsam.stages.adapt.learner import AdaptConfig
     from goodsam.stages.predict import PredictSummary
-    from goodsam.stages.sam.cache_sam import Stage1Config, Stage1Summary
-    from goodsam.stages.sam.estimate import Stage1Estimate
-    from goodsam.stages.sam.factory import SamFactory
     from goodsam.stages.segformer.native import MapKind
     from goodsam.stages.segformer.segmenter import Network, Segmenter
 
-AnyPath = str | os.PathLike[str]
-
-STREET_WARNING = (
-    "WARNING: --sam street is a toy, trained on the rendered street world alone. On real pictures "
-    "it is for trying the commands: its masks mean nothing. Use --sam vit_h for results."
-)
-
-
-@dataclass(frozen=True)
-class Cached:
-    """What `cache_sam` did. It can be given wherever the path of the cache can.
-
-    path: of the cache. summary: panoramas done now, found done, and failed (name -> why).
-    """
-
-    path: Path
-    summary: Stage1Summary
-
-    def __fspath__(self) -> str:
-        return str(self.path)
-
-    def open(self) -> SamCache:
-        """The cache, to be read."""
-        from goodsam.data.cache import SamCache
-
-        return SamCache.open(self.path)
-
-
-def cache_sam(
-    images: AnyPath,
-    cache: AnyPath,
-    *,
-    sam: str = "vit_h",
-    checkpoint: AnyPath | None = None,
-    fit: bool = False,
-    height: int | None = None,
-    window: int | None = None,
-    stride: int | None = None,
-    wrap: bool = True,
-    boundaries: Literal["overlap", "windows"] = "overlap",
-    ignore_mask: AnyPath | None = None,
-    workers: int = 0,
-    scheduler: str | None = None,
-    **generator: Any,
-) -> Cached:
-    """Stage 1: SAM once over all windows of all panoramas below `images`, into the cache `cache`.
-
-    sam: vit_h, vit_l, vit_b (downloaded once if no `checkpoint` is given), or street, the demo's.
-    fit, height: cut the 70.3° band from 2:1 panoramas and resize all images to `height` px
-    (default 400). window, stride: px; a quarter of the width, and half the window. wrap: windows
-    run over the seam. boundaries: of an overlap by SAM on its crop (the paper), or from the masks
-    of its two windows, at no further SAM run. ignore_mask: a picture; where it is not black there
-    are no masks, no loss in training and no labels in prediction. workers: local processes beside
-    this one; scheduler: address of a Dask scheduler. generator: fields of `GeneratorConfig` that
-    differ from the SAM's defaults, such as `points_per_side=16` or `mode="exact"`.
-
-    Images that cannot be read are left out and named in `.summary.failed`. Raises InputError for
-    images of different sizes without `fit`, and for a cache that was made otherwise.
-
-    >>> settings = {"fit": True, "height": 200, "boundaries": "windows"}
-    >>> cached = cache_sam("photos", "photos.zarr", sam="street", **settings)
-    >>> cached.summary.done, cached.open().names
-    (2, ['0.png', '1.png'])
-    """
-    from goodsam.data.street.mark import is_street_world
-    from goodsam.stages.sam.cache_sam import Stage1Progress
-    from goodsam.stages.sam.cache_sam import cache_sam as run
-
-    images, cache = Path(images), Path(cache)
-    config, factory = _stage1(
-        sam,
-        checkpoint,
-        {
-            "fit": fit,
-            "height": height,
-            "window": window,
-            "stride": stride,
-            "wrap": wrap,
-            "boundaries": boundaries,
-            "ignore_mask": ignore_mask,
-            "workers": workers,
-            "scheduler": scheduler,
-            **generator,
-        },
-    )
-    if sam == "street" and not all(is_street_world(s.image) for s in find_panoramas(images)):
-        say(STREET_WARNING)
-    with progress_bar("SAM") as update:
-
-        def report(progress: Stage1Progress) -> None:
-            note = f"{progress.windows_per_second:.2f} windows/s"
-            update(progress.done + progress.failed, progress.total, note)
-
-        summary = run(images, cache, config, factory, report)
-    _say_what_was_odd(summary)
-    return Cached(cache, summary)
-
-
-def estimate_sam(
-    images: AnyPath,
-    cache: AnyPath,
-    *,
-    sam: str = "vit_h",
-    checkpoint: AnyPath | None = None,
-    **settings: Any,
-) -> Stage1Estimate:
-    """What `cache_sam` with these arguments would cost here, by one window; writes nothing."""
-    from goodsam.stages.sam.estimate import estimate_stage1
-
-    return estimate_stage1(Path(images), Path(cache), *_stage1(sam, checkpoint, settings))
-
-
-def sam_factory(sam: str, checkpoint: AnyPath | None, generator: Mapping[str, Any]) -> SamFactory:
-    """A SAM with its own settings, but for the fields of GeneratorConfig in `generator`."""
-    from goodsam.stages.sam.factory import SamFactory
-    from goodsam.stages.sam.registry import default_generator
-
-    path = None if checkpoint is None else Path(checkpoint)
-    return SamFactory(sam, path, replace(default_generator(sam), **generator))
-
-
-def _stage1(
-    sam: str, checkpoint: AnyPath | None, settings: Mapping[str, Any]
-) -> tuple[Stage1Config, SamFactory]:
-    """What is cut and who works, and the SAM: settings are fields of either's configuration.
-
-    InputError for a name that is neither's.
-    """
-    from goodsam.stages.sam.cache_sam import Stage1Config
-    from goodsam.stages.sam.generate import GeneratorConfig
-
-    of_run, of_sam = ({f.name for f in fields(kind)} for kind in (Stage1Config, GeneratorConfig))
-    if unknown := sorted(settings.keys() - of_run - of_sam):
-        raise InputError(f"cache_sam takes no {unknown[0]}; see help(goodsam.cache_sam)")
-    generator = {name: value for name, value in settings.items() if name in of_sam}
-    chosen = {name: value for name, value in settings.items() if name in of_run}
-    if chosen.get("height") is not None:
-        chosen["width"] = panorama_width(chosen["height"])
-    if chosen.get("ignore_mask") is not None:
-        chosen["ignore_mask"] = Path(chosen["ignore_mask"])
-    return Stage1Config(**chosen), sam_factory(sam, checkpoint, generator)
-
-
-def _say_what_was_odd(summary: Stage1Summary | PredictSummary) -> None:
-    """Images that were converted, and those that failed and why."""
-    say(str(summary.conversions))
-    for name, why in summary.failed.items():
-        say(f"failed: {name}: {why}")
+__all__ = [
+    "Cached",
+    "cache_sam",
+    "estimate_sam",
+    "evaluate",
+    "export",
+    "label",
+    "load",
+    "predict",
+    "sam_factory",
+    "train",
+]
 
 
 def train(
@@ -249,6 +119,9 @@ def load(
     wrap: bool = False,
     fit: bool = False,
     height: int | None = None,
+    level: bool = True,
+    pitch: float = 0.0,
+    roll: float = 0.0,
     device: str = "auto",
 ) -> Segmenter:
     """A network in use: `load("runs/mine")(image)` is a label map, in the image's own pixels.
@@ -257,7 +130,8 @@ def load(
     run's two. by_windows: see the windows and join them, instead of the whole panorama. wrap: let
     the network see the panorama continue past both ends. fit, height: cut the band from 2:1
     panoramas and resize to `height` px (400), for a network that no run of ours trained; a run
-    applies its own geometry, and asking it for another is an InputError.
+    applies its own geometry, and asking it for another is an InputError. level, pitch, roll: of
+    tilted cameras, as for `cache_sam`.
 
     >>> import numpy as np
     >>> model = load("street-student", device="cpu")
@@ -269,18 +143,24 @@ def load(
 
     mode: Literal["direct", "windows"] = "windows" if by_windows else "direct"
     loaded = Segmenter.load(os.fspath(model), network, mode, device=device, wrap=wrap)
-    if not fit and height is None:
+    pose = Pose(level, pitch, roll)
+    if not fit and height is None and pose == LEVELLED:
         return loaded
     if loaded.geometry is None:
         if not fit:
-            raise InputError("--height: is the height to fit to; give --fit with it")
+            what = "--height" if height is not None else str(pose)
+            raise InputError(f"{what}: is a matter of fitting; give --fit with it")
         rows = PAPER_HEIGHT if height is None else height
-        return loaded.seeing(Windows.of(rows, panorama_width(rows)), fit=True)
+        return loaded.seeing(Windows.of(rows, panorama_width(rows)), fit=True, pose=pose)
     has = loaded.geometry
-    if (fit and not has.fit) or (height is not None and height != has.windows.height):
+    if (
+        (fit and not has.fit)
+        or (height is not None and height != has.windows.height)
+        or pose not in (LEVELLED, has.pose)
+    ):
         raise InputError(
-            f"{os.fspath(model)}: was trained on {has}; leave --fit and --height out: a run "
-            "applies its own"
+            f"{os.fspath(model)}: was trained on {has}; leave --fit, --height and the pose out: a "
+            "run applies its own"
         )
     return loaded
 
@@ -352,7 +232,50 @@ def predict(
     segmenter = model if not isinstance(model, str | os.PathLike) else load(model)
     with bar_of_names("predict", len(samples)) as finished:
         summary = run(segmenter, samples, Path(out), finished, batch=batch, wanted=wanted)
-    _say_what_was_odd(summary)
+    say_what_was_odd(summary)
+    return summary
+
+
+def label(
+    images: AnyPath,
+    cache: AnyPath | SamCache,
+    out: AnyPath,
+    *,
+    teacher_assistant: Segmenter | AnyPath | None = None,
+    rule: Rule = "ctcf",
+    fusion: FusionConfig | None = None,
+    partial: bool = False,
+    device: str = "auto",
+) -> PredictSummary:
+    """Write the pseudo labels themselves: the ensemble of TA and cached masks, as label maps.
+
+    What the student would learn from, in the photographs' own pixels, as `predict` writes it, with
+    `OUT/confidence/` (the TA's probability of the label) and `OUT/trust/` (255 where the rule
+    trusts the masks) beside it. images, cache, partial: as for `train`. teacher_assistant: a run,
+    whose adapted TA is taken, a SegFormer directory or a hub name; that of goodsam-m if not given.
+    rule: ctcf (the paper), ssa, sepl, or none; fusion: all settings of the rule, in its place.
+
+    >>> label("photos", "photos.zarr", "pseudo", teacher_assistant="runs/mine").done
+    ['0.png', '1.png']
+    """
+    from goodsam.data.panoramas import Sample
+    from goodsam.pipeline.config import adapt_config
+    from goodsam.pipeline.rundir import Run, finished_panoramas
+    from goodsam.stages.adapt.fusion import FusionConfig
+    from goodsam.stages.predict import predict as run
+    from goodsam.stages.pseudo_labels import EnsembleLabeller
+
+    source = os.fspath(cache) if isinstance(cache, str | os.PathLike) else cache.path
+    sam_cache, hashes = finished_panoramas(Path(images), source, partial)
+    samples = [Sample(name, Path(images) / name) for name in hashes]
+    teacher = teacher_assistant or adapt_config("goodsam-m").teacher_assistant
+    if isinstance(teacher, str | os.PathLike):
+        of_run = Run.found(teacher) is not None
+        teacher = load(teacher, network="teacher_assistant" if of_run else "student", device=device)
+    labeller = EnsembleLabeller(teacher, sam_cache, fusion or FusionConfig(rule))
+    with bar_of_names("label", len(samples)) as finished:
+        summary = run(labeller, samples, Path(out), finished, wanted=("confidence", "trust"))
+    say_what_was_odd(summary)
     return summary
 
 

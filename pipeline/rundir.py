@@ -103,8 +103,21 @@ def open_run(
 
     Check that images, cache and run directory belong together; write OUT/config.yaml.
 
-    Raises InputError for a cache that is unfinished or made from other images, and for a run
-    directory that was started with other settings or another cache.
+    Raises InputError as `finished_panoramas`, and for a run directory that was started with other
+    settings or another cache.
+    """
+    sam_cache, hashes = finished_panoramas(images, cache, partial)
+    _claim(out, config, hashes, sam_cache)
+    return CachedPanoramas(images, sam_cache, list(hashes))
+
+
+def finished_panoramas(
+    images: Path, cache: Path | str, partial: bool = False
+) -> tuple[SamCache, dict[str, str]]:
+    """The cache, and the hash of each image below `images` whose masks are there, by name.
+
+    partial: leave out panoramas that the cache lacks. Raises InputError for a cache that is
+    unfinished or made from other images.
     """
     if not images.is_dir():
         raise InputError(f"{images}: no such folder of images")
@@ -128,8 +141,7 @@ def open_run(
             raise InputError(
                 f"{path}: not the image that {cache} was made from; make the cache anew"
             )
-    _claim(out, config, {name: hashes[name] for name in names}, sam_cache)
-    return CachedPanoramas(images, sam_cache, names)
+    return sam_cache, {name: hashes[name] for name in names}
 
 
 def _claim(out: Path, config: AdaptConfig, images: dict[str, str], cache: SamCache) -> None:

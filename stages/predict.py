@@ -25,7 +25,7 @@ from goodsam.data.errors import InputError
 from goodsam.data.files import file_hash, write_whole
 from goodsam.data.labels import grey_png, label_png, rgb_png, write_classes
 from goodsam.data.labels.maps import read_stamp
-from goodsam.data.panoramas import Conversions, Sample, read_image
+from goodsam.data.panoramas import Conversions, Placement, Sample, read_image
 from goodsam.stages.segformer.native import MapKind, Maps
 
 OVERLAY_OPACITY = 0.55
@@ -41,8 +41,9 @@ def overlay(image: np.ndarray, labels: np.ndarray, palette: np.ndarray) -> np.nd
 class Labeller(Protocol):
     """Whoever labels photographs: a network, or the ensemble of stage 2.
 
-    fingerprint: changes when labels may. view: what it sees of an image. maps: what it says of the
-    images called so, of one size, from their views.
+    fingerprint: changes when labels may. placement: how a photograph lies on its sphere. view: what
+    it sees of an image. maps: what it says of the images called so, of one size and placement, from
+    their views.
     """
 
     @property
@@ -51,13 +52,15 @@ class Labeller(Protocol):
     def palette(self) -> np.ndarray: ...
     @property
     def fingerprint(self) -> str: ...
-    def view(self, image: np.ndarray) -> np.ndarray: ...
+    def placement(self, path: Path, size: tuple[int, int]) -> Placement | None: ...
+    def view(self, image: np.ndarray, placement: Placement | None = None) -> np.ndarray: ...
     def maps(
         self,
         names: Sequence[str],
         views_NHWC: np.ndarray,
         size: tuple[int, int],
         wanted: Collection[MapKind] = (),
+        placement: Placement | None = None,
     ) -> Maps: ...
 
 
@@ -100,7 +103,8 @@ def predict(
         if all(f.is_file() for f in files) and read_stamp(label_path(out, sample.name)) == origin:
             return _Read(sample, origin, seen)
         image = read_image(sample.image, seen)
-        return _Read(sample, origin, seen, image, labeller.view(image))
+        where = labeller.placement(sample.image, (image.shape[0], image.shape[1]))
+        return _Read(sample, origin, seen, image, labeller.view(image, where), where)
 
     def write(item: _Read, labels: np.ndarray, others: dict[MapKind, np.ndarray]) -> None:
         assert item.image is not None
@@ -129,7 +133,7 @@ def predict(
         views = np.stack([item.view for item in group if item.view is not None])
         try:
             names = [item.sample.name for item in group]
-            found = labeller.maps(names, views, group[0].size, wanted)
+            found = labeller.maps(names, views, group[0].size, wanted, group[0].placement)
         except InputError as error:
             for item in group:
                 fail(item.sample, error)
@@ -153,7 +157,7 @@ def predict(
                 summary.skipped.append(sample.name)
                 progress(sample.name)
                 continue
-            if group and group[0].size != item.size:
+            if group and (group[0].size, group[0].placement) != (item.size, item.placement):
                 compute()
             group.append(item)
             if len(group) == batch:
@@ -173,6 +177,7 @@ class _Read:
     conversions: Conversions
     image: np.ndarray | None = None
     view: np.ndarray | None = None
+    placement: Placement | None = None
 
     @property
     def size(self) -> tuple[int, int]:

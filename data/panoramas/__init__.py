@@ -12,10 +12,15 @@ from goodsam.data.panoramas.find import (
 from goodsam.data.panoramas.fit import (
     band_share,
     fitted_ignore_mask,
+    fitted_view,
+    placement_in,
     read_ignore_mask,
     read_panorama,
     to_band,
 )
+from goodsam.data.panoramas.gpano import placement_of
+from goodsam.data.panoramas.placement import Placement
+from goodsam.data.panoramas.projection import other_projection
 from goodsam.data.panoramas.read import (
     Conversions,
     image_size,
@@ -27,6 +32,7 @@ from goodsam.data.panoramas.read import (
 
 __all__ = [
     "Conversions",
+    "Placement",
     "Sample",
     "Survey",
     "band_share",
@@ -34,8 +40,12 @@ __all__ = [
     "find_labels",
     "find_panoramas",
     "fitted_ignore_mask",
+    "fitted_view",
     "image_size",
+    "other_projection",
     "pair_predictions",
+    "placement_in",
+    "placement_of",
     "read_ids",
     "read_ignore_mask",
     "read_image",

@@ -36,7 +36,7 @@ class Conversions:
 
 def image_size(path: Path) -> tuple[int, int]:
     """(height, width) of an image as it is seen, from its header. InputError if unreadable."""
-    with _opened(path) as image:
+    with opened(path) as image:
         width, height = image.size
         # pillow decodes a whole PNG to look for EXIF behind the pixels: look in front of them only
         in_front = not isinstance(image, PngImageFile) or "exif" in image.info
@@ -51,8 +51,8 @@ def read_image(path: Path, conversions: Conversions | None = None) -> np.ndarray
     Grey, palette and other images are converted and counted in `conversions`; transparency is
     dropped. Raises InputError for unreadable, truncated and 16-bit images.
     """
-    with _opened(path) as opened:
-        image = ImageOps.exif_transpose(opened)
+    with opened(path) as file:
+        image = ImageOps.exif_transpose(file)
         kind = {"L": "grey", "1": "grey", "P": "palette"}.get(image.mode, image.mode)
         if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
             kind = "alpha"
@@ -103,7 +103,7 @@ def read_truth(path: Path, protocol: Protocol) -> np.ndarray:
 
 def read_ids(path: Path) -> np.ndarray:
     """uint8 (H, W): what a map of ids holds, whatever it means. InputError for colours."""
-    with _opened(path) as image:
+    with opened(path) as image:
         if image.mode not in {"L", "P", "1"}:
             raise InputError(
                 f"{path}: a label map holds one 8-bit id a pixel, this is {image.mode}; "
@@ -118,8 +118,8 @@ def read_ids(path: Path) -> np.ndarray:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """Opens an image of 8 bits a channel; whatever pillow raises in the block is an InputError."""
+def opened(path: Path) -> Iterator[Image.Image]:
+    """An image, opened; whatever pillow raises in the block is an InputError."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)

@@ -7,7 +7,16 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from goodsam.pipeline.cli.options import Boundaries, Checkpoint, Height, Images, Sam
+from goodsam.pipeline.cli.options import (
+    Boundaries,
+    Checkpoint,
+    Height,
+    Images,
+    Level,
+    Pitch,
+    Roll,
+    Sam,
+)
 
 
 def cache_sam(
@@ -40,6 +49,9 @@ def cache_sam(
         typer.Option("--fit", help="Cut the 70.3° band from 2:1 panoramas and resize all images."),
     ] = False,
     height: Height = None,
+    level: Level = True,
+    pitch: Pitch = 0.0,
+    roll: Roll = 0.0,
     ignore_mask: Annotated[
         Path | None,
         typer.Option(
@@ -105,6 +117,9 @@ def cache_sam(
         "checkpoint": checkpoint,
         "fit": fit,
         "height": height,
+        "level": level,
+        "pitch": pitch,
+        "roll": roll,
         "window": window,
         "stride": stride,
         "wrap": wrap,

@@ -16,6 +16,9 @@ from goodsam.pipeline.cli.options import (
     Height,
     IgnoreMask,
     Json,
+    Level,
+    Pitch,
+    Roll,
     WhichNetwork,
     Wrap,
 )
@@ -55,6 +58,9 @@ def evaluate(
     wrap: Wrap = False,
     fit: Fit = False,
     height: Height = None,
+    level: Level = True,
+    pitch: Pitch = 0.0,
+    roll: Roll = 0.0,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
@@ -85,6 +91,9 @@ def evaluate(
             wrap=wrap,
             fit=fit,
             height=height,
+            level=level,
+            pitch=pitch,
+            roll=roll,
             device=device,
         )
         result = api.evaluate(

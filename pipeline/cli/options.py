@@ -65,6 +65,25 @@ Height = Annotated[
     int | None,
     typer.Option(help="With --fit: the height to resize to, px; 400 if not given.", min=32),
 ]
+Level = Annotated[
+    bool,
+    typer.Option(
+        help="With --fit: undo the pitch and roll that a photograph's XMP says its camera had."
+    ),
+]
+Pitch = Annotated[
+    float,
+    typer.Option(
+        help="With --fit: how far above the horizon a camera looked that writes no XMP, degrees."
+    ),
+]
+Roll = Annotated[
+    float,
+    typer.Option(
+        help="With --fit: how far the horizon is turned counterclockwise in the pictures of a "
+        "camera that writes no XMP, degrees."
+    ),
+]
 IgnoreMask = Annotated[
     Path | None,
     typer.Option(

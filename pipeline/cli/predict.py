@@ -13,7 +13,10 @@ from goodsam.pipeline.cli.options import (
     Fit,
     Height,
     Images,
+    Level,
     Model,
+    Pitch,
+    Roll,
     WhichNetwork,
     Wrap,
 )
@@ -48,13 +51,25 @@ def predict(
     ] = False,
     fit: Fit = False,
     height: Height = None,
+    level: Level = True,
+    pitch: Pitch = 0.0,
+    roll: Roll = 0.0,
     device: Device = "auto",
 ) -> None:
     """Label maps and colour overlays of all images in a folder, in each image's own pixels."""
     from goodsam.pipeline import api
 
     loaded = api.load(
-        model, network=network, by_windows=windows, wrap=wrap, fit=fit, height=height, device=device
+        model,
+        network=network,
+        by_windows=windows,
+        wrap=wrap,
+        fit=fit,
+        height=height,
+        level=level,
+        pitch=pitch,
+        roll=roll,
+        device=device,
     )
     summary = api.predict(
         loaded, images, out, batch=batch, confidence=confidence, probabilities=probabilities

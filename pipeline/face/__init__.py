@@ -8,6 +8,7 @@
     labels = model(image)                           # uint8 (H, W), in the image's own pixels
     result = gs.evaluate(model, "DensePASS")        # .miou, .to_markdown(), .to_html(path)
     gs.predict(model, "photos", "labelled")
+    gs.label("photos", cache, "pseudo")             # the pseudo labels themselves
     gs.export(model, "mine.onnx")
 
 Beside these verbs, what they are made of: `Windows`, `WindowMasks`, `SamCache`, `Segmenter`,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from goodsam.data.errors import InputError
     from goodsam.data.window_masks import WindowMasks
     from goodsam.data.windows import Windows
-    from goodsam.pipeline.api import cache_sam, evaluate, export, load, predict, train
+    from goodsam.pipeline.api import cache_sam, evaluate, export, label, load, predict, train
     from goodsam.stages.adapt.fusion import fuse
     from goodsam.stages.segformer.segmenter import Segmenter
 
@@ -37,6 +38,7 @@ _HOMES = {
     "load": "goodsam.pipeline.api",
     "evaluate": "goodsam.pipeline.api",
     "predict": "goodsam.pipeline.api",
+    "label": "goodsam.pipeline.api",
     "export": "goodsam.pipeline.api",
     "Windows": "goodsam.data.windows",
     "WindowMasks": "goodsam.data.window_masks",
@@ -57,6 +59,7 @@ __all__ = [
     "evaluate",
     "export",
     "fuse",
+    "label",
     "load",
     "predict",
     "train",

@@ -42,7 +42,9 @@ class CachedPanoramas(Dataset):
 
     def __getitem__(self, index: int) -> Item:
         name = self.names[index]
-        image = torch.from_numpy(read_panorama(self.images / name, self.windows, self.fit))
+        pose = self.geometry.pose
+        path = self.images / name
+        image = torch.from_numpy(read_panorama(path, self.windows, self.fit, pose=pose))
         record = self.cache.read(name)
         boundaries = [torch.from_numpy(np.asarray(map_)) for map_ in record.boundaries]
         return name, image, MaskBatch.of(record.windows), boundaries

@@ -17,6 +17,7 @@ from typing import Any
 from goodsam.data.cache import BoundaryMode, Identity, SamCache, ignored_runs, writing
 from goodsam.data.errors import InputError
 from goodsam.data.files import file_hash
+from goodsam.data.geometry import LEVELLED, Pose
 from goodsam.data.panoramas import (
     Conversions,
     Sample,
@@ -40,6 +41,7 @@ class Stage1Config:
     and all must have it.
     ignore_mask: a picture that is not black where the panoramas show no scene (rig, tripod, black
     border): masks and boundaries are cut there, and training takes no loss from it.
+    pose: of the cameras, undone if `fit`.
     workers: processes beside this one, 0 for none. scheduler: address of a Dask cluster to use
     instead, which must see the same files.
     """
@@ -52,6 +54,7 @@ class Stage1Config:
     height: int | None = None
     width: int | None = None
     ignore_mask: Path | None = None
+    pose: Pose = LEVELLED
     workers: int = 0
     scheduler: str | None = None
 
@@ -167,7 +170,7 @@ def samples_and_identity(
     if config.ignore_mask is not None:
         runs = ignored_runs(fitted_ignore_mask(config.ignore_mask, geometry, config.fit))
     return samples, Identity(
-        factory.sam, factory.settings, config.boundaries, geometry, config.fit, runs
+        factory.sam, factory.settings, config.boundaries, geometry, config.fit, runs, config.pose
     )
 
 

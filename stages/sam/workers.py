@@ -125,7 +125,9 @@ def _in_a_worker(job: Stage1Job, sample: Sample) -> Stage1Result:
 def _one_panorama(job: Stage1Job, sample: Sample, generator: MaskGenerator) -> Stage1Result:
     identity, conversions = job.cache.identity, Conversions()
     try:
-        image = read_panorama(sample.image, identity.windows, identity.fit, conversions)
+        image = read_panorama(
+            sample.image, identity.windows, identity.fit, conversions, identity.pose
+        )
         masks = panorama_masks(
             image, identity.windows, identity.boundaries, generator, identity.ignored_mask
         )

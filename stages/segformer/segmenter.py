@@ -23,8 +23,8 @@ from transformers import SegformerForSemanticSegmentation
 
 from goodsam.data.classes import IGNORE, palette_for
 from goodsam.data.errors import InputError
-from goodsam.data.geometry import Geometry
-from goodsam.data.panoramas import band_share, to_band
+from goodsam.data.geometry import LEVELLED, Geometry, Pose
+from goodsam.data.panoramas import Placement, fitted_view, placement_in
 from goodsam.data.windows import Windows, widen
 from goodsam.stages.device import pick_device
 from goodsam.stages.segformer.files import load_segformer
@@ -126,9 +126,9 @@ class Segmenter:
             model.to(where).eval(), where, mode, geometry, wrap, licence, str(source), network
         )
 
-    def seeing(self, windows: Windows, fit: bool = False) -> Segmenter:
+    def seeing(self, windows: Windows, fit: bool = False, pose: Pose = LEVELLED) -> Segmenter:
         """The same network with a geometry of the caller's."""
-        return replace(self, geometry=Geometry(windows, fit))
+        return replace(self, geometry=Geometry(windows, fit, pose=pose))
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -149,28 +149,30 @@ class Segmenter:
         """SHA-256 of the weights and of how they are used."""
         how = f"{self.mode} {self.geometry} {self.wrap} {self.names}"
         if self.geometry is not None:
-            how += f" {self.geometry.ignored}"
+            how += f" {self.geometry.ignored} {self.geometry.pose}"
         digest = hashlib.sha256(how.encode())
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
+    def __call__(self, image: np.ndarray, placement: Placement | None = None) -> np.ndarray:
         """uint8 (H, W, 3) RGB -> uint8 (H, W) ids, in the image's own pixels.
 
         255 where the network has not looked: outside the band of a fitted photograph, and where the
-        run left pixels out. InputError for sides below 32 px, and for an image that the geometry
-        cannot fit.
+        run left pixels out. placement: of the photograph on its sphere, as `placement` finds it.
+        InputError for sides below 32 px, and for an image that the geometry cannot fit.
         """
-        return self.label(self.view(image)[None], image.shape[:2])[0]
+        view = self.view(image, placement)[None]
+        return self._native(self._logits(view), image.shape[:2], placement).labels[0]
 
-    def view(self, image: np.ndarray) -> np.ndarray:
+    def placement(self, path: Path, size: tuple[int, int]) -> Placement | None:
+        """How the photograph in a file, (H, W) px, lies on its sphere; None: whole and upright."""
+        return placement_in(self.geometry, path, size)
+
+    def view(self, image: np.ndarray, placement: Placement | None = None) -> np.ndarray:
         """uint8 (h, w, 3): what the network sees of an image, fitted where its run fitted."""
-        if self.geometry is None or not self.geometry.fit:
-            return image
-        windows = self.geometry.windows
-        return to_band(image, windows.height, windows.width)
+        return fitted_view(self.geometry, image, placement)
 
     def label(self, views_NHWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """uint8 (N, h, w, 3), views of images of `size` (H, W) -> uint8 (N, H, W), 255 unseen."""
@@ -182,13 +184,14 @@ class Segmenter:
         views_NHWC: np.ndarray,
         size: tuple[int, int],
         wanted: Collection[MapKind] = (),
+        placement: Placement | None = None,
     ) -> Maps:
         """As `label`, with a confidence map and probabilities (softmax, of the views) if wanted.
 
-        names: of the images, which a network need not know.
+        names: of the images, which a network need not know. placement: of all of them.
         """
         logits_NCHW = self._logits(views_NHWC)
-        found = self._native(logits_NCHW, size, wanted)
+        found = self._native(logits_NCHW, size, placement, wanted)
         if "probabilities" not in wanted:
             return found
         shares = logits_NCHW.softmax(dim=1).half().contiguous().cpu().numpy()
@@ -198,7 +201,9 @@ class Segmenter:
         """uint8 (N, h, w, 3) -> uint8 (N, h, w): the class of every pixel of views as they are."""
         return _labels(self._logits(views_NHWC))
 
-    def unseen(self, size: tuple[int, int]) -> np.ndarray | None:
+    def unseen(
+        self, size: tuple[int, int], placement: Placement | None = None
+    ) -> np.ndarray | None:
         """bool (H, W) of an image of `size`, true where `__call__` gives 255; None: nowhere.
 
         Outside the band of a photograph that is fitted, and where the run left pixels out: on a
@@ -208,9 +213,9 @@ class Segmenter:
         if geometry is None:
             return None
         mask, fitted = geometry.ignored_mask, (geometry.windows.height, geometry.windows.width)
-        if size == fitted or (mask is None and not geometry.fit):
+        if placement is None and (size == fitted or (mask is None and not geometry.fit)):
             return mask
-        return native_mask(mask, size, fitted, band_share(size, fitted) if geometry.fit else 1.0)
+        return native_mask(mask, size, fitted, geometry.fit, placement)
 
     def window_labels(self, view: np.ndarray) -> np.ndarray:
         """uint8 (h, w, 3) -> uint8 (n, h, window): the labels of each window on its own."""
@@ -234,16 +239,20 @@ class Segmenter:
         return self.geometry.windows.scaled(height, width)
 
     def _native(
-        self, logits_NCHW: torch.Tensor, size: tuple[int, int], wanted: Collection[MapKind] = ()
+        self,
+        logits_NCHW: torch.Tensor,
+        size: tuple[int, int],
+        placement: Placement | None = None,
+        wanted: Collection[MapKind] = (),
     ) -> Maps:
         """The maps at the images' own size, labels 255 and confidence 0 where they are unseen."""
-        if size != tuple(logits_NCHW.shape[-2:]):
-            found = native_maps(logits_NCHW.softmax(dim=1), size, wanted)
+        if size != tuple(logits_NCHW.shape[-2:]) or placement is not None:
+            found = native_maps(logits_NCHW.softmax(dim=1), size, wanted, placement)
         else:
             found = Maps(_labels(logits_NCHW))
             if "confidence" in wanted:
                 found = replace(found, confidence=as_bytes(logits_NCHW.softmax(dim=1).amax(dim=1)))
-        unseen = self.unseen(size)
+        unseen = self.unseen(size, placement)
         if unseen is not None:
             found.labels[:, unseen] = IGNORE
             if found.confidence is not None:

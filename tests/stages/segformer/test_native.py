@@ -10,7 +10,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from goodsam.data.panoramas import band_share
 from goodsam.stages.segformer.native import native_labels, native_maps, native_mask
 
 
@@ -73,8 +72,7 @@ def test_in_parts_as_at_once(monkeypatch):
 def test_what_is_unseen_has_no_label(size):
     mask = np.zeros((10, 51), bool)
     mask[8:, :5] = True
-    band = band_share(size, (10, 51))
-    unseen = native_mask(mask, size, (10, 51), band)
+    unseen = native_mask(mask, size, (10, 51))
     labels = native_labels(torch.rand(1, 3, 10, 51), size)[0]
     outside = labels == 255
     assert (unseen & outside == outside).all()
@@ -84,4 +82,4 @@ def test_what_is_unseen_has_no_label(size):
     assert share == pytest.approx(mask.mean(), abs=0.02)
     assert not inside[0].any()
     assert inside[-1, 0]
-    assert (native_mask(None, size, (10, 51), band) == outside).all()
+    assert (native_mask(None, size, (10, 51)) == outside).all()
