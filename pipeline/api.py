@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from goodsam.data.errors import InputError
 from goodsam.data.geometry import LEVELLED, Pose
-from goodsam.data.panoramas import find_panoramas
+from goodsam.data.panoramas import find_panoramas, not_taken_line, survey
 from goodsam.data.windows import PAPER_HEIGHT, Windows, panorama_width
 from goodsam.pipeline.stage1 import (
     AnyPath,
@@ -98,6 +98,7 @@ def train(
         config = preset
     source = os.fspath(cache) if isinstance(cache, str | os.PathLike) else cache.path
     panoramas = open_run(Path(images), source, Path(out), config, partial)
+    say(not_taken_line(survey(Path(images)).not_taken, Path(images)))
     with progress_bar("train") as update:
         adapt(
             panoramas,
@@ -226,7 +227,7 @@ def predict(
     """
     from goodsam.stages.predict import predict as run
 
-    samples = find_panoramas(Path(images))
+    samples = find_panoramas(Path(images), say=say)
     asked: dict[MapKind, bool] = {"confidence": confidence, "probabilities": probabilities}
     wanted = [kind for kind, yes in asked.items() if yes]
     segmenter = model if not isinstance(model, str | os.PathLike) else load(model)
@@ -258,7 +259,7 @@ def label(
     >>> label("photos", "photos.zarr", "pseudo", teacher_assistant="runs/mine").done
     ['0.png', '1.png']
     """
-    from goodsam.data.panoramas import Sample
+    from goodsam.data.panoramas import Sample, image_root
     from goodsam.pipeline.config import adapt_config
     from goodsam.pipeline.rundir import Run, finished_panoramas
     from goodsam.stages.adapt.fusion import FusionConfig
@@ -267,7 +268,9 @@ def label(
 
     source = os.fspath(cache) if isinstance(cache, str | os.PathLike) else cache.path
     sam_cache, hashes = finished_panoramas(Path(images), source, partial)
-    samples = [Sample(name, Path(images) / name) for name in hashes]
+    root = image_root(Path(images))
+    samples = [Sample(name, root / name) for name in hashes]
+    say(not_taken_line(survey(Path(images)).not_taken, Path(images)))
     teacher = teacher_assistant or adapt_config("goodsam-m").teacher_assistant
     if isinstance(teacher, str | os.PathLike):
         of_run = Run.found(teacher) is not None

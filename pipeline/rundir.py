@@ -21,6 +21,7 @@ from goodsam.data.cache import Identity, SamCache
 from goodsam.data.errors import InputError
 from goodsam.data.files import file_hash, write_whole
 from goodsam.data.geometry import Geometry
+from goodsam.data.panoramas import image_root
 from goodsam.pipeline.config import as_yaml, build
 from goodsam.stages.adapt.learner import AdaptConfig
 from goodsam.stages.adapt.reading import CachedPanoramas
@@ -108,7 +109,7 @@ def open_run(
     """
     sam_cache, hashes = finished_panoramas(images, cache, partial)
     _claim(out, config, hashes, sam_cache)
-    return CachedPanoramas(images, sam_cache, list(hashes))
+    return CachedPanoramas(image_root(images), sam_cache, list(hashes))
 
 
 def finished_panoramas(
@@ -119,8 +120,7 @@ def finished_panoramas(
     partial: leave out panoramas that the cache lacks. Raises InputError for a cache that is
     unfinished or made from other images.
     """
-    if not images.is_dir():
-        raise InputError(f"{images}: no such folder of images")
+    images = image_root(images)
     sam_cache = SamCache.open(cache)
     missing = sam_cache.missing()
     names = sorted(set(sam_cache.names) - set(missing))

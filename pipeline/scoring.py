@@ -87,7 +87,7 @@ def score_model(
     out: Path | None = None,
 ) -> Result:
     """`goodsam.evaluate` of a network that is loaded."""
-    samples = find_panoramas(images, labels)
+    samples = find_panoramas(images, labels, say)
     labelled = any(sample.labels is not None for sample in samples)
     if not labelled and protocol is not None:
         raise InputError(f"{images}: --protocol {protocol} needs labels; give them with --labels")
@@ -141,7 +141,7 @@ def score_predictions(
     out: Path | None = None,
 ) -> Result:
     """Score label maps of train ids, whoever made them."""
-    samples = find_panoramas(images, labels)
+    samples = find_panoramas(images, labels, say)
     if all(sample.labels is None for sample in samples):
         raise InputError(f"{images}: no labels to hold {predictions} against; --labels DIR")
     chosen = protocol_for(protocol, CITYSCAPES)

@@ -114,7 +114,8 @@ def cache_sam(
             **generator,
         },
     )
-    if sam == "street" and not all(is_street_world(s.image) for s in find_panoramas(images)):
+    samples = find_panoramas(images, say=say)
+    if sam == "street" and not all(is_street_world(s.image) for s in samples):
         say(STREET_WARNING)
     with progress_bar("SAM") as update:
 

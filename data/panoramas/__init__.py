@@ -29,9 +29,11 @@ from goodsam.data.panoramas.read import (
     read_labels,
     read_truth,
 )
+from goodsam.data.panoramas.sources import NotTaken, image_root, is_video, not_taken_line
 
 __all__ = [
     "Conversions",
+    "NotTaken",
     "Placement",
     "Sample",
     "Survey",
@@ -41,7 +43,10 @@ __all__ = [
     "find_panoramas",
     "fitted_ignore_mask",
     "fitted_view",
+    "image_root",
     "image_size",
+    "is_video",
+    "not_taken_line",
     "other_projection",
     "pair_predictions",
     "placement_in",

@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 import xml.etree.ElementTree as ET
 from pathlib import Path
-from typing import Any
-
-from PIL import Image
 
 from goodsam.data.errors import InputError
 from goodsam.data.geometry import Pose
 from goodsam.data.panoramas.placement import Placement
-from goodsam.data.panoramas.read import opened
+from goodsam.data.panoramas.read import read_xmp
 from goodsam.data.windows import is_sphere
 
 _NAMESPACE = "{http://ns.google.com/photos/1.0/panorama/}"
@@ -52,8 +49,7 @@ def placement_of(path: Path, size: tuple[int, int], pose: Pose) -> Placement | N
 
 def read_gpano(path: Path) -> dict[str, str]:
     """The GPano fields of an image, empty where it has none. InputError for torn XMP with GPano."""
-    with opened(path) as image:
-        xmp = _xmp(image)
+    xmp = read_xmp(path)
     if b"GPano" not in xmp and _NAMESPACE[1:-1].encode() not in xmp:
         return {}
     try:
@@ -122,10 +118,3 @@ def _number(fields: dict[str, str], name: str, default: float | None, most: floa
     if not abs(value) <= most:
         raise ValueError(f"{name} {text}")
     return value
-
-
-def _xmp(image: Image.Image) -> bytes:
-    found: Any = image.info.get("xmp", image.info.get("XML:com.adobe.xmp", b""))
-    if not found and hasattr(image, "tag_v2"):
-        found = image.tag_v2.get(700, b"")
-    return found.encode() if isinstance(found, str) else bytes(found)

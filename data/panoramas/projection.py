@@ -7,6 +7,7 @@ import numpy as np
 from goodsam.data.windows import has_aspect, is_sphere
 
 _DARK = 24  # of 255: darker is black, whatever the camera's noise
+_SMALLEST = 48  # px; a smaller picture shows too little
 _SAMPLES = 256  # rows and columns that are looked at
 
 _FISHEYE = (
@@ -29,6 +30,8 @@ def other_projection(image: np.ndarray) -> str | None:
     cube: of the shape that programs write, with jumps where faces meet that do not belong together.
     """
     height, width = image.shape[:2]
+    if min(height, width) < _SMALLEST:
+        return None
     rows = np.linspace(0, height - 1, min(height, _SAMPLES)).astype(int)
     columns = np.linspace(0, width - 1, min(width, 2 * _SAMPLES)).astype(int)
     grey = image[rows][:, columns].astype(np.float32).mean(axis=2)

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from goodsam.data.classes import IGNORE, LABEL_IDS, LEFT_OUT, Protocol
 from goodsam.data.errors import InputError
+
+HEIC_SUFFIXES = frozenset({".heic", ".heif"})
 
 
 @dataclass
@@ -36,7 +40,7 @@ class Conversions:
 
 def image_size(path: Path) -> tuple[int, int]:
     """(height, width) of an image as it is seen, from its header. InputError if unreadable."""
-    with opened(path) as image:
+    with _opened(path) as image:
         width, height = image.size
         # pillow decodes a whole PNG to look for EXIF behind the pixels: look in front of them only
         in_front = not isinstance(image, PngImageFile) or "exif" in image.info
@@ -48,16 +52,19 @@ def image_size(path: Path) -> tuple[int, int]:
 def read_image(path: Path, conversions: Conversions | None = None) -> np.ndarray:
     """uint8 (H, W, 3) RGB, turned as its EXIF orientation says.
 
-    Grey, palette and other images are converted and counted in `conversions`; transparency is
-    dropped. Raises InputError for unreadable, truncated and 16-bit images.
+    Grey, palette and other images are converted and counted in `conversions`, as are those of 16
+    bits a channel, whose range is scaled to 8; transparency is dropped. Raises InputError for
+    unreadable and truncated images, and for those of 32 bits a channel.
     """
-    with opened(path) as file:
-        image = ImageOps.exif_transpose(file)
+    with _opened(path) as opened:
+        deep = _bits(opened) > 8
+        image = _eight_bits(ImageOps.exif_transpose(opened), path)
         kind = {"L": "grey", "1": "grey", "P": "palette"}.get(image.mode, image.mode)
         if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
             kind = "alpha"
             image = image.convert("RGBA")
         pixels = np.array(image.convert("RGB"))
+    kind = "16-bit, scaled" if deep else kind
     if conversions is not None and kind != "RGB":
         conversions.kinds[kind] += 1
     return pixels
@@ -103,7 +110,7 @@ def read_truth(path: Path, protocol: Protocol) -> np.ndarray:
 
 def read_ids(path: Path) -> np.ndarray:
     """uint8 (H, W): what a map of ids holds, whatever it means. InputError for colours."""
-    with opened(path) as image:
+    with _opened(path) as image:
         if image.mode not in {"L", "P", "1"}:
             raise InputError(
                 f"{path}: a label map holds one 8-bit id a pixel, this is {image.mode}; "
@@ -118,14 +125,14 @@ def read_ids(path: Path) -> np.ndarray:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
-    """An image, opened; whatever pillow raises in the block is an InputError."""
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Opens an image; whatever pillow raises in the block is an InputError."""
+    if path.suffix.lower() in HEIC_SUFFIXES:
+        _open_heic_too()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                if image.mode.startswith(("I", "F")) or _bits(image) > 8:
-                    raise InputError(f"{path}: more than 8 bits a channel; convert it to 8 bits")
                 yield image
     except InputError:
         raise
@@ -136,6 +143,39 @@ def opened(path: Path) -> Iterator[Image.Image]:
         raise InputError(
             f"{path}: cannot be read as an image ({why}); replace or remove it"
         ) from error
+
+
+def read_xmp(path: Path) -> bytes:
+    """The XMP in an image, from its header; empty where it has none. InputError if unreadable."""
+    with _opened(path) as image:
+        found = image.info.get("xmp", image.info.get("XML:com.adobe.xmp", b""))
+        if not found and isinstance(image, TiffImageFile):
+            found = image.tag_v2.get(700, b"")
+    return found.encode() if isinstance(found, str) else bytes(found or b"")
+
+
+def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
+    """A grey image of 16 bits, scaled to 8; pillow has scaled colours of 16 bits already."""
+    if not image.mode.startswith(("I", "F")):
+        return image
+    if not image.mode.startswith("I;16"):
+        raise InputError(f"{path}: 32 bits a channel, of no known range; convert it to 8 or 16")
+    return Image.fromarray(
+        ((np.array(image).astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    )
+
+
+@cache
+def _open_heic_too() -> None:
+    if heic_can_be_read():
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+
+
+def heic_can_be_read() -> bool:
+    """Whether the extra that reads phones' HEIC is installed."""
+    return find_spec("pillow_heif") is not None
 
 
 def _bits(image: Image.Image) -> int:

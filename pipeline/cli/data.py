@@ -21,7 +21,10 @@ def group() -> None:
 
 @app.command("check")
 def check(
-    folder: Annotated[Path, typer.Argument(help="A folder, or a data set's root.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(help="A folder, a data set's root, one image or a list of them (.txt)."),
+    ],
     labels: Annotated[
         Path | None,
         typer.Option(help="The folder of label maps, if the data set's layout does not say it."),
@@ -46,6 +49,10 @@ def check(
             print(f"classes:  {', '.join(classes)}")
         if found.protocol:
             print(f"protocol: goodsam eval --protocol {found.protocol}")
+        for name, words in found.placed.items():
+            print(f"placed:   {name}: {words}")
+        for path, why in found.not_taken.items():
+            print(f"left out: {path}: {why}")
         for note in found.notes:
             print(f"note:     {note}")
         for problem in found.problems:

@@ -11,7 +11,10 @@ Sam = Literal["street", "vit_b", "vit_l", "vit_h"]
 Boundaries = Literal["overlap", "windows"]
 Precision = Literal["float32", "bfloat16"]
 
-Images = Annotated[Path, typer.Argument(help="A folder of panoramas, or a data set's root.")]
+Images = Annotated[
+    Path,
+    typer.Argument(help="A folder of panoramas, a data set's root, one image, or a list (.txt)."),
+]
 Cache = Annotated[str, typer.Argument(help="A SAM cache: a folder, a zip, or a folder's URL.")]
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or cuda:N.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
