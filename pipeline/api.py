@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from goodsam.data.errors import InputError
 from goodsam.data.geometry import LEVELLED, Pose
-from goodsam.data.panoramas import find_panoramas, not_taken_line, survey
+from goodsam.data.panoramas import find_panoramas, is_video, not_taken_line, survey
 from goodsam.data.windows import PAPER_HEIGHT, Windows, panorama_width
 from goodsam.pipeline.stage1 import (
     AnyPath,
@@ -43,6 +43,7 @@ __all__ = [
     "estimate_sam",
     "evaluate",
     "export",
+    "frames",
     "label",
     "load",
     "predict",
@@ -212,6 +213,7 @@ def predict(
     batch: int = 1,
     confidence: bool = False,
     probabilities: bool = False,
+    sound: bool = True,
 ) -> PredictSummary:
     """Write a label map and a colour overlay of every image, in the image's own pixels.
 
@@ -222,11 +224,18 @@ def predict(
     (C, h, w), at the size that the network sees. What is there and still right is not written
     again. Images that cannot be read are named in `.failed`.
 
+    A video (.mp4, .mov and others) is written as one, `out`: its frames with the overlays, and its
+    sound unless not `sound`. It needs the extra `video`.
+
     >>> predict("runs/mine", "photos", "predicted").done
     ['0.png', '1.png']
     """
     from goodsam.stages.predict import predict as run
 
+    if is_video(Path(images)):
+        if batch != 1 or confidence or probabilities:
+            raise InputError(f"{images}: of a video only the overlays are written, frame by frame")
+        return _predict_video(model, Path(images), Path(out), sound)
     samples = find_panoramas(Path(images), say=say)
     asked: dict[MapKind, bool] = {"confidence": confidence, "probabilities": probabilities}
     wanted = [kind for kind, yes in asked.items() if yes]
@@ -235,6 +244,30 @@ def predict(
         summary = run(segmenter, samples, Path(out), finished, batch=batch, wanted=wanted)
     say_what_was_odd(summary)
     return summary
+
+
+def _predict_video(
+    model: Segmenter | AnyPath, video: Path, out: Path, sound: bool
+) -> PredictSummary:
+    from goodsam.stages.predict import PredictSummary
+    from goodsam.stages.predict_video import predict_video
+
+    segmenter = model if not isinstance(model, str | os.PathLike) else load(model)
+    with progress_bar("predict") as update:
+        count = predict_video(segmenter, video, out, update, sound)
+    say(f"{video.name}: {count} frames")
+    return PredictSummary(done=[video.name])
+
+
+def frames(video: AnyPath, out: AnyPath, *, every: float = 2.0) -> list[Path]:
+    """Write the sharpest frame of each `every` seconds of a video to `out`, as photographs.
+
+    Frames that show what the last one showed are left out. Needs the extra `video`. Raises
+    InputError for a video that is broken or cut off; the frames before that are there then.
+    """
+    from goodsam.data.frames import take_frames
+
+    return take_frames(Path(video), Path(out), every)
 
 
 def label(

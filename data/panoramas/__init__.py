@@ -18,7 +18,7 @@ from goodsam.data.panoramas.fit import (
     read_panorama,
     to_band,
 )
-from goodsam.data.panoramas.gpano import placement_of
+from goodsam.data.panoramas.gpano import placement_of, posed
 from goodsam.data.panoramas.placement import Placement
 from goodsam.data.panoramas.projection import other_projection
 from goodsam.data.panoramas.read import (
@@ -51,6 +51,7 @@ __all__ = [
     "pair_predictions",
     "placement_in",
     "placement_of",
+    "posed",
     "read_ids",
     "read_ignore_mask",
     "read_image",

@@ -36,15 +36,22 @@ def placement_of(path: Path, size: tuple[int, int], pose: Pose) -> Placement | N
             f"{path}: its GPano XMP says {error}; correct it, or remove it with "
             f"`exiftool -XMP-GPano:all= {path.name}`"
         ) from error
-    pitch, roll = (0.0 if abs(angle) < _LEAST else angle for angle in (pitch, roll))
-    if whole is None and not (pitch or roll):
-        return None
     if whole is None:
-        height, width = size
-        # what is no sphere is taken for a band around the horizon, with square pixels
-        sphere = float(height) if is_sphere(height, width) else width / 2
-        return Placement((sphere, float(width)), (sphere - height) / 2, 0.0, pitch, roll)
+        return posed(size, pitch, roll)
+    pitch, roll = (0.0 if abs(angle) < _LEAST else angle for angle in (pitch, roll))
     return Placement(*whole, pitch, roll)
+
+
+def posed(size: tuple[int, int], pitch: float, roll: float) -> Placement | None:
+    """Where a picture of `size` (height, width) all around lies; None if the camera stood straight.
+
+    What is no sphere is taken for a band around the horizon, with square pixels.
+    """
+    if max(abs(pitch), abs(roll)) < _LEAST:
+        return None
+    height, width = size
+    sphere = float(height) if is_sphere(height, width) else width / 2
+    return Placement((sphere, float(width)), (sphere - height) / 2, 0.0, pitch, roll)
 
 
 def read_gpano(path: Path) -> dict[str, str]:

@@ -25,7 +25,9 @@ from goodsam.pipeline.cli.options import (
 def predict(
     model: Model,
     images: Images,
-    out: Annotated[Path, typer.Argument(help="The folder for labels/ and overlays/.")],
+    out: Annotated[
+        Path, typer.Argument(help="The folder for labels/ and overlays/; of a video, a video.")
+    ],
     network: WhichNetwork = "student",
     windows: ByWindows = False,
     wrap: Wrap = False,
@@ -49,6 +51,9 @@ def predict(
             "that the network sees.",
         ),
     ] = False,
+    sound: Annotated[
+        bool, typer.Option(help="Of a video: keep its sound as it is, or drop it.")
+    ] = True,
     fit: Fit = False,
     height: Height = None,
     level: Level = True,
@@ -56,7 +61,7 @@ def predict(
     roll: Roll = 0.0,
     device: Device = "auto",
 ) -> None:
-    """Label maps and colour overlays of all images in a folder, in each image's own pixels."""
+    """Label maps and overlays of images in their own pixels, or a video with its overlays."""
     from goodsam.pipeline import api
 
     loaded = api.load(
@@ -72,7 +77,13 @@ def predict(
         device=device,
     )
     summary = api.predict(
-        loaded, images, out, batch=batch, confidence=confidence, probabilities=probabilities
+        loaded,
+        images,
+        out,
+        batch=batch,
+        confidence=confidence,
+        probabilities=probabilities,
+        sound=sound,
     )
     print(
         f"{out}: {len(summary.done)} written, {len(summary.skipped)} already there, "

@@ -24,7 +24,7 @@ from transformers import SegformerForSemanticSegmentation
 from goodsam.data.classes import IGNORE, palette_for
 from goodsam.data.errors import InputError
 from goodsam.data.geometry import LEVELLED, Geometry, Pose
-from goodsam.data.panoramas import Placement, fitted_view, placement_in
+from goodsam.data.panoramas import Placement, fitted_view, placement_in, posed
 from goodsam.data.windows import Windows, widen
 from goodsam.stages.device import pick_device
 from goodsam.stages.segformer.files import load_segformer
@@ -169,6 +169,12 @@ class Segmenter:
     def placement(self, path: Path, size: tuple[int, int]) -> Placement | None:
         """How the photograph in a file, (H, W) px, lies on its sphere; None: whole and upright."""
         return placement_in(self.geometry, path, size)
+
+    def posed(self, size: tuple[int, int]) -> Placement | None:
+        """The same of a frame of a video, (H, W) px, which says nothing of itself."""
+        if self.geometry is None or not self.geometry.fit:
+            return None
+        return posed(size, self.geometry.pose.pitch, self.geometry.pose.roll)
 
     def view(self, image: np.ndarray, placement: Placement | None = None) -> np.ndarray:
         """uint8 (h, w, 3): what the network sees of an image, fitted where its run fitted."""
