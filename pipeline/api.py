@@ -64,6 +64,7 @@ def train(
     seed: int | None = None,
     device: str | None = None,
     partial: bool = False,
+    verify: bool = False,
 ) -> Run:
     """Stage 2: adapt TA and student to the panoramas, reading SAM's masks from the cache.
 
@@ -72,6 +73,7 @@ def train(
     preset: a name, a YAML file, or all settings, to which nothing is added then. settings:
     `key=value` each, over the preset's, as for `--set`. teacher_assistant, student: SegFormer
     directories or hub names. partial: leave out panoramas that the cache lacks, not refuse them.
+    verify: read every image, even those whose size and time of change are as remembered.
 
     Raises InputError where images, cache and run do not belong together, FloatingPointError for a
     loss that is not finite, and `Collapse` for a run that falls apart, both after saving.
@@ -98,7 +100,7 @@ def train(
     else:
         config = preset
     source = os.fspath(cache) if isinstance(cache, str | os.PathLike) else cache.path
-    panoramas = open_run(Path(images), source, Path(out), config, partial)
+    panoramas = open_run(Path(images), source, Path(out), config, partial, verify)
     say(not_taken_line(survey(Path(images)).not_taken, Path(images)))
     with progress_bar("train") as update:
         adapt(
@@ -214,6 +216,7 @@ def predict(
     confidence: bool = False,
     probabilities: bool = False,
     sound: bool = True,
+    verify: bool = False,
 ) -> PredictSummary:
     """Write a label map and a colour overlay of every image, in the image's own pixels.
 
@@ -222,7 +225,8 @@ def predict(
     batch: images of one size seen together. confidence: also `OUT/confidence/<path>.png`, the
     label's probability, 255 for 1. probabilities: also `OUT/probabilities/<path>.npy`, float16
     (C, h, w), at the size that the network sees. What is there and still right is not written
-    again. Images that cannot be read are named in `.failed`.
+    again; verify: read every image to tell, even those whose size and time of change are as
+    remembered. Images that cannot be read are named in `.failed`.
 
     A video (.mp4, .mov and others) is written as one, `out`: its frames with the overlays, and its
     sound unless not `sound`. It needs the extra `video`.
@@ -241,7 +245,9 @@ def predict(
     wanted = [kind for kind, yes in asked.items() if yes]
     segmenter = model if not isinstance(model, str | os.PathLike) else load(model)
     with bar_of_names("predict", len(samples)) as finished:
-        summary = run(segmenter, samples, Path(out), finished, batch=batch, wanted=wanted)
+        summary = run(
+            segmenter, samples, Path(out), finished, batch=batch, wanted=wanted, verify=verify
+        )
     say_what_was_odd(summary)
     return summary
 
@@ -279,15 +285,19 @@ def label(
     rule: Rule = "ctcf",
     fusion: FusionConfig | None = None,
     partial: bool = False,
+    overlays: bool = True,
+    verify: bool = False,
     device: str = "auto",
 ) -> PredictSummary:
     """Write the pseudo labels themselves: the ensemble of TA and cached masks, as label maps.
 
     What the student would learn from, in the photographs' own pixels, as `predict` writes it, with
     `OUT/confidence/` (the TA's probability of the label) and `OUT/trust/` (255 where the rule
-    trusts the masks) beside it. images, cache, partial: as for `train`. teacher_assistant: a run,
-    whose adapted TA is taken, a SegFormer directory or a hub name; that of goodsam-m if not given.
+    trusts the masks) beside it. images, cache, partial, verify: as for `train`. teacher_assistant:
+    a run, whose adapted TA is taken, a SegFormer directory or a hub name; that of goodsam-m if not
+    given.
     rule: ctcf (the paper), ssa, sepl, or none; fusion: all settings of the rule, in its place.
+    overlays: without them photographs that stage 1 has fitted are not decoded again.
 
     >>> label("photos", "photos.zarr", "pseudo", teacher_assistant="runs/mine").done
     ['0.png', '1.png']
@@ -300,7 +310,7 @@ def label(
     from goodsam.stages.pseudo_labels import EnsembleLabeller
 
     source = os.fspath(cache) if isinstance(cache, str | os.PathLike) else cache.path
-    sam_cache, hashes = finished_panoramas(Path(images), source, partial)
+    sam_cache, hashes = finished_panoramas(Path(images), source, partial, verify)
     root = image_root(Path(images))
     samples = [Sample(name, root / name) for name in hashes]
     say(not_taken_line(survey(Path(images)).not_taken, Path(images)))
@@ -310,7 +320,15 @@ def label(
         teacher = load(teacher, network="teacher_assistant" if of_run else "student", device=device)
     labeller = EnsembleLabeller(teacher, sam_cache, fusion or FusionConfig(rule))
     with bar_of_names("label", len(samples)) as finished:
-        summary = run(labeller, samples, Path(out), finished, wanted=("confidence", "trust"))
+        summary = run(
+            labeller,
+            samples,
+            Path(out),
+            finished,
+            wanted=("confidence", "trust"),
+            overlays=overlays,
+            verify=verify,
+        )
     say_what_was_odd(summary)
     return summary
 

@@ -19,9 +19,11 @@ import yaml
 
 from goodsam.data.cache import Identity, SamCache
 from goodsam.data.errors import InputError
-from goodsam.data.files import file_hash, write_whole
+from goodsam.data.files import write_whole
 from goodsam.data.geometry import Geometry
+from goodsam.data.hashes import Hashes
 from goodsam.data.panoramas import image_root
+from goodsam.data.panoramas.fitted import hashes_beside
 from goodsam.pipeline.config import as_yaml, build
 from goodsam.stages.adapt.learner import AdaptConfig
 from goodsam.stages.adapt.reading import CachedPanoramas
@@ -98,7 +100,12 @@ class Run:
 
 
 def open_run(
-    images: Path, cache: Path | str, out: Path, config: AdaptConfig, partial: bool = False
+    images: Path,
+    cache: Path | str,
+    out: Path,
+    config: AdaptConfig,
+    partial: bool = False,
+    verify: bool = False,
 ) -> CachedPanoramas:
     """The finished panoramas of a cache, ready for training.
 
@@ -107,17 +114,18 @@ def open_run(
     Raises InputError as `finished_panoramas`, and for a run directory that was started with other
     settings or another cache.
     """
-    sam_cache, hashes = finished_panoramas(images, cache, partial)
+    sam_cache, hashes = finished_panoramas(images, cache, partial, verify)
     _claim(out, config, hashes, sam_cache)
     return CachedPanoramas(image_root(images), sam_cache, list(hashes))
 
 
 def finished_panoramas(
-    images: Path, cache: Path | str, partial: bool = False
+    images: Path, cache: Path | str, partial: bool = False, verify: bool = False
 ) -> tuple[SamCache, dict[str, str]]:
     """The cache, and the hash of each image below `images` whose masks are there, by name.
 
-    partial: leave out panoramas that the cache lacks. Raises InputError for a cache that is
+    partial: leave out panoramas that the cache lacks. verify: read every image, even those whose
+    size and time of change are as remembered. Raises InputError for a cache that is
     unfinished or made from other images.
     """
     images = image_root(images)
@@ -132,12 +140,12 @@ def finished_panoramas(
             f"(the first: {missing[0]}); start goodsam cache-sam again to finish it, or pass "
             "--partial to leave them out"
         )
-    hashes = sam_cache.images
+    hashes, known = sam_cache.images, Hashes(hashes_beside(cache), verify)
     for name in names:
         path = images / name
         if not path.is_file():
             raise InputError(f"{path}: the cache was made from it and it is gone; wrong IMAGES?")
-        if file_hash(path) != hashes[name]:
+        if known.of(path) != hashes[name]:
             raise InputError(
                 f"{path}: not the image that {cache} was made from; make the cache anew"
             )

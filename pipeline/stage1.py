@@ -65,6 +65,7 @@ def cache_sam(
     level: bool = True,
     pitch: float = 0.0,
     roll: float = 0.0,
+    verify: bool = False,
     workers: int = 0,
     scheduler: str | None = None,
     **generator: Any,
@@ -78,6 +79,7 @@ def cache_sam(
     of its two windows, at no further SAM run. ignore_mask: a picture; where it is not black there
     are no masks, no loss in training and no labels in prediction. level: with fit, undo the pitch
     and roll that a photograph's XMP says; pitch, roll: of cameras that write none, degrees.
+    verify: read every image again, even those whose size and time of change are as remembered.
     workers: local processes beside this one; scheduler: address of a Dask scheduler. generator:
     fields of `GeneratorConfig` that differ from the SAM's defaults, such as `points_per_side=16` or
     `mode="exact"`.
@@ -109,6 +111,7 @@ def cache_sam(
             "level": level,
             "pitch": pitch,
             "roll": roll,
+            "verify": verify,
             "workers": workers,
             "scheduler": scheduler,
             **generator,

@@ -22,10 +22,12 @@ import numpy as np
 
 from goodsam.data.classes import IGNORE, colourise
 from goodsam.data.errors import InputError
-from goodsam.data.files import file_hash, write_whole
+from goodsam.data.files import write_whole
+from goodsam.data.hashes import NAME as HASHES
+from goodsam.data.hashes import Hashes
 from goodsam.data.labels import grey_png, label_png, rgb_png, write_classes
 from goodsam.data.labels.maps import read_stamp
-from goodsam.data.panoramas import Conversions, Placement, Sample, read_image
+from goodsam.data.panoramas import Conversions, Placement, Sample, image_size, read_image
 from goodsam.stages.segformer.native import MapKind, Maps
 
 OVERLAY_OPACITY = 0.55
@@ -42,7 +44,8 @@ class Labeller(Protocol):
     """Whoever labels photographs: a network, or the ensemble of stage 2.
 
     fingerprint: changes when labels may. placement: how a photograph lies on its sphere. view: what
-    it sees of an image. maps: what it says of the images called so, of one size and placement, from
+    it sees of an image; kept_view: the same of one that was fitted before, None if none is kept.
+    maps: what it says of the images called so, of one size and placement, from
     their views.
     """
 
@@ -54,6 +57,7 @@ class Labeller(Protocol):
     def fingerprint(self) -> str: ...
     def placement(self, path: Path, size: tuple[int, int]) -> Placement | None: ...
     def view(self, image: np.ndarray, placement: Placement | None = None) -> np.ndarray: ...
+    def kept_view(self, name: str, sha256: str) -> np.ndarray | None: ...
     def maps(
         self,
         names: Sequence[str],
@@ -82,12 +86,16 @@ def predict(
     *,
     batch: int = 1,
     wanted: Collection[MapKind] = (),
+    overlays: bool = True,
+    verify: bool = False,
 ) -> PredictSummary:
     """Write the label map and the overlay of each sample; `progress` is told each finished name.
 
     batch: how many images of one size are seen together. wanted: also write `confidence/` or
     `trust/<path>.png`, uint8 with 255 for 1, or `probabilities/<path>.npy`, float16 (C, h, w), at
-    the size that the network sees. Every label map carries the fingerprints of its image, model and
+    the size that the network sees. overlays: without them a photograph that was fitted before need
+    not be decoded. verify: read every image, even those whose size and time of change are as
+    remembered in `out`. Every label map carries the fingerprints of its image, model and
     settings: one that is there and still right is skipped, any other is written anew. An image that
     cannot be read is noted in `failed`, the others are done. Files are read and written beside the
     computing.
@@ -97,20 +105,28 @@ def predict(
     group: list[_Read] = []
 
     def read(sample: Sample) -> _Read:
-        origin, seen = _origin(labeller, sample), Conversions()
-        files = [map_path(out, "overlays", sample.name)]
-        files += [map_path(out, kind, sample.name) for kind in wanted]
+        sha256, seen = hashes.of(sample.image), Conversions()
+        origin = f"image {sha256} model {labeller.fingerprint} palette"
+        kinds = ["overlays", *wanted] if overlays else wanted
+        files = [map_path(out, kind, sample.name) for kind in kinds]
         if all(f.is_file() for f in files) and read_stamp(label_path(out, sample.name)) == origin:
             return _Read(sample, origin, seen)
+        kept = None if overlays else labeller.kept_view(sample.name, sha256)
+        if kept is not None:
+            size = image_size(sample.image)
+            where = labeller.placement(sample.image, size)
+            return _Read(sample, origin, seen, None, kept, where, size)
         image = read_image(sample.image, seen)
-        where = labeller.placement(sample.image, (image.shape[0], image.shape[1]))
-        return _Read(sample, origin, seen, image, labeller.view(image, where), where)
+        size = (image.shape[0], image.shape[1])
+        where = labeller.placement(sample.image, size)
+        return _Read(sample, origin, seen, image, labeller.view(image, where), where, size)
 
     def write(item: _Read, labels: np.ndarray, others: dict[MapKind, np.ndarray]) -> None:
-        assert item.image is not None
         name = item.sample.name
-        shown = overlay(item.image, labels, labeller.palette)
-        write_whole(map_path(out, "overlays", name), rgb_png(shown))
+        if overlays:
+            assert item.image is not None
+            shown = overlay(item.image, labels, labeller.palette)
+            write_whole(map_path(out, "overlays", name), rgb_png(shown))
         for kind, map_ in others.items():
             content = _npy(map_) if kind == "probabilities" else grey_png(map_)
             write_whole(map_path(out, kind, name), content)
@@ -144,6 +160,7 @@ def predict(
         group.clear()
         settle(leave=max(batch, _THREADS))  # what is computed and not yet written costs memory
 
+    hashes = Hashes(out / HASHES, verify)
     write_classes(out, labeller.names, labeller.palette)
     with ThreadPoolExecutor(_THREADS) as pool:
         for sample, reading in _ahead(pool, read, samples, batch + _THREADS):
@@ -153,7 +170,7 @@ def predict(
                 fail(sample, error)
                 continue
             summary.conversions.kinds.update(item.conversions.kinds)
-            if item.image is None:
+            if item.view is None:
                 summary.skipped.append(sample.name)
                 progress(sample.name)
                 continue
@@ -170,7 +187,10 @@ def predict(
 
 @dataclass(frozen=True)
 class _Read:
-    """A sample's image and what the network sees of it; None where the results are there."""
+    """A sample's image, if it is needed, and what the network sees of it; size: of the image.
+
+    view is None where the results are there.
+    """
 
     sample: Sample
     origin: str
@@ -178,11 +198,7 @@ class _Read:
     image: np.ndarray | None = None
     view: np.ndarray | None = None
     placement: Placement | None = None
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of the image."""
-        return (0, 0) if self.image is None else (self.image.shape[0], self.image.shape[1])
+    size: tuple[int, int] = (0, 0)
 
 
 def _ahead(
@@ -212,7 +228,3 @@ def _npy(array: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
-
-
-def _origin(labeller: Labeller, sample: Sample) -> str:
-    return f"image {file_hash(sample.image)} model {labeller.fingerprint} palette"

@@ -24,6 +24,7 @@ from goodsam.data.classes import IGNORE
 from goodsam.data.errors import InputError
 from goodsam.data.geometry import Geometry
 from goodsam.data.panoramas import Placement, fitted_view, placement_in
+from goodsam.data.panoramas.fitted import FittedPictures, pictures_folder
 from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse_prediction
 from goodsam.stages.adapt.prediction import Prediction
 from goodsam.stages.segformer.native import MapKind, Maps, as_bytes, native_mask, native_parts
@@ -107,6 +108,11 @@ class EnsembleLabeller:
                 f"{width} x {height}; give the images that the cache was made from"
             )
         return view
+
+    def kept_view(self, name: str, sha256: str) -> np.ndarray | None:
+        """What stage 1 fitted, uint8 (h, w, 3), where it is kept beside the cache."""
+        pictures = FittedPictures(pictures_folder(self.cache.path), self.geometry)
+        return pictures.kept(name, sha256)
 
     def maps(
         self,

@@ -13,11 +13,23 @@ from goodsam.pipeline.cli.options import Boundaries, Checkpoint, Sam
 TABLE_HELP = (
     "table3, table4, table5 or figure7: the paper's; effect: the method against simpler trainings; "
     "choices: what the paper leaves open in stage 2; masks: in stage 1; rates: learning rates and "
-    "length; sizes: whole, by windows, squeezed."
+    "length; sizes: whole, by windows, squeezed; peers: the recipe of street-robust against "
+    "simpler ones; ingredients: one thing of it changed; recipe: both, and ten times as long."
 )
 
 TableName = Literal[
-    "table3", "table4", "table5", "figure7", "effect", "choices", "masks", "rates", "sizes"
+    "table3",
+    "table4",
+    "table5",
+    "figure7",
+    "effect",
+    "choices",
+    "masks",
+    "rates",
+    "sizes",
+    "peers",
+    "ingredients",
+    "recipe",
 ]
 
 STREET_TEACHERS = ("w32=street-ta", "w16=street-student", "w8=street-w8")
@@ -84,6 +96,7 @@ def ablate(
     Writes TABLE.md, .csv, .json and .svg after every run, TABLE-tuning and TABLE-true-masks apart.
     Rows that tables share are run once.
     """
+    from goodsam.pipeline.studies.ablate.recipe import RECIPE_TABLES
     from goodsam.pipeline.studies.ablate.runs import Study
     from goodsam.pipeline.studies.ablate.tables import TABLES, table5
     from goodsam.pipeline.studies.ablate.whole import run_table
@@ -92,7 +105,7 @@ def ablate(
     if table == "table5":
         chosen = table5(dict(_named(text) for text in teachers or STREET_TEACHERS))
     else:
-        chosen = TABLES[table]
+        chosen = (TABLES | RECIPE_TABLES)[table]
     study = Study(
         out,
         preset=preset,

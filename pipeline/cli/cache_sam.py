@@ -16,6 +16,7 @@ from goodsam.pipeline.cli.options import (
     Pitch,
     Roll,
     Sam,
+    Verify,
 )
 
 
@@ -93,6 +94,7 @@ def cache_sam(
         str | None,
         typer.Option(help="Address of a Dask scheduler to give the work to, tcp://HOST:PORT."),
     ] = None,
+    verify: Verify = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -120,6 +122,7 @@ def cache_sam(
         "level": level,
         "pitch": pitch,
         "roll": roll,
+        "verify": verify,
         "window": window,
         "stride": stride,
         "wrap": wrap,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from goodsam.pipeline.cli.options import Cache, Device, Images
+from goodsam.pipeline.cli.options import Cache, Device, Images, Verify
 
 
 def label(
@@ -30,6 +30,11 @@ def label(
     partial: Annotated[
         bool, typer.Option("--partial", help="Leave out panoramas that the cache lacks.")
     ] = False,
+    overlays: Annotated[
+        bool,
+        typer.Option(help="Write overlays/; without them photographs need not be decoded again."),
+    ] = True,
+    verify: Verify = False,
     device: Device = "auto",
 ) -> None:
     """The pseudo labels themselves: the ensemble of TA and cached masks, as label maps."""
@@ -42,6 +47,8 @@ def label(
         teacher_assistant=teacher_assistant,
         rule=rule,
         partial=partial,
+        overlays=overlays,
+        verify=verify,
         device=device,
     )
     print(

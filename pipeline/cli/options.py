@@ -68,6 +68,13 @@ Height = Annotated[
     int | None,
     typer.Option(help="With --fit: the height to resize to, px; 400 if not given.", min=32),
 ]
+Verify = Annotated[
+    bool,
+    typer.Option(
+        "--verify",
+        help="Read every image again, even those whose size and time of change are as remembered.",
+    ),
+]
 Level = Annotated[
     bool,
     typer.Option(

@@ -17,6 +17,7 @@ from goodsam.pipeline.cli.options import (
     Model,
     Pitch,
     Roll,
+    Verify,
     WhichNetwork,
     Wrap,
 )
@@ -59,6 +60,7 @@ def predict(
     level: Level = True,
     pitch: Pitch = 0.0,
     roll: Roll = 0.0,
+    verify: Verify = False,
     device: Device = "auto",
 ) -> None:
     """Label maps and overlays of images in their own pixels, or a video with its overlays."""
@@ -84,6 +86,7 @@ def predict(
         confidence=confidence,
         probabilities=probabilities,
         sound=sound,
+        verify=verify,
     )
     print(
         f"{out}: {len(summary.done)} written, {len(summary.skipped)} already there, "

@@ -149,7 +149,7 @@ class Segmenter:
         """SHA-256 of the weights and of how they are used."""
         how = f"{self.mode} {self.geometry} {self.wrap} {self.names}"
         if self.geometry is not None:
-            how += f" {self.geometry.ignored} {self.geometry.pose}"
+            how += f" {self.geometry.ignored}"
         digest = hashlib.sha256(how.encode())
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(name.encode())
@@ -179,6 +179,9 @@ class Segmenter:
     def view(self, image: np.ndarray, placement: Placement | None = None) -> np.ndarray:
         """uint8 (h, w, 3): what the network sees of an image, fitted where its run fitted."""
         return fitted_view(self.geometry, image, placement)
+
+    def kept_view(self, name: str, sha256: str) -> None:
+        """A network keeps no views."""
 
     def label(self, views_NHWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """uint8 (N, h, w, 3), views of images of `size` (H, W) -> uint8 (N, H, W), 255 unseen."""

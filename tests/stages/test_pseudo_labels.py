@@ -12,7 +12,8 @@ from goodsam.data.classes import IGNORE
 from goodsam.data.errors import InputError
 from goodsam.data.files import file_hash
 from goodsam.data.geometry import ignored_runs
-from goodsam.data.panoramas import find_panoramas, to_band
+from goodsam.data.panoramas import find_panoramas, read_image, to_band
+from goodsam.data.panoramas.fitted import FittedPictures, pictures_folder
 from goodsam.data.window_masks import WindowMasks, overlap_boundaries
 from goodsam.data.windows import Windows
 from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse
@@ -116,6 +117,30 @@ def test_what_was_made_by_another_rule_is_made_anew(teacher, photos, tmp_path):
     assert len(predict(ctcf, samples, tmp_path).done) == 2
     assert len(predict(ctcf, samples, tmp_path).skipped) == 2
     assert len(predict(ssa, samples, tmp_path).done) == 2
+
+
+def test_without_overlays_a_photograph_that_was_fitted_is_not_decoded(
+    teacher, photos, tmp_path, monkeypatch
+):
+    samples, cache = photos
+    labeller = EnsembleLabeller(teacher, cache, FusionConfig())
+    predict(labeller, samples, tmp_path / "as usual")
+    keep = FittedPictures(pictures_folder(cache.path), cache.identity.geometry, write=True)
+    for sample in samples:
+        keep.read(sample.name, sample.image, cache.images[sample.name])
+    decoded = []
+
+    def counted(path, conversions=None):
+        decoded.append(path.name)
+        return read_image(path, conversions)
+
+    monkeypatch.setattr("goodsam.stages.predict.read_image", counted)
+    assert len(predict(labeller, samples, tmp_path / "out", overlays=False).done) == 2
+    assert decoded == ["band.png"]  # which is as it is
+    for sample in samples:
+        one, other = (label_path(tmp_path / name, sample.name) for name in ("as usual", "out"))
+        assert (np.asarray(Image.open(one)) == np.asarray(Image.open(other))).all()
+    assert not (tmp_path / "out/overlays").exists()
 
 
 def test_an_image_of_another_size_fails_alone(teacher, photos, tmp_path):

@@ -76,7 +76,7 @@ class Study:
 
     def config(self, row: Row, seed: int) -> AdaptConfig:
         """Stage 2's settings of a row. InputError for names or values that there are not."""
-        return adapt_config(self.preset, [*self.settings, *row.settings], seed=seed)
+        return adapt_config(row.preset or self.preset, [*self.settings, *row.settings], seed=seed)
 
     def table(self, table: Table) -> Table:
         """The table without the rows that these panoramas cannot have."""

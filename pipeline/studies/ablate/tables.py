@@ -20,12 +20,12 @@ TRAINED: tuple[Column, ...] = ("ta", "student")  # without masks of the test pan
 class Row:
     """One setting.
 
-    settings: of stage 2, as for `--set`. stage1, generator: fields of Stage1Config and of
-    GeneratorConfig. true_masks: the true instances in the place of SAM's masks. true_labels: both
-    networks learn the truth of the unlabelled panoramas, nothing else. trains: False for networks
-    as they come. whole: the TA sees the panorama whole, not by windows. square: what a network sees
-    is first resized to a square of this side; None: it is not. shows: the columns that it has.
-    printed: the paper's values.
+    settings: of stage 2, as for `--set`. preset: that they change; None: the table's. stage1,
+    generator: fields of Stage1Config and of GeneratorConfig. true_masks: the true instances in the
+    place of SAM's masks. true_labels: both networks learn the truth of the unlabelled panoramas,
+    nothing else. trains: False for networks as they come. whole: the TA sees the panorama whole,
+    not by windows. square: what a network sees is first resized to a square of this side; None: it
+    is not. shows: the columns that it has. printed: the paper's values.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Row:
     square: int | None = None
     shows: tuple[Column, ...] = ("ensemble", "ta", "student")
     printed: Mapping[Column, float] = field(default_factory=dict)
+    preset: str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ EFFECT = Table(
     "panoramas, the TA on windows and the student on the whole: the most that any labels can give.",
 )
 
-_TOUCHING = {"stride": 512}  # rows 2 to 4 of Table 3: windows that touch
+TOUCHING = {"stride": 512}  # rows 2 to 4 of Table 3: windows that touch
 _LADDER = ("whole_image", "teacher_windows", "consistency", "teacher_boundary", "student_windows")
 
 TABLE3 = Table(
@@ -105,21 +106,21 @@ TABLE3 = Table(
         ),
         Row(
             "+ windows",
-            stage1=_TOUCHING,
+            stage1=TOUCHING,
             trains=False,
             shows=TRAINED,
             printed={"ta": 53.86, "student": 15.88},
         ),
         Row(
             "+ CTCF",
-            stage1=_TOUCHING,
+            stage1=TOUCHING,
             trains=False,
             printed={"ensemble": 55.88, "ta": 53.86, "student": 15.88},
         ),
         Row(
             "+ Eq. 6 and 4",
             losses(*_LADDER[:2]),
-            stage1=_TOUCHING,
+            stage1=TOUCHING,
             printed={"ensemble": 60.68, "ta": 58.89, "student": 49.88},
         ),
         Row("+ Eq. 1 (overlaps)", losses(*_LADDER[:3]), printed={"ta": 60.07, "student": 50.07}),
@@ -157,7 +158,7 @@ TABLE4 = Table(
         Row(  # no overlaps, so no Eq. 1: a row of Table 3
             "stride 512, trained (Eq. 4, 6)",
             losses(*_LADDER[:2]),
-            stage1=_TOUCHING,
+            stage1=TOUCHING,
             printed={"ta": 58.89},
         ),
         *(
@@ -249,11 +250,11 @@ SIZES = Table(
             )
             for side in (400, 512, 1024)
         ),
-        Row("windows, at their own aspect", stage1=_TOUCHING, trains=False, shows=("ta",)),
+        Row("windows, at their own aspect", stage1=TOUCHING, trains=False, shows=("ta",)),
         *(
             Row(
                 f"windows, as squares of {side}",
-                stage1=_TOUCHING,
+                stage1=TOUCHING,
                 trains=False,
                 square=side,
                 shows=("ta",),
