@@ -204,9 +204,9 @@ def test_import_goodsam_imports_nothing_heavy():
 CLOSURES = {
     "import goodsam": (1, 90),
     "import goodsam.pipeline.cli.app": (27, 1_800),
-    "from goodsam import cache_sam; import goodsam.stages.sam.cache_sam": (48, 5_900),
-    "from goodsam import predict; import goodsam.stages.predict": (33, 3_700),
-    "from goodsam import train; import goodsam.stages.adapt.loop": (60, 6_500),
+    "from goodsam import cache_sam; import goodsam.stages.sam.cache_sam": (49, 6_000),
+    "from goodsam import predict; import goodsam.stages.predict": (28, 3_400),
+    "from goodsam import train; import goodsam.stages.adapt.loop": (64, 7_300),
 }
 
 

@@ -22,6 +22,7 @@ from goodsam.data.windows import Windows
 from goodsam.pipeline.cli.ablate import TableName, ablate
 from goodsam.pipeline.studies.ablate import cost, whole
 from goodsam.pipeline.studies.ablate.cost import estimate
+from goodsam.pipeline.studies.ablate.recipe import RECIPE_TABLES
 from goodsam.pipeline.studies.ablate.results import markdown, write_results
 from goodsam.pipeline.studies.ablate.runs import (
     Study,
@@ -143,7 +144,8 @@ def test_what_a_table_will_take_is_said_of_what_is_left_of_it(study, tmp_path, m
 
 
 def test_every_row_of_every_table_is_a_setting_that_there_is(study):
-    for table in [*TABLES.values(), table5({"B5": "x", "w32": "street-ta"})]:
+    tables = TABLES | RECIPE_TABLES
+    for table in [*tables.values(), table5({"B5": "x", "w32": "street-ta"})]:
         names = [row.name for row in table.rows]
         assert len(set(names)) == len(names)
         assert table.reference in names
@@ -250,7 +252,7 @@ def test_the_command_names_what_is_wrong(tmp_path, goodsam):
     status, _, err = goodsam("ablate", "table9", "--out", tmp_path)
     assert status == 2
     assert "figure7" in err
-    assert set(get_args(TableName)) == {*TABLES, "table5"}
+    assert set(get_args(TableName)) == {*TABLES, *RECIPE_TABLES, "table5"}
     with pytest.raises(InputError, match="NAME=SEGFORMER"):
         ablate("table5", out=tmp_path, teachers=["B5"])
     assert not list(tmp_path.iterdir())
