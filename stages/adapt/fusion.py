@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from goodsam.data.classes import IGNORE
 from goodsam.data.errors import InputError
 from goodsam.data.window_masks import WindowMasks
+from goodsam.stages.adapt.beyond.belief import beliefs
 from goodsam.stages.adapt.beyond.votes import small_class_wins, soft_votes, surest_votes
 from goodsam.stages.adapt.prediction import Prediction
 
@@ -53,10 +54,13 @@ class FusionConfig:
     """SSA: who votes on a mask: all pixels, the surest half, or all with their whole softmax."""
     small_share: float = 0.0
     """SSA: a small class with this share of the votes wins the mask; 0: no such exception."""
+    believe: float = 0.0
+    """Masks whose label is believed less are left out of the ensemble; the paper: 0, none."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.small_share <= 1:
-            raise InputError(f"step.fusion.small_share {self.small_share}: between 0 and 1")
+        for name in ("small_share", "believe"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"step.fusion.{name} {getattr(self, name)}: between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -148,13 +152,16 @@ def fuse_prediction(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """`fuse` of a prediction whose softmax is there already, and each mask's own weight, (M,)."""
     doubts = doubt_maps(prediction, config) if config.rule == "ctcf" else []
-    votes_MC = None
+    votes_MC = soft_MC = None
+    if config.votes == "soft" or config.believe:
+        soft_MC = soft_votes(prediction.probabilities, masks)
     if config.votes == "surest":
         sure = prediction.probabilities.amax(dim=1)
         votes_MC = surest_votes(prediction.labels, sure, masks, prediction.classes)
     elif config.votes == "soft":
-        votes_MC = soft_votes(prediction.probabilities, masks)
-    return fuse_maps(prediction.labels, doubts, masks, prediction.classes, config, votes_MC)
+        votes_MC = soft_MC
+    labels, classes = prediction.labels, prediction.classes
+    return fuse_maps(labels, doubts, masks, classes, config, votes_MC, soft_MC)
 
 
 def doubt_maps(prediction: Prediction, config: FusionConfig) -> list[torch.Tensor]:
@@ -176,10 +183,12 @@ def fuse_maps(
     classes: int,
     config: FusionConfig = FusionConfig(),
     votes_MC: torch.Tensor | None = None,
+    soft_MC: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """`E`, `M` and each mask's weight from the TA's labels and `doubt_maps` (for CTCF alone).
 
-    votes: (M, C), in the place of the counts of labels (for SSA alone).
+    votes: (M, C), in the place of the counts of labels (for SSA alone). soft: `soft_votes`, by
+    which masks are believed (for `believe` alone).
     """
     if config.rule == "none":
         nowhere = torch.zeros(labels_NHW.shape, device=labels_NHW.device)
@@ -205,6 +214,9 @@ def fuse_maps(
     else:
         chosen, taken = _sepl(count_MC, _regions(labels_NHW, classes), masks, config)
         weight = taken.float()
+    if soft_MC is not None and config.believe:
+        doubted = beliefs(soft_MC, chosen, labels_NHW) < config.believe
+        chosen, weight = chosen.masked_fill(doubted, IGNORE), weight.masked_fill(doubted, 0)
     return *_paint(labels_NHW, masks, chosen, weight, taken, config), weight
 
 

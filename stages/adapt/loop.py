@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from goodsam.data.errors import InputError
-from goodsam.stages.adapt.beyond.monitor import Collapse, Monitor
+from goodsam.stages.adapt.beyond.monitor import Collapse, Monitor, remedy
 from goodsam.stages.adapt.beyond.running import RunningFigures
 from goodsam.stages.adapt.learner import AdaptConfig, Learner
 from goodsam.stages.adapt.processes import processes
@@ -55,7 +55,8 @@ def adapt(
         items = read_in_order(
             panoramas, keys, config.workers, group.device, config.view, config.seed
         )
-        monitor = Monitor(learner.names, len(panoramas), config.collapse)
+        helps = remedy(config.labels, config.rare_weight)
+        monitor = Monitor(learner.names, len(panoramas), config.collapse, helps)
         figures = RunningFigures(
             learner.names,
             hold_shares=config.hold_shares,

@@ -11,9 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from goodsam.stages.truth.degrade import Degradation
+
 Column = Literal["ensemble", "ta", "student"]
 COLUMNS: dict[Column, str] = {"ensemble": "ensemble", "ta": "TA", "student": "student"}
 TRAINED: tuple[Column, ...] = ("ta", "student")  # without masks of the test panoramas
+
+Masks = Literal["sam", "true"] | Degradation
+"""Where masks come from: a SAM, the true instances of a street world, or these made worse."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +26,8 @@ class Row:
     """One setting.
 
     settings: of stage 2, as for `--set`. preset: that they change; None: the table's. stage1,
-    generator: fields of Stage1Config and of GeneratorConfig. true_masks: the true instances in the
-    place of SAM's masks. true_labels: both networks learn the truth of the unlabelled panoramas,
+    generator: fields of Stage1Config and of GeneratorConfig. masks: where its masks come from;
+    None: as the study says. true_labels: both networks learn the truth of the unlabelled panoramas,
     nothing else. trains: False for networks as they come. whole: the TA sees the panorama whole,
     not by windows. square: what a network sees is first resized to a square of this side; None: it
     is not. shows: the columns that it has. printed: the paper's values.
@@ -32,7 +37,7 @@ class Row:
     settings: tuple[str, ...] = ()
     stage1: Mapping[str, Any] = field(default_factory=dict)
     generator: Mapping[str, Any] = field(default_factory=dict)
-    true_masks: bool = False
+    masks: Masks | None = None
     true_labels: bool = False
     trains: bool = True
     whole: bool = False
@@ -44,12 +49,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """title: one line. reference: the row that the others are held against, on the same seed."""
+    """title: one line. reference: the row that the others are held against, on the same seed.
+
+    curve: names of rows that a line joins in a plot of mIoU against the quality of their masks;
+    without any there is no such plot.
+    """
 
     title: str
     rows: tuple[Row, ...]
     reference: str
     note: str = ""
+    curve: tuple[str, ...] = ()
 
 
 LOSSES = (
@@ -70,19 +80,20 @@ def losses(*names: str) -> tuple[str, ...]:
 AS_IT_COMES = "as they come"
 METHOD = "GoodSAM"
 PERFECT_SAM = "a perfect SAM"
+SELF_TRAINING = Row(
+    "self-training: the TA's own labels",
+    (*losses("teacher_windows", "student_windows"), "step.fusion.rule=none"),
+)
 
 EFFECT = Table(
     "What the method is worth: the student before and after, and after simpler trainings",
     (
         Row(AS_IT_COMES, trains=False),
         Row(METHOD),
-        Row(
-            "self-training: the TA's own labels",
-            (*losses("teacher_windows", "student_windows"), "step.fusion.rule=none"),
-        ),
+        SELF_TRAINING,
         Row("distillation of the whole image (Eq. 4)", losses("whole_image")),
-        Row(f"{AS_IT_COMES}, {PERFECT_SAM}", true_masks=True, trains=False, shows=("ensemble",)),
-        Row(f"{METHOD}, {PERFECT_SAM}", true_masks=True),
+        Row(f"{AS_IT_COMES}, {PERFECT_SAM}", masks="true", trains=False, shows=("ensemble",)),
+        Row(f"{METHOD}, {PERFECT_SAM}", masks="true"),
         Row("the truth as labels", true_labels=True),
     ),
     AS_IT_COMES,
@@ -215,7 +226,7 @@ MASKS = Table(
         Row("seam open", stage1={"wrap": False}, shows=TRAINED),
         Row("exact masks", generator={"mode": "exact"}, shows=TRAINED),
         Row("adaptive prompts", generator={"points": "adaptive"}, shows=TRAINED),
-        Row(PERFECT_SAM, true_masks=True),
+        Row(PERFECT_SAM, masks="true"),
     ),
     METHOD,
 )

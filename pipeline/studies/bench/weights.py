@@ -22,7 +22,7 @@ from goodsam.stages.score.confusion import Scores, confusion
 from goodsam.stages.score.masks import best_iou_by_area, mean_by_range
 from goodsam.stages.segformer.segment import normalise, segment
 from goodsam.stages.segformer.segmenter import Segmenter
-from goodsam.stages.truth import true_masks
+from goodsam.stages.truth.masks import true_masks
 
 WINDOWS = Windows.of(200, panorama_width(200))
 SOFT = FusionConfig(rule="ssa", votes="soft", small_share=0.2)  # as in street-robust

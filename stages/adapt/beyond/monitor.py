@@ -5,7 +5,7 @@ longer predicts is never taught again. Two means over the same number of panoram
 the run's first and its latest, so that one unusual panorama raises no alarm: of a whole epoch
 where that is short, so that both are of the same panoramas.
 
-Rare classes are what is forgotten, and they are told early: when one has lost a fifth of its share
+Rare classes are what is forgotten, and they are told early: when one has lost a third of its share
 and is still losing. A common class may well have been named too often at first.
 """
 
@@ -18,24 +18,21 @@ import numpy as np
 
 SHORTEST, LONGEST = 20, 100  # steps of a mean; between them, an epoch
 COMMON, RARE = 0.005, 0.02  # a class below the first share is not watched; below the second, rare
-FADING, LOST = 0.8, 0.2  # parts of its first share: a rare class fades below one, any is lost below
+FADING, LOST = 0.7, 0.2  # parts of its first share: a rare class fades below one, any is lost below
 CERTAIN = 3.0  # standard errors that a loss must have where the means are of different panoramas
 DOUBTFUL = 0.5  # agreement with the TA below which masks overrule it on most pixels
-REMEDY = (
-    "lower teacher_lr, or take the labels of a moving average, as the robust presets do "
-    "(--set labels=ema --set ema_decay=0.99)"
-)
 
 
 class Monitor:
     """Sees every step's figures; warns once of each thing that goes wrong; stops a lost run.
 
     names: of the classes. panoramas: of an epoch. collapse: the part of its first value below which
-    the entropy of the ensemble's class shares means that the run is lost; 0: never.
+    the entropy of the ensemble's class shares means that the run is lost; 0: never. remedy: what
+    to do about either.
     """
 
-    def __init__(self, names: Sequence[str], panoramas: int, collapse: float) -> None:
-        self.names, self.collapse = names, collapse
+    def __init__(self, names: Sequence[str], panoramas: int, collapse: float, remedy: str) -> None:
+        self.names, self.collapse, self.remedy = names, collapse, remedy
         self.length = min(max(SHORTEST, panoramas), LONGEST)
         self.same_panoramas = panoramas <= self.length
         self._first: list[np.ndarray] = []
@@ -59,7 +56,7 @@ class Monitor:
         if now[0] < self.collapse * first[0]:
             raise Collapse(
                 f"the ensemble is collapsing: the entropy of its class shares was {first[0]:.2f} "
-                f"and is {now[0]:.2f}; {REMEDY}"
+                f"and is {now[0]:.2f}; {self.remedy}"
             )
         found = self._fading(first[2:], now[2:], latest[:, 2:]) | self._lost(first[2:], now[2:])
         if now[1] < DOUBTFUL:
@@ -74,7 +71,7 @@ class Monitor:
     def _lost(self, first: np.ndarray, now: np.ndarray) -> dict[str, str]:
         return {
             f"lost {name}": f"{name} is being forgotten: {100 * before:.2g} % of the ensemble at "
-            f"first, {100 * after:.2g} % now; {REMEDY}"
+            f"first, {100 * after:.2g} % now; {self.remedy}"
             for name, before, after in zip(self.names, first, now, strict=True)
             if before >= COMMON and after < LOST * before
         }
@@ -90,10 +87,18 @@ class Monitor:
         fades &= (first - now > chance) & (now >= LOST * first)
         return {
             f"fading {name}": f"{name} is fading: {100 * then:.2g} % of the ensemble at first, "
-            f"{100 * after:.2g} % now; {REMEDY}"
+            f"{100 * after:.2g} % now; {self.remedy}"
             for name, then, after, fading in zip(self.names, first, now, fades, strict=True)
             if fading
         }
+
+
+def remedy(labels: str, rare_weight: float) -> str:
+    """What helps against forgetting: what the robust presets set and this run does not."""
+    settings = ["--set labels=ema --set ema_decay=0.99"] if labels == "live" else []
+    settings += [] if rare_weight else ["--set rare_weight=0.25"]
+    also = f", or do as the robust presets do ({' '.join(settings)})" if settings else ""
+    return f"lower teacher_lr{also}"
 
 
 class Collapse(RuntimeError):

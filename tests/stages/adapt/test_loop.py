@@ -24,6 +24,7 @@ from goodsam.data.windows import Windows
 from goodsam.pipeline.config import as_yaml
 from goodsam.stages.adapt.beyond import balance, monitor
 from goodsam.stages.adapt.beyond.view import ViewConfig
+from goodsam.stages.adapt.fusion import FusionConfig
 from goodsam.stages.adapt.learner import AdaptConfig, Learner
 from goodsam.stages.adapt.loop import adapt
 from goodsam.stages.adapt.processes import processes
@@ -111,6 +112,7 @@ EVERY_VIEW = ViewConfig(mirror=True, roll=True, photometric=0.5, paste=True, win
         (3, {"rare_weight": 0.5, "threshold": 0.9}),
         (3, {"view": EVERY_VIEW, "accumulate": 2, "workers": 1}),
         (1, {"step": StepConfig(weights=LossWeights(anchor=0.5), labels_mirrored=True)}),
+        (3, {"step": StepConfig(fusion=FusionConfig(believe=0.5)), "view": EVERY_VIEW}),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
 )
