@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -18,17 +19,15 @@ _WIDTH = 1024  # px, at which sharpness is measured
 _STILL = 1.5  # of 255: frames that differ less on the average show the same
 
 
-def take_frames(
-    video: Path, out: Path, every: float = 2.0, progress: Callable[[str], None] = lambda name: None
-) -> list[Path]:
-    """Write the sharpest frame of each `every` seconds as `out/<video>-<number>.jpg`.
+def take_frames(video: Path, out: Path, every: float = 2.0) -> Iterator[Path]:
+    """Write the sharpest frame of each `every` seconds as `out/<video>-<number>.jpg`; gives each.
 
     A frame that shows what the last one showed, since the camera stood, is left out. Raises
     InputError for a video that is broken or cut off; the frames before that are there then.
     """
     if not every > 0:
         raise InputError(f"--every {every:g}: give the seconds from one frame to the next")
-    written: list[Path] = []
+    count = 0
     with open_video(video) as opened:
         try:
             for frame in sharpest(opened, every):
@@ -36,31 +35,45 @@ def take_frames(
                 buffer = io.BytesIO()
                 Image.fromarray(frame.image()).save(buffer, "jpeg", quality=95, subsampling=0)
                 write_whole(path, buffer.getvalue())
-                written.append(path)
-                progress(path.name)
+                count += 1
+                yield path
         except InputError as error:
-            raise InputError(f"{error}; {len(written)} frames before that were taken") from error
-    return written
+            raise InputError(f"{error}; {count} frames before that were taken") from error
 
 
 def sharpest(frames: Iterable[Frame], every: float) -> Iterator[Frame]:
-    """Of each `every` seconds the sharpest frame, unless it shows what the last one showed."""
-    last: np.ndarray | None = None
-    best: tuple[float, Frame, np.ndarray] | None = None
-    interval = 0
+    """Of each `every` seconds the sharpest frame, unless it shows what the last one showed.
+
+    At least half of that lies between two of them.
+    """
+    last: _Seen | None = None
+    best: _Seen | None = None
     for frame in frames:
-        if best is not None and int(frame.seconds / every) > interval:
-            if _moved(last, best[2]):
-                last = best[2]
-                yield best[1]
+        if best is not None and int(frame.seconds / every) > int(best.frame.seconds / every):
+            if _moved(last, best):
+                yield best.frame
+                last = best
             best = None
-        interval = int(frame.seconds / every)
+        if last is not None and frame.seconds - last.frame.seconds < every / 2:
+            continue
+        seen = _Seen.of(frame)
+        if best is None or seen.sharpness > best.sharpness:
+            best = seen
+    if best is not None and _moved(last, best):
+        yield best.frame
+
+
+class _Seen(NamedTuple):
+    """A frame, and its picture, small and grey: uint8 (h, w)."""
+
+    frame: Frame
+    grey: np.ndarray
+    sharpness: float
+
+    @classmethod
+    def of(cls, frame: Frame) -> _Seen:
         grey = frame.grey(_WIDTH)
-        value = sharpness(grey)
-        if best is None or value > best[0]:
-            best = (value, frame, grey)
-    if best is not None and _moved(last, best[2]):
-        yield best[1]
+        return cls(frame, grey, sharpness(grey))
 
 
 def sharpness(grey: np.ndarray) -> float:
@@ -68,5 +81,7 @@ def sharpness(grey: np.ndarray) -> float:
     return float(laplace(grey.astype(np.float32)).var())
 
 
-def _moved(last: np.ndarray | None, grey: np.ndarray) -> bool:
-    return last is None or float(np.abs(last.astype(np.int16) - grey).mean()) >= _STILL
+def _moved(last: _Seen | None, seen: _Seen) -> bool:
+    if last is None:
+        return True
+    return float(np.abs(last.grey.astype(np.int16) - seen.grey).mean()) >= _STILL

@@ -17,6 +17,7 @@ from goodsam.data.errors import InputError
 from goodsam.data.geometry import LEVELLED, Pose
 from goodsam.data.panoramas import find_panoramas, is_video, not_taken_line, survey
 from goodsam.data.windows import PAPER_HEIGHT, Windows, panorama_width
+from goodsam.pipeline.datasets import check, export_labels, frames, label
 from goodsam.pipeline.stage1 import (
     AnyPath,
     Cached,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from goodsam.data.cache import SamCache
     from goodsam.pipeline.rundir import Run
     from goodsam.pipeline.scoring import Result
-    from goodsam.stages.adapt.fusion import FusionConfig, Rule
     from goodsam.stages.adapt.learner import AdaptConfig
     from goodsam.stages.predict import PredictSummary
     from goodsam.stages.segformer.native import MapKind
@@ -40,9 +40,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Cached",
     "cache_sam",
+    "check",
     "estimate_sam",
     "evaluate",
     "export",
+    "export_labels",
     "frames",
     "label",
     "load",
@@ -263,74 +265,6 @@ def _predict_video(
         count = predict_video(segmenter, video, out, update, sound)
     say(f"{video.name}: {count} frames")
     return PredictSummary(done=[video.name])
-
-
-def frames(video: AnyPath, out: AnyPath, *, every: float = 2.0) -> list[Path]:
-    """Write the sharpest frame of each `every` seconds of a video to `out`, as photographs.
-
-    Frames that show what the last one showed are left out. Needs the extra `video`. Raises
-    InputError for a video that is broken or cut off; the frames before that are there then.
-    """
-    from goodsam.data.frames import take_frames
-
-    return take_frames(Path(video), Path(out), every)
-
-
-def label(
-    images: AnyPath,
-    cache: AnyPath | SamCache,
-    out: AnyPath,
-    *,
-    teacher_assistant: Segmenter | AnyPath | None = None,
-    rule: Rule = "ctcf",
-    fusion: FusionConfig | None = None,
-    partial: bool = False,
-    overlays: bool = True,
-    verify: bool = False,
-    device: str = "auto",
-) -> PredictSummary:
-    """Write the pseudo labels themselves: the ensemble of TA and cached masks, as label maps.
-
-    What the student would learn from, in the photographs' own pixels, as `predict` writes it, with
-    `OUT/confidence/` (the TA's probability of the label) and `OUT/trust/` (255 where the rule
-    trusts the masks) beside it. images, cache, partial, verify: as for `train`. teacher_assistant:
-    a run, whose adapted TA is taken, a SegFormer directory or a hub name; that of goodsam-m if not
-    given.
-    rule: ctcf (the paper), ssa, sepl, or none; fusion: all settings of the rule, in its place.
-    overlays: without them photographs that stage 1 has fitted are not decoded again.
-
-    >>> label("photos", "photos.zarr", "pseudo", teacher_assistant="runs/mine").done
-    ['0.png', '1.png']
-    """
-    from goodsam.data.panoramas import Sample, image_root
-    from goodsam.pipeline.config import adapt_config
-    from goodsam.pipeline.rundir import Run, finished_panoramas
-    from goodsam.stages.adapt.fusion import FusionConfig
-    from goodsam.stages.predict import predict as run
-    from goodsam.stages.pseudo_labels import EnsembleLabeller
-
-    source = os.fspath(cache) if isinstance(cache, str | os.PathLike) else cache.path
-    sam_cache, hashes = finished_panoramas(Path(images), source, partial, verify)
-    root = image_root(Path(images))
-    samples = [Sample(name, root / name) for name in hashes]
-    say(not_taken_line(survey(Path(images)).not_taken, Path(images)))
-    teacher = teacher_assistant or adapt_config("goodsam-m").teacher_assistant
-    if isinstance(teacher, str | os.PathLike):
-        of_run = Run.found(teacher) is not None
-        teacher = load(teacher, network="teacher_assistant" if of_run else "student", device=device)
-    labeller = EnsembleLabeller(teacher, sam_cache, fusion or FusionConfig(rule))
-    with bar_of_names("label", len(samples)) as finished:
-        summary = run(
-            labeller,
-            samples,
-            Path(out),
-            finished,
-            wanted=("confidence", "trust"),
-            overlays=overlays,
-            verify=verify,
-        )
-    say_what_was_odd(summary)
-    return summary
 
 
 def export(

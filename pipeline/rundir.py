@@ -22,7 +22,7 @@ from goodsam.data.errors import InputError
 from goodsam.data.files import write_whole
 from goodsam.data.geometry import Geometry
 from goodsam.data.hashes import Hashes
-from goodsam.data.panoramas import image_root
+from goodsam.data.panoramas import image_root, survey
 from goodsam.data.panoramas.fitted import hashes_beside
 from goodsam.pipeline.config import as_yaml, build
 from goodsam.stages.adapt.learner import AdaptConfig
@@ -122,16 +122,18 @@ def open_run(
 def finished_panoramas(
     images: Path, cache: Path | str, partial: bool = False, verify: bool = False
 ) -> tuple[SamCache, dict[str, str]]:
-    """The cache, and the hash of each image below `images` whose masks are there, by name.
+    """The cache, and the hash of each panorama whose masks are there, by name.
 
-    partial: leave out panoramas that the cache lacks. verify: read every image, even those whose
-    size and time of change are as remembered. Raises InputError for a cache that is
-    unfinished or made from other images.
+    Of a folder those that the cache was made from; of one image or a list, these alone. partial:
+    leave out panoramas that the cache lacks. verify: read every image, even those whose size and
+    time of change are as remembered. Raises InputError for a cache that is unfinished or made from
+    other images.
     """
-    images = image_root(images)
     sam_cache = SamCache.open(cache)
-    missing = sam_cache.missing()
-    names = sorted(set(sam_cache.names) - set(missing))
+    given = _given_names(images, sam_cache, partial)
+    images = image_root(images)
+    missing = [name for name in sam_cache.missing() if given is None or name in given]
+    names = sorted((set(sam_cache.names) if given is None else given) - set(missing))
     if not names:
         raise InputError(f"{cache}: holds no finished panorama; run goodsam cache-sam first")
     if missing and not partial:
@@ -150,6 +152,20 @@ def finished_panoramas(
                 f"{path}: not the image that {cache} was made from; make the cache anew"
             )
     return sam_cache, {name: hashes[name] for name in names}
+
+
+def _given_names(images: Path, cache: SamCache, partial: bool) -> set[str] | None:
+    """The names of one image, or of those of a list, that are the cache's; None for a folder."""
+    if images.is_dir():
+        return None
+    names = {sample.name for sample in survey(images).samples}
+    unknown = sorted(names - set(cache.names))
+    if unknown and not partial:
+        raise InputError(
+            f"{images}: the cache holds no {unknown[0]}; put a list into the folder that the cache "
+            "was made from, or pass --partial to leave out what the cache lacks"
+        )
+    return names - set(unknown)
 
 
 def _claim(out: Path, config: AdaptConfig, images: dict[str, str], cache: SamCache) -> None:

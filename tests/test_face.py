@@ -19,6 +19,7 @@ from goodsam.data.geometry import Geometry, ignored_runs
 from goodsam.data.panoramas import find_panoramas
 from goodsam.data.street.write import write_world
 from goodsam.pipeline.config import adapt_config
+from tests.data.test_video import clip, scene
 
 HEIGHT = 64
 QUICK = {"sam": "street", "points_per_side": 4, "boundaries": "windows"}
@@ -37,7 +38,11 @@ def test_examples_run(photos, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").symlink_to(photos)
     (tmp_path / "labelled").symlink_to(photos.parent / "world" / "test")
-    verbs = (gs.cache_sam, gs.train, gs.load, gs.evaluate, gs.predict, gs.label, gs.export)
+    clip(tmp_path / "clip.mp4", [scene(4 * n) for n in range(10)])
+    verbs = (
+        *(gs.check, gs.frames, gs.cache_sam, gs.train, gs.load, gs.evaluate, gs.predict),
+        *(gs.label, gs.export_labels, gs.export),
+    )
     nouns = (gs.Windows, gs.WindowMasks, gs.SamCache, gs.Segmenter, gs.fuse, gs.InputError)
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     for public in (*verbs, *nouns):

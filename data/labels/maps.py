@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from goodsam.data.panoramas import find_labels, read_ids
+from goodsam.data.panoramas import find_labels, maps_folder, read_ids
 
 PHOTOGRAPH, STAMP = "photograph", "goodsam"  # keys of the notes in a label map
 
@@ -65,7 +65,7 @@ def label_maps(folder: Path) -> Iterator[LabelMap]:
     A map that does not say its photograph is called like itself. InputError for a folder without
     maps, and for a file that is none.
     """
-    root = folder / "labels" if (folder / "labels").is_dir() else folder
+    root = maps_folder(folder)
     for path in sorted(find_labels(root).values()):
         name = _note(path, PHOTOGRAPH) or path.relative_to(root).as_posix()
         yield LabelMap(name, read_ids(path))

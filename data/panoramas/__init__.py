@@ -6,6 +6,7 @@ from goodsam.data.panoramas.find import (
     Survey,
     find_labels,
     find_panoramas,
+    maps_folder,
     pair_predictions,
     survey,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "image_root",
     "image_size",
     "is_video",
+    "maps_folder",
     "not_taken_line",
     "other_projection",
     "pair_predictions",

@@ -27,6 +27,7 @@ from goodsam.data.panoramas.sources import (
 )
 
 IMAGE_FOLDER, LABEL_FOLDER = "leftImg8bit", "gtFine"
+PREDICTED_FOLDER = "labels"
 
 # Endings of the stems of label maps; where a picture has several, the first of these is taken.
 _LABEL_ENDINGS = ("_gtFine_labelTrainIds", "_labelTrainIds", "_gtFine_labelIds", "_labelIds")
@@ -159,12 +160,12 @@ def find_labels(folder: Path) -> dict[str, Path]:
 
 
 def pair_predictions(samples: Iterable[Sample], predictions: Path) -> list[tuple[Sample, Path]]:
-    """Each sample with its label map in a folder of predictions, as `goodsam predict` writes them.
+    """Each sample with its label map in a folder of predictions, ours or another program's.
 
     Label maps of images that are not among the samples are left aside. InputError when one is
     missing.
     """
-    found = find_labels(predictions)
+    found = find_labels(maps_folder(predictions))
     keyed = {_image_key(Path(sample.name), Path()): sample for sample in samples}
     if not keyed.keys() & found.keys():
         keyed, found = _by_name_alone(keyed), _by_name_alone(found)
@@ -175,6 +176,11 @@ def pair_predictions(samples: Iterable[Sample], predictions: Path) -> list[tuple
             "are missing); name each label map like its image, with .png"
         )
     return [(sample, found[key]) for key, sample in keyed.items()]
+
+
+def maps_folder(folder: Path) -> Path:
+    """Where the label maps lie: in `labels/` of a folder that `goodsam predict` wrote, or in it."""
+    return _below(folder, PREDICTED_FOLDER)
 
 
 def _folder(path: Path) -> Path:

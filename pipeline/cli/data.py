@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from goodsam.data.errors import InputError
 from goodsam.pipeline.cli.options import Json
 
 app = typer.Typer(no_args_is_help=True, help="Look at a data set.")
@@ -32,11 +31,9 @@ def check(
     json: Json = False,
 ) -> None:
     """Recognise a data set, pair its images with labels, and read every file once."""
-    from goodsam.data.check import check
-    from goodsam.pipeline.tell import progress_bar
+    from goodsam.pipeline import api
 
-    with progress_bar("check") as update:
-        found = check(folder, labels, update)
+    found = api.check(folder, labels=labels)
     if json:
         print(json_module.dumps(found.to_json(), indent=1))
     else:
@@ -84,9 +81,7 @@ def export(
     ] = None,
 ) -> None:
     """Write label maps for another program: to correct them there, or to train there."""
-    from goodsam.data.labels.export import LOCAL_FILES, export_labels
+    from goodsam.pipeline import api
 
-    if prefix is not None and format != "label-studio":
-        raise InputError(f"--prefix: {format} has no links to photographs; leave it out")
-    count, written = export_labels(labelled, out, format, LOCAL_FILES if prefix is None else prefix)
-    print(f"{', '.join(map(str, written))}: {count} label maps")
+    for path in api.export_labels(labelled, out, format=format, prefix=prefix):
+        print(path)

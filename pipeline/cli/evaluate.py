@@ -43,7 +43,11 @@ def evaluate(
         typer.Option(help="The folder of label maps, if a data set's layout does not say it."),
     ] = None,
     predictions: Annotated[
-        Path | None, typer.Option(help="Score these label maps instead of a network.")
+        Path | None,
+        typer.Option(
+            help="Score label maps instead of a network: a folder that predict or label wrote, or "
+            "another program's."
+        ),
     ] = None,
     protocol: Annotated[
         Literal["19", "13", "wildpass"] | None,

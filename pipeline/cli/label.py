@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from goodsam.pipeline.cli.options import Cache, Device, Images, Verify
+from goodsam.pipeline.cli.options import Cache, Device, Images, Settings, Verify
 
 
 def label(
@@ -20,13 +20,20 @@ def label(
         str | None,
         typer.Option(
             help="The TA: a run, whose adapted TA is taken, a SegFormer directory or a hub name; "
-            "that of goodsam-m if not given."
+            "the preset's if not given."
         ),
     ] = None,
+    preset: Annotated[
+        str, typer.Option(help="Whose TA and fusion to take: a preset's name, or a YAML file.")
+    ] = "goodsam-m",
     rule: Annotated[
-        Literal["ctcf", "ssa", "sepl", "none"],
-        typer.Option(help="How TA and masks are fused: the paper's rule, two others, or not."),
-    ] = "ctcf",
+        Literal["ctcf", "ssa", "sepl", "none"] | None,
+        typer.Option(
+            help="How TA and masks are fused: the paper's rule, two others, or not; the preset's "
+            "if not given."
+        ),
+    ] = None,
+    set_: Settings = None,
     partial: Annotated[
         bool, typer.Option("--partial", help="Leave out panoramas that the cache lacks.")
     ] = False,
@@ -45,6 +52,8 @@ def label(
         cache,
         out,
         teacher_assistant=teacher_assistant,
+        preset=preset,
+        settings=set_ or (),
         rule=rule,
         partial=partial,
         overlays=overlays,

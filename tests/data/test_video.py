@@ -101,7 +101,7 @@ def test_a_truncated_video(tmp_path):
     with pytest.raises(InputError, match=r"first.mp4: cut off or broken after \d"):
         darkened(first, tmp_path / "out.mp4")
     with pytest.raises(InputError, match=r"cut off.* [1-9]\d* frames before that were taken"):
-        take_frames(first, tmp_path / "photos", every=0.2)
+        list(take_frames(first, tmp_path / "photos", every=0.2))
     for path in (tmp_path / "photos").iterdir():
         assert read_image(path).shape == (64, 128, 3)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["first.mp4", "photos", "plain.mp4"]
@@ -151,7 +151,7 @@ def test_the_sharpest_frame_of_each_interval_is_taken(tmp_path):
                                    picture.resize((16, 8)).resize((128, 64))))  # fmt: skip
     pictures[30:] = [pictures[27]] * 10
     video = clip(tmp_path / "x/walk.mp4", pictures)
-    written = take_frames(video, tmp_path / "photos", every=1.0)
+    written = list(take_frames(video, tmp_path / "photos", every=1.0))
     names = ["walk-000003.jpg", "walk-000014.jpg", "walk-000027.jpg"]
     assert [path.name for path in written] == names
     assert sorted(path.name for path in (tmp_path / "photos").iterdir()) == names
@@ -160,7 +160,17 @@ def test_the_sharpest_frame_of_each_interval_is_taken(tmp_path):
     with open_video(video) as frames:
         assert next(frame.index for frame in sharpest(frames, 100)) in (3, 14, 27)
     with pytest.raises(InputError, match="--every 0"):
-        take_frames(video, tmp_path / "photos", every=0)
+        list(take_frames(video, tmp_path / "photos", every=0))
+
+
+def test_two_sharp_frames_in_a_row_are_not_both_taken(tmp_path):
+    """Frames 9 and 10 are sharp, on either side of a second's end; 16 is the next sharp one."""
+    pictures = [Image.fromarray(scene(8 * number)) for number in range(20)]
+    blurred = [picture.resize((16, 8)).resize((128, 64)) for picture in pictures]
+    shown = [pictures[n] if n in (9, 10, 16) else blurred[n] for n in range(20)]
+    video = clip(tmp_path / "walk.mp4", [np.asarray(picture) for picture in shown])
+    with open_video(video) as frames:
+        assert [frame.index for frame in sharpest(frames, 1.0)] == [9, 16]
 
 
 def test_sharpness_is_the_variance_of_the_laplacian():

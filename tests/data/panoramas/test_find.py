@@ -164,3 +164,11 @@ def test_predictions_pair_with_samples(tmp_path):
     (tmp_path / "flat/2.png").unlink()
     with pytest.raises(InputError, match=r"no prediction for leftImg8bit/val/2_.png \(1 of 2"):
         pair_predictions(samples, tmp_path / "flat")
+
+
+def test_a_folder_that_predict_wrote_is_its_label_maps(tmp_path):
+    write(tmp_path / "images/x/1.jpg", picture())
+    for kind in ("labels", "overlays", "confidence"):
+        write(tmp_path / f"out/{kind}/x/1.png", ids(1))
+    ((_, path),) = pair_predictions(find_panoramas(tmp_path / "images"), tmp_path / "out")
+    assert path == tmp_path / "out/labels/x/1.png"
