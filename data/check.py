@@ -51,6 +51,7 @@ class Checked:
     images by (width, height). classes: label maps by the class that occurs in them. images_alone,
     labels_alone: keys of files without a partner. problems: one line each. not_taken: files beside
     the images that are left out, and why. placed: what cameras say of their images' crop and tilt.
+    odd: images of proportions that --fit does not take.
     """
 
     layout: str
@@ -65,6 +66,7 @@ class Checked:
     not_taken: dict[str, str] = field(default_factory=dict)
     placed: dict[str, str] = field(default_factory=dict)
     conversions: Conversions = field(default_factory=Conversions)
+    odd: int = 0
 
     @property
     def notes(self) -> list[str]:
@@ -75,12 +77,10 @@ class Checked:
             notes.append(f"the published set has {expected} images")
         if len(self.sizes) > 1:
             notes.append("images differ in size: pass --fit to cache-sam and predict")
-        odd = sum(
-            count for (w, h), count in self.sizes.items() if not (is_band(h, w) or is_sphere(h, w))
-        )
-        if odd and self.layout == PLAIN:
+        if self.odd and self.layout == PLAIN:
             notes.append(
-                f"{odd} of neither 360° x 180° (2:1) nor 360° x 70.3° (512:100): no --fit for them"
+                f"{self.odd} of neither 360° x 180° (2:1) nor 360° x 70.3° (512:100): no --fit for "
+                "them"
             )
         if str(self.conversions):
             notes.append(str(self.conversions))
@@ -139,6 +139,8 @@ def check(
             where = placement_of(sample.image, (height, width), LEVELLED)
             if where is not None:
                 result.placed[sample.name] = _placed(where, height, width)
+            elif not (is_band(height, width) or is_sphere(height, width)):
+                result.odd += 1
             if sample.labels is not None:
                 truth = _classes(sample.labels, mapillary)
                 if truth[1] != (height, width):

@@ -27,7 +27,10 @@ def predict(
     model: Model,
     images: Images,
     out: Annotated[
-        Path, typer.Argument(help="The folder for labels/ and overlays/; of a video, a video.")
+        Path,
+        typer.Argument(
+            help="The folder for labels/ and overlays/; where IMAGES is a video, a video."
+        ),
     ],
     network: WhichNetwork = "student",
     windows: ByWindows = False,
@@ -53,7 +56,7 @@ def predict(
         ),
     ] = False,
     sound: Annotated[
-        bool, typer.Option(help="Of a video: keep its sound as it is, or drop it.")
+        bool, typer.Option(help="Keep the sound of a video as it is, or drop it.")
     ] = True,
     fit: Fit = False,
     height: Height = None,

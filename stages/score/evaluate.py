@@ -137,11 +137,16 @@ def _score(
     for sample, prediction, unseen in predicted:
         assert sample.labels is not None  # `_check_labels`
         truth = read_truth(sample.labels, protocol)
+        if truth.shape != prediction.shape:
+            (h, w), (th, tw) = prediction.shape, truth.shape
+            raise InputError(
+                f"{sample.labels}: {tw} x {th}, and the prediction for {sample.name} is {w} x {h}; "
+                "both must have the photograph's own size"
+            )
         try:
             truth = masked(truth, ignore)
             labelled += int((truth != IGNORE).sum())
-            if truth.shape == prediction.shape:  # `confusion` says if not
-                truth = masked(truth, unseen)
+            truth = masked(truth, unseen)
             scored += int((truth != IGNORE).sum())
             classes = protocol.lookup[prediction]
             matrix = confusion(classes, truth, count)
@@ -169,7 +174,7 @@ def masked(labels: np.ndarray, *left_out: np.ndarray | None) -> np.ndarray:
         if labels.shape != mask.shape:
             (h, w), (mh, mw) = labels.shape, mask.shape
             raise InputError(
-                f"the labels are {w} x {h}, the ignore mask {mw} x {mh}: sizes must agree"
+                f"the labels are {w} x {h}, the ignore mask {mw} x {mh}: draw it at their size"
             )
         labels = np.where(mask, IGNORE, labels).astype(np.uint8)
     return labels

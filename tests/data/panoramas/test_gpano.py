@@ -177,3 +177,4 @@ def test_check_says_what_cameras_say(tmp_path):
     assert "shows 50 %" in found.placed["cropped.jpg"]
     assert found.problems == []
     assert found.to_json()["placed"] == found.placed
+    assert not [note for note in found.notes if "no --fit" in note]  # it takes the cropped one
