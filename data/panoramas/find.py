@@ -20,6 +20,7 @@ from goodsam.data.panoramas.sources import (
     given_files,
     image_root,
     is_image_suffix,
+    is_own,
     left_out,
     not_taken_line,
     rank,
@@ -195,14 +196,19 @@ def _below(folder: Path, name: str) -> Path:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    """All files below `root` that are not hidden, through links but never in circles."""
+    """All files below `root` that are not hidden, through links but never in circles.
+
+    Folders that goodsam wrote are passed over: its own pictures are no photographs.
+    """
     seen = set()
     for folder, subfolders, files in os.walk(root, followlinks=True):
         seen.add(os.path.realpath(folder))
         subfolders[:] = sorted(
             name
             for name in subfolders
-            if not name.startswith(".") and os.path.realpath(os.path.join(folder, name)) not in seen
+            if not name.startswith(".")
+            and os.path.realpath(os.path.join(folder, name)) not in seen
+            and not is_own(Path(folder, name))
         )
         yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
 

@@ -19,6 +19,7 @@ from goodsam.data.geometry import Geometry
 from goodsam.data.hashes import NAME
 from goodsam.data.panoramas.fit import read_panorama
 from goodsam.data.panoramas.read import Conversions, image_size
+from goodsam.data.panoramas.sources import PICTURES
 
 _KEY = "goodsam-fitted"
 
@@ -29,7 +30,7 @@ def pictures_folder(cache: Path | str) -> Path | None:
     if "://" in text:
         return None
     path = Path(text)
-    return path.with_name(path.name + ".pictures")
+    return path.with_name(path.name + PICTURES)
 
 
 def hashes_beside(cache: Path | str) -> Path | None:

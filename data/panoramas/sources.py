@@ -9,11 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goodsam.data.errors import InputError
+from goodsam.data.hashes import NAME as HASHES
 from goodsam.data.panoramas.read import HEIC_SUFFIXES, heic_can_be_read
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi"})
 LIST_SUFFIX = ".txt"
+
+# What goodsam writes may lie among the photographs: folders that hold all of one of these are its.
+PICTURES = ".pictures"  # the ending of what is kept beside a cache
+_OWN = (
+    ("zarr.json",),
+    (HASHES,),
+    ("classes.json", "labels"),
+    ("config.yaml", "origin.json"),
+    ("eval.json", "report.html"),
+)
 
 # Where several files have one name, the first of these is taken.
 _PREFERRED = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".tif", ".tiff", ".bmp")
@@ -62,6 +73,13 @@ def is_image_suffix(suffix: str) -> bool:
 def is_video(path: Path) -> bool:
     """Whether a path ends as a video does."""
     return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def is_own(folder: Path) -> bool:
+    """Whether goodsam wrote a folder: a cache, its pictures, a run, label maps, an evaluation."""
+    if folder.name.endswith(PICTURES) and Path(str(folder).removesuffix(PICTURES)).exists():
+        return True
+    return any(all((folder / name).exists() for name in marks) for marks in _OWN)
 
 
 def left_out(path: Path) -> NotTaken:

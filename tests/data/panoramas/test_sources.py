@@ -102,6 +102,30 @@ def test_every_file_that_is_not_taken_has_a_remedy(tmp_path, monkeypatch):
     assert survey(tmp_path).images == 1
 
 
+@pytest.mark.parametrize(
+    "marks",
+    [
+        ("c.zarr/zarr.json", "c.zarr.pictures/a.jpg.png"),
+        ("gone.zarr.pictures/hashes.jsonl", "gone.zarr.pictures/a.jpg.png"),
+        ("out/classes.json", "out/labels/a.png", "out/overlays/a.png"),
+        ("run/config.yaml", "run/origin.json", "run/x.png"),
+        ("eval/eval.json", "eval/report.html"),
+    ],
+)
+def test_what_goodsam_wrote_among_the_photographs_is_none_of_them(tmp_path, marks):
+    picture(tmp_path / "a.jpg")
+    picture(tmp_path / "my.pictures/labels/b.jpg")
+    for name in marks:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        picture(tmp_path / name) if name.endswith(".png") else (tmp_path / name).touch()
+    found = survey(tmp_path)
+    assert [sample.name for sample in found.samples] == ["a.jpg", "my.pictures/labels/b.jpg"]
+    assert not found.not_taken
+    given = tmp_path / marks[-1]
+    if given.suffix == ".png":  # whoever gives such a folder means it
+        assert survey(given.parent).images == 1
+
+
 def test_heic_is_read_where_its_extra_is_installed(tmp_path):
     heif = pytest.importorskip("pillow_heif")
     array = np.zeros((40, 80, 3), np.uint8)
