@@ -43,6 +43,7 @@ __all__ = [
     "check",
     "estimate_sam",
     "evaluate",
+    "evaluate_predictions",
     "export",
     "export_labels",
     "frames",
@@ -200,6 +201,39 @@ def evaluate(
 
     return score_model(
         model if not isinstance(model, str | os.PathLike) else load(model),
+        Path(images),
+        labels=None if labels is None else Path(labels),
+        protocol=protocol,
+        ignore_mask=None if ignore_mask is None else Path(ignore_mask),
+        boundary_radius=boundary_radius,
+        out=None if out is None else Path(out),
+    )
+
+
+def evaluate_predictions(
+    predictions: AnyPath,
+    images: AnyPath,
+    *,
+    labels: AnyPath | None = None,
+    protocol: str | None = None,
+    ignore_mask: AnyPath | None = None,
+    boundary_radius: int | None = None,
+    out: AnyPath | None = None,
+) -> Result:
+    """Score label maps, whoever made them, on labelled images; otherwise as `evaluate`.
+
+    predictions: a folder that `predict` or `label` wrote, or one of .png files with train ids that
+    are called like the images. A labelled pixel without a prediction counts as wrong.
+
+    >>> predict("street-student", "labelled", "seen").failed
+    {}
+    >>> evaluate_predictions("seen", "labelled").miou > 0
+    True
+    """
+    from goodsam.pipeline.scoring import score_predictions
+
+    return score_predictions(
+        Path(predictions),
         Path(images),
         labels=None if labels is None else Path(labels),
         protocol=protocol,

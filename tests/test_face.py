@@ -41,6 +41,7 @@ def test_examples_run(photos, tmp_path, monkeypatch):
     clip(tmp_path / "clip.mp4", [scene(4 * n) for n in range(10)])
     verbs = (
         *(gs.check, gs.frames, gs.cache_sam, gs.train, gs.load, gs.evaluate, gs.predict),
+        gs.evaluate_predictions,
         *(gs.label, gs.export_labels, gs.export),
     )
     nouns = (gs.Windows, gs.WindowMasks, gs.SamCache, gs.Segmenter, gs.fuse, gs.InputError)

@@ -72,9 +72,7 @@ def evaluate(
     from goodsam.pipeline import api
 
     if predictions is not None:
-        from goodsam.pipeline.scoring import score_predictions
-
-        result = score_predictions(
+        result = api.evaluate_predictions(
             predictions,
             images if images is not None else Path(model),
             labels=labels,
