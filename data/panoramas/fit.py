@@ -26,11 +26,14 @@ def read_panorama(
 ) -> np.ndarray:
     """uint8 (H, W, 3) of exactly the windows' size; others are fitted if `fit`, else InputError.
 
-    pose: of the camera, undone if `fit`, as is what the photograph says of itself.
+    pose: of the camera, undone if `fit`, as is what the photograph says of itself. InputError for
+    fisheye discs and cube maps, whatever their size.
     """
     image = read_image(path, conversions)
     height, width = windows.height, windows.width
     where = placement_of(path, (image.shape[0], image.shape[1]), pose) if fit else None
+    if where is None and (other := other_projection(image)) is not None:
+        raise InputError(f"{path}: {other}")
     if image.shape[:2] == (height, width) and where is None:
         return image
     if not fit:

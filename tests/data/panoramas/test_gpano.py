@@ -149,6 +149,8 @@ def test_what_is_no_panorama_is_named_with_the_line_that_converts_it(tmp_path, p
     Image.fromarray(picture).save(tmp_path / "a.png")
     with pytest.raises(InputError, match=says):
         read_panorama(tmp_path / "a.png", Windows.of(40, 208), fit=True)
+    with pytest.raises(InputError, match=says):  # nor as it is, of whatever size
+        read_panorama(tmp_path / "a.png", Windows.of(*picture.shape[:2]))
     (problem,) = check(tmp_path).problems
     assert str(tmp_path / "a.png") in problem
 
