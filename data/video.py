@@ -78,7 +78,8 @@ class Video:
         promised, length = self.stream.frames, self.container.duration
         ends = length is not None and seconds < 0.9 * length / 1e6 - 1  # in microseconds
         if index == 0 or index < promised or ends:
-            raise self._broken(seconds, f"{index} frames of {promised or 'more'}")
+            count = f"{index} frames of {promised}" if promised else f"{index} frames"
+            raise self._broken(seconds, count)
 
     def _broken(self, seconds: float, why: str) -> InputError:
         return InputError(
