@@ -38,10 +38,11 @@ def check_folder(*paths: Path) -> None:
         there = path
         while not os.path.lexists(there):
             there = there.parent
+        what = "" if there == path else f" {there.absolute()}"
         if not there.is_dir():
-            raise InputError(f"{path}: {there} is there and no folder; give another path")
+            raise InputError(f"{path}:{what} is there and no folder; give another path")
         if not _writable(there):
-            raise InputError(f"{path}: {there} cannot be written into; give another path")
+            raise InputError(f"{path}:{what} cannot be written into; give another path")
 
 
 def _writable(folder: Path) -> bool:

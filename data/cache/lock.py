@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from goodsam.data.cache.places import Folder, place_of
 from goodsam.data.errors import InputError
+from goodsam.data.files import check_folder
 
 _LOCK = ".lock"
 
@@ -30,6 +31,7 @@ def writing(path: Path | str) -> Iterator[Folder]:
     others = root.is_dir() and any(entry.name not in ours for entry in root.iterdir())
     if root.is_file() or (others and not (root / "zarr.json").exists()):
         raise InputError(f"{path}: exists and is no SAM cache; give another path")
+    check_folder(root)
     try:
         root.mkdir(parents=True, exist_ok=True)
         place.refuse_links(_LOCK)
@@ -40,7 +42,7 @@ def writing(path: Path | str) -> Iterator[Folder]:
             f"{path}: another process is writing into it; wait for it, or end it first"
         ) from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be written ({error})") from error
+        raise InputError(f"{path}: cannot be written ({error}); give another path") from error
     try:
         yield place
     finally:

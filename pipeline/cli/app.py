@@ -1,8 +1,9 @@
 """The command `goodsam`.
 
 Exit status: 0 done; 2 wrong usage or input, found before work began; 1 anything that failed or was
-skipped after that; 128 and the signal's number when it was stopped. An error is one line; `--debug` anywhere adds the traceback. Heavy modules are
-imported inside the commands, so that `--help` answers at once.
+skipped after that; 128 and the signal's number when it was stopped. An error is one line; `--debug`
+anywhere adds the traceback. Heavy modules are imported inside the commands, so that `--help`
+answers at once.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from goodsam.pipeline.cli import (
     demo,
     evaluate,
     export,
+    frames,
+    label,
     predict,
     reproduce,
     settings,
@@ -55,6 +58,8 @@ app.command("cache-sam")(cache_sam.cache_sam)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("frames")(frames.frames)
+app.command("label")(label.label)
 app.command("export")(export.export)
 app.command("source")(source.source)
 app.command("settings")(settings.settings)

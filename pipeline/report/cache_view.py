@@ -51,7 +51,8 @@ def view(
     image = np.full(size, _GREY, np.uint8)
     if images is not None:
         cache.check_image(name, images)
-        whole = read_panorama(images / name, windows, cache.identity.fit)
+        pose = cache.identity.pose
+        whole = read_panorama(images / name, windows, cache.identity.fit, pose=pose)
         image = np.ascontiguousarray(whole[::every, ::every])
         del whole  # it may be as large as the record
     record = cache.read(name)
