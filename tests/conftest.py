@@ -45,6 +45,7 @@ class Handler(SimpleHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content) - first))
         self.end_headers()
         self.wfile.write(content[first : first + 10] if first < 20 else content[first:])
+        self.server.ended.wait(0.1)  # until the client has taken what there is
 
     def short(self, content):
         """Half of it, and no word of how much there was."""
