@@ -1,0 +1,131 @@
+"""Two commands on one cache, run or output at the same time: each works, or is refused in a line.
+
+The second command runs while the first stands still in the midst of its writing, at the first file
+that it puts in place. What is there after both is sound, whoever came first.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import shutil
+
+import numpy as np
+import pytest
+from filelock import FileLock
+from PIL import Image
+
+from goodsam.data.cache import Identity, PanoramaMasks, SamCache, lock, writing
+from goodsam.data.files import file_hash
+from goodsam.data.window_masks import WindowMasks, overlap_boundaries
+from goodsam.data.windows import Windows
+from goodsam.stages.segformer.build import build_segformer
+from goodsam.stages.segformer.files import save_segformer
+
+pytestmark = pytest.mark.attack("two at once")
+
+WINDOWS = Windows(64, 328, 82, 41)
+NAMES = ("road", "car")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Two images, a cache of them, an archive's worth of another, and a network."""
+    root = tmp_path_factory.mktemp("two")
+    rng, hashes = np.random.default_rng(0), {}
+    (root / "i").mkdir()
+    for name in ("a.png", "b.png"):
+        pixels = rng.integers(256, size=(64, 328, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / "i" / name)
+        hashes[name] = file_hash(root / "i" / name)
+    cache = SamCache.create(
+        root / "c.zarr", Identity("0" * 64, {}, "windows", WINDOWS, False), hashes, {}
+    )
+    mask = np.zeros((2, 64, 82), bool)
+    mask[0, :30], mask[1, 20:] = True, True
+    windows = tuple(WindowMasks.of(mask, np.ones(2), np.ones(2)) for _ in WINDOWS.starts)
+    for name in hashes:
+        cache.write(name, PanoramaMasks(windows, tuple(overlap_boundaries(windows, WINDOWS))))
+    save_segformer(build_segformer("w8", NAMES), root / "model")
+    return root
+
+
+@pytest.fixture
+def here(made, tmp_path, monkeypatch):
+    shutil.copytree(made, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
+
+
+# Each writes into the same place, or reads what the others write
+ON_A_CACHE = {
+    "merge": "cache merge c.zarr more.zarr",
+    "repair": "cache verify c.zarr --repair",
+    "verify": "cache verify c.zarr",
+    "info": "cache info c.zarr",
+    "pack": "cache pack c.zarr {n}.zip",
+    "view": "cache view c.zarr --out {n}",
+    "copy": "cache merge {n}.zarr c.zarr",
+}
+ON_AN_OUTPUT = {
+    "predict": "predict model i out --device cpu",
+    "confidence": "predict model i out --device cpu --confidence",
+    "eval": "eval model i --out out --device cpu",
+    "world": "world out --source 1 --unlabelled 0 --test 0 --height 32",
+}
+ON_A_FILE = {
+    "pack": "cache pack c.zarr out.zip",
+    "export": "export model --out out.zip",
+    "copy": "cache merge out.zip c.zarr",
+}
+GROUPS = (ON_A_CACHE, ON_AN_OUTPUT, ON_A_FILE)
+PAIRS = [pair for group in GROUPS for pair in itertools.product(group.values(), repeat=2)]
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_two_at_once(here, goodsam, monkeypatch, first, second):
+    """The second begins, and ends, where the first puts its first file in place."""
+    shutil.copytree(here / "c.zarr", here / "more.zarr")
+    (here / "c.zarr/index/c.0.0").unlink()  # something for a merge to do
+    results, nested = {}, []
+    replace = os.replace
+    of_another_process = functools.cache(lambda path, is_singleton: FileLock(path))
+
+    def meanwhile(source, target, **more):
+        if not nested:
+            nested.append(True)
+            with monkeypatch.context() as patch:
+                patch.setattr(lock, "FileLock", of_another_process)
+                results["second"] = goodsam(*second.format(n="second").split())
+        replace(source, target, **more)
+
+    monkeypatch.setattr(os, "replace", meanwhile)
+    results["first"] = goodsam(*first.format(n="first").split())
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    if not nested:  # it only reads
+        results["second"] = goodsam(*second.format(n="second").split())
+    for who, (status, _, err) in results.items():
+        assert status in (0, 1, 2), (who, err)
+        assert "Traceback" not in err
+        assert status == 0 or len(err.strip().splitlines()) <= 1, err
+    if nested and {first, second} <= {ON_A_CACHE["merge"], ON_A_CACHE["repair"]}:
+        assert results["second"][0] == 2, results
+        assert "another process is writing" in results["second"][2]
+    assert 0 in {results["first"][0], results["second"][0]}, results
+    assert SamCache.open(here / "c.zarr").verify(here / "i") == []
+    assert not list(here.rglob("*.writing"))
+
+
+def test_a_finished_cache_is_read_without_a_lock(here, goodsam):
+    """While another writes, and where nothing may be written."""
+    before = sorted((here / "c.zarr").rglob("*"))
+    with writing(here / "c.zarr"):
+        for words in ("cache info c.zarr", "cache verify c.zarr", "cache pack c.zarr d.zip"):
+            assert goodsam(*words.split())[0] == 0
+        assert SamCache.open(here / "c.zarr").read("a.png").windows
+    (here / "c.zarr/.lock").unlink(missing_ok=True)
+    assert goodsam("cache", "verify", "c.zarr")[0] == 0
+    after = sorted((here / "c.zarr").rglob("*"))
+    assert after == [path for path in before if path.name != ".lock"]
