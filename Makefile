@@ -23,12 +23,13 @@ ifeq ($(IMAGES),$(WORLD)/unlabelled)
 needed = $(WORLD)/.done
 endif
 
-.PHONY: setup types demo cache-sam train eval predict weights test test-slow lint format clean help
+.PHONY: setup types demo cache-sam train eval predict weights test test-slow attacks lint format clean help
 
 help:
 	@echo "make demo        the whole method on the street world, and a report"
 	@echo "make test        the fast tests (make test ARGS='-k fusion' for some)"
 	@echo "make test-slow   those that take minutes: kills, workers, several processes, the wheel"
+	@echo "make attacks     every hostile try, slow ones too, and a table of them (docs/attacks.md)"
 	@echo "make lint        ruff and mypy"
 	@echo "make cache-sam   stage 1: SAM's masks of IMAGES into CACHE"
 	@echo "make train       stage 2: IMAGES and CACHE into RUN"
@@ -72,6 +73,9 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -m 'slow and not gpu' --durations 0 --durations-min 5 $(ARGS)
+
+attacks: setup
+	$(BIN)/python -m pytest -m 'attack and not gpu' $(ARGS)
 
 # mypy follows no import hook: it is shown the package as links
 types:

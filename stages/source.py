@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -74,6 +75,25 @@ class SourceConfig:
     workers: int = 2
     checkpoint_every: int = 500
     compile: bool = False
+
+    def __post_init__(self) -> None:
+        least = {
+            "steps": 1,
+            "batch": 1,
+            "checkpoint_every": 1,
+            "warmup": 0,
+            "workers": 0,
+            "seed": 0,
+        }
+        for name, value in least.items():
+            if not getattr(self, name) >= value:
+                raise InputError(f"setting {name} {getattr(self, name)}: at least {value}")
+        sizes = {"crop": self.crop, "scale": self.scale, "learning_rate": (self.learning_rate,)}
+        for name, values in sizes.items():
+            if not all(0 < value < math.inf for value in values):
+                raise InputError(f"setting {name} {getattr(self, name)}: above 0")
+        if self.scale[0] > self.scale[1]:
+            raise InputError(f"setting scale {self.scale}: the smaller factor first")
 
 
 class Crops(Dataset):

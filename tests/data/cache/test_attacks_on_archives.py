@@ -20,6 +20,8 @@ from goodsam.data.cache import SamCache
 from goodsam.data.cache.archive import pack, unpack
 from goodsam.data.errors import InputError
 
+pytestmark = pytest.mark.attack("caches")
+
 
 def rezip(archive, cache, change):
     """A zip of the cache's files, as `change` of {name: bytes} leaves them."""

@@ -23,6 +23,8 @@ from goodsam.data.cache.metadata import array_metadata, json_crc32c
 from goodsam.data.errors import InputError
 from goodsam.data.windows import Windows
 
+pytestmark = pytest.mark.attack("caches")
+
 GEOMETRY = Windows(height=6, width=16, window=6, stride=4)  # as in conftest
 
 

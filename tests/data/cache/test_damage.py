@@ -9,6 +9,8 @@ from goodsam.data.cache import SamCache
 from goodsam.data.errors import InputError
 from goodsam.data.files import file_hash
 
+pytestmark = pytest.mark.attack("caches")
+
 
 def test_any_flipped_bit_of_a_record_is_found(full):
     chunks = sorted(full.path.glob("*/c.1.*"))

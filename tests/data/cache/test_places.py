@@ -72,6 +72,7 @@ def test_it_is_read_over_http_in_other_processes(local, remote, method):
     np.testing.assert_array_equal(found, masks(local, "city/b.png"))
 
 
+@pytest.mark.attack("HTTP")
 @pytest.mark.parametrize("fault", ["cut", "short", "endless", "refused"])
 @pytest.mark.parametrize(
     "broken", ["/zarr.json", "cells/zarr.json", "cells/c.0.0.0.0", "tables/c.0.0", "index/c.0.0"]

@@ -100,6 +100,7 @@ class Killed(Exception):
 EVERY_VIEW = ViewConfig(mirror=True, roll=True, photometric=0.5, paste=True, windows=2)
 
 
+@pytest.mark.attack("kills")
 @pytest.mark.parametrize(
     ("killed_after", "settings"),
     [

@@ -18,7 +18,8 @@ from tests.stages.sam.conftest import Thresholds, assert_same, picture
 
 @pytest.mark.slow  # some twenty starts of the command
 @pytest.mark.timeout(1800)
-def test_killed_twenty_times_the_cache_is_the_same(tmp_path):
+@pytest.mark.attack("kills")
+def test_killed_twenty_times_the_cache_is_the_same(tmp_path, tries):
     write_world(tmp_path / "world", source=0, unlabelled=4, test=0, seed=3)
     images = tmp_path / "world" / "unlabelled"
 
@@ -49,6 +50,7 @@ def test_killed_twenty_times_the_cache_is_the_same(tmp_path):
             time.sleep(0.002)
         process.wait()
     assert kills >= 5
+    tries(kills)
     whole_run(tmp_path / "cut.zarr")
     whole, cut = SamCache.open(tmp_path / "whole.zarr"), SamCache.open(tmp_path / "cut.zarr")
     assert cut.missing() == cut.verify(images) == []

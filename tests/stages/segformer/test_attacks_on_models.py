@@ -17,6 +17,7 @@ from goodsam.stages.export import export_onnx, model_card
 from goodsam.stages.segformer.build import build_segformer
 from goodsam.stages.segformer.files import load_segformer, save_segformer
 from goodsam.stages.segformer.segmenter import Segmenter
+from goodsam.stages.source import SourceConfig
 
 pytestmark = [pytest.mark.attack("models and runs"), pytest.mark.timeout(60)]
 
@@ -181,3 +182,37 @@ def test_names_mark_nothing_up_in_a_model_card(folder):
     assert yaml.safe_load(card.split("---")[1])["license"] == "other"
     for markup in ("<script>", "[x](", "**b**", "`c`", "| **"):
         assert markup not in card.replace("\\", "\0")
+
+
+NO_SENSE = [
+    {"steps": 0},
+    {"steps": -1},
+    {"batch": 0},
+    {"checkpoint_every": 0},
+    {"warmup": -1},
+    {"workers": -1},
+    {"seed": -1},
+    {"crop": (0, 8)},
+    {"scale": (0.0, 1.0)},
+    {"scale": (2.0, 1.0)},
+    {"learning_rate": 0.0},
+    {"learning_rate": float("nan")},
+    {"learning_rate": float("inf")},
+]
+
+
+@pytest.mark.parametrize("settings", NO_SENSE, ids=str)
+def test_settings_of_supervised_training_have_ranges(settings):
+    with pytest.raises(InputError, match=f"setting {next(iter(settings))} "):
+        SourceConfig(**settings)
+
+
+def test_two_classes_of_one_name_are_refused(folder):
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    names = list(config["id2label"].values())
+    config["id2label"] = {str(i): names[0] for i in range(len(names))}
+    config["label2id"] = {names[0]: 0}
+    path.write_text(json.dumps(config))
+    with pytest.raises(InputError, match=f"two of its classes are called '{names[0]}'"):
+        load_segformer(folder)
