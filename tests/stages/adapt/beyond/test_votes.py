@@ -94,8 +94,8 @@ def test_sure_pixels_keep_their_label_in_any_mask(rule):
     rng = np.random.default_rng(4)
     batch, _ = batch_of(rng.random((2, 5, 12, 10)) < 0.4)
     logits = torch.from_numpy(rng.normal(size=(2, 4, 12, 10)) * 2).float()
-    plain, plain_map = fuse(logits, batch, FusionConfig(rule=rule))
-    found, found_map = fuse(logits, batch, FusionConfig(rule=rule, sure=0.8))
+    plain, plain_map = fuse(logits, batch, FusionConfig(rule=rule, sepl_share=0.2))
+    found, found_map = fuse(logits, batch, FusionConfig(rule=rule, sepl_share=0.2, sure=0.8))
     p, overruled = logits.softmax(dim=1).numpy(), 0
     for place in np.ndindex(2, 12, 10):
         own = p[place[0], :, place[1], place[2]]
