@@ -75,11 +75,20 @@ class Video:
                     index += 1
         except _errors() as error:
             raise self._broken(seconds, _words(error)) from error
-        promised, length = self.stream.frames, self.container.duration
-        ends = length is not None and seconds < 0.9 * length / 1e6 - 1  # in microseconds
-        if index == 0 or index < promised or ends:
-            count = f"{index} frames of {promised}" if promised else f"{index} frames"
-            raise self._broken(seconds, count)
+        if index == 0 or self._ends_early(seconds):
+            raise self._broken(seconds, f"{index} frames")
+
+    def _ends_early(self, seconds: float) -> bool:
+        """Whether the last frame, at `seconds`, lies well before the end that the file promises.
+
+        By time, not by the number of frames: a clip that a phone has trimmed holds some that are
+        not shown.
+        """
+        stream, length = self.stream, self.container.duration
+        if stream.duration is None:  # then sound counts, too, which may be longer
+            return length is not None and seconds < 0.9 * length / 1e6 - 1  # in microseconds
+        end = ((stream.start_time or 0) + stream.duration) * stream.time_base
+        return seconds < float(end) - max(0.25, 3 / float(stream.average_rate or 25))
 
     def _broken(self, seconds: float, why: str) -> InputError:
         return InputError(

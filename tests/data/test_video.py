@@ -107,6 +107,25 @@ def test_a_truncated_video(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["first.mp4", "photos", "plain.mp4"]
 
 
+def test_a_clip_that_a_phone_has_trimmed_is_whole(tmp_path):
+    """It holds frames from before its beginning, which are not shown."""
+    source = clip(tmp_path / "a.mp4", [scene(4 * n) for n in range(30)])
+    options = {"avoid_negative_ts": "disabled"}
+    with av.open(str(source)) as whole, av.open(str(tmp_path / "t.mp4"), "w", options=options) as t:
+        stream = t.add_stream_from_template(whole.streams.video[0])
+        for packet in whole.demux(whole.streams.video[0]):
+            if packet.dts is not None:
+                shift = round(1.05 / packet.time_base)
+                packet.pts, packet.dts, packet.stream = (
+                    packet.pts - shift,
+                    packet.dts - shift,
+                    stream,
+                )
+                t.mux(packet)
+    with open_video(tmp_path / "t.mp4") as video:
+        assert (video.stream.frames, len(list(video))) == (30, 19)
+
+
 def test_a_video_without_pictures_and_a_file_that_is_no_video(tmp_path):
     with wave.open(str(tmp_path / "sound.mp4"), "wb") as file:
         file.setnchannels(1)

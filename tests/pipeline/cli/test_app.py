@@ -105,7 +105,7 @@ def test_eval_by_protocols_and_with_an_ignore_mask(world, goodsam, tmp_path):
     assert "'19', '13', 'wildpass'" in err
     one_line(*goodsam(*arguments[:-1], "--protocol", "wildpass"), 2, "--protocol 19")
     picture(tmp_path / "small.png", (9, 9))
-    one_line(*goodsam(*arguments[:-1], "--ignore-mask", tmp_path / "small.png"), 2, "sizes")
+    one_line(*goodsam(*arguments[:-1], "--ignore-mask", tmp_path / "small.png"), 2, "draw it")
 
 
 def test_an_ignore_mask_from_stage_1_to_training(world, goodsam, tmp_path):
