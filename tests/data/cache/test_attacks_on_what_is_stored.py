@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -186,10 +187,18 @@ def test_a_statement_of_another_kind_is_damage(full, tmp_path, statement):
 
 @pytest.fixture
 def file_limit():
-    """file_limit(n): no file may grow over n bytes, as on a disk that is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda most: resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    """with file_limit(n): no file may grow over n bytes, as on a disk that is full."""
+
+    @contextlib.contextmanager
+    def limited(most):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
 
 
 @pytest.mark.parametrize("kind", [".h5", ".zip"])
@@ -199,8 +208,8 @@ def test_a_full_disk_while_packing_is_an_error_and_leaves_nothing(
 ):
     """HDF5 by itself would take the process with it."""
     pack(full, tmp_path / f"whole{kind}")
-    file_limit(int((tmp_path / f"whole{kind}").stat().st_size * share))
-    with pytest.raises(OSError, match=f"too large.*c{kind}"):
+    most = int((tmp_path / f"whole{kind}").stat().st_size * share)
+    with file_limit(most), pytest.raises(OSError, match=f"too large.*c{kind}"):
         pack(full, tmp_path / f"c{kind}")
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["sam.zarr", f"whole{kind}"])
 
@@ -208,8 +217,7 @@ def test_a_full_disk_while_packing_is_an_error_and_leaves_nothing(
 @pytest.mark.parametrize("kind", [".h5", ".zip"])
 def test_a_full_disk_while_unpacking_is_not_the_archives_fault(full, tmp_path, kind, file_limit):
     pack(full, tmp_path / f"c{kind}")
-    file_limit(100)
-    with pytest.raises(OSError, match="too large") as error:
+    with file_limit(100), pytest.raises(OSError, match="too large") as error:
         unpack(tmp_path / f"c{kind}", tmp_path / "out.zarr")
     assert not isinstance(error.value, InputError)
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["sam.zarr", f"c{kind}"])
