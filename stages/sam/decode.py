@@ -83,11 +83,14 @@ class SamDecoder:
     def masks(
         self, tokens_PmX: Tensor, image_PNC: Tensor, size: tuple[int, int], first: int, own: Any
     ) -> Tensor:
+        hyper = weights_of(self.decoder.output_hypernetworks_mlps, tokens_PmX, first)
+        return mask_logits(hyper, self.pixels(image_PNC), size)
+
+    def pixels(self, image_PNC: Tensor) -> Tensor:
+        """What the masks are made of, (P, N, 2, 2, 2, 2, C/8), in the blocks of `mask_logits`."""
         up1, norm, act, up2, act2 = self.decoder.output_upscaling
         pixels = act(normed(norm, _up(image_PNC, up1)))
-        pixels = act2(_up(pixels, up2))
-        hyper = weights_of(self.decoder.output_hypernetworks_mlps, tokens_PmX, first)
-        return mask_logits(hyper, pixels, size)
+        return act2(_up(pixels, up2))
 
 
 @dataclass(frozen=True)
@@ -196,11 +199,14 @@ def mask_logits(hyper_PmC: Tensor, pixels: Tensor, size: tuple[int, int]) -> Ten
 
 def _up(x: Tensor, up: nn.ConvTranspose2d) -> Tensor:
     """(..., C) -> (..., 2, 2, C'): each pixel's 2 x 2 children."""
-    kernel = up.weight.permute(2, 3, 1, 0)  # (2, 2, C', C)
     assert up.bias is not None  # Sam's have one
-    matrix = kernel.reshape(-1, x.shape[-1]).to(x.dtype)
-    children = F.linear(x, matrix, up.bias.repeat(4).to(x.dtype))
+    children = F.linear(x, up_matrix(up).to(x.dtype), up.bias.repeat(4).to(x.dtype))
     return children.view(*x.shape[:-1], 2, 2, len(up.bias))
+
+
+def up_matrix(up: nn.ConvTranspose2d) -> Tensor:
+    """A transposed convolution of kernel and stride 2 as a matrix: (2 * 2 * C', C)."""
+    return up.weight.permute(2, 3, 1, 0).reshape(-1, up.in_channels)
 
 
 def normed(norm: nn.LayerNorm | LayerNorm2d, x: Tensor) -> Tensor:
