@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from goodsam.data.errors import InputError
-from goodsam.pipeline.cli.options import Boundaries, Checkpoint, Sam
+from goodsam.pipeline.cli.options import Boundaries, Checkpoint, sam_option
 
 TABLE_HELP = (
     "table3, table4, table5 or figure7: the paper's; effect: the method against simpler trainings; "
@@ -61,7 +61,7 @@ def ablate(
     labelled: Annotated[
         Path | None, typer.Option(help="Your labelled panoramas, to score on; goes with --images.")
     ] = None,
-    sam: Annotated[Sam, typer.Option(help="The SAM whose masks all rows have.")] = "street",
+    sam: Annotated[str, sam_option("The SAM whose masks all rows have.")] = "street",
     checkpoint: Checkpoint = None,
     boundaries: Annotated[
         Boundaries,

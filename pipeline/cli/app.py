@@ -27,6 +27,7 @@ from goodsam.pipeline.cli import (
     reproduce,
     settings,
     source,
+    teachers,
     train,
     world,
 )
@@ -50,6 +51,7 @@ app.command("predict")(predict.predict)
 app.command("export")(export.export)
 app.command("source")(source.source)
 app.command("settings")(settings.settings)
+app.command("teachers")(teachers.teachers)
 app.add_typer(cache.app, name="cache")
 app.add_typer(data.app, name="data")
 app.add_typer(bench.app, name="bench")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from goodsam.pipeline.cli.options import Boundaries, Checkpoint, Height, Images, Sam
+from goodsam.pipeline.cli.options import Boundaries, Checkpoint, Height, Images, sam_option
 
 
 def cache_sam(
@@ -15,7 +15,7 @@ def cache_sam(
     cache: Annotated[
         Path, typer.Argument(help="The cache to make, NAME.zarr; an unfinished one is resumed.")
     ],
-    sam: Annotated[Sam, typer.Option(help="Which SAM to use; street is the demo's toy.")] = "vit_h",
+    sam: Annotated[str, sam_option("Which SAM to use; street is the demo's toy.")] = "vit_h",
     checkpoint: Checkpoint = None,
     window: Annotated[
         int | None,
