@@ -206,7 +206,7 @@ CLOSURES = {
     "import goodsam.pipeline.cli.app": (25, 1_600),
     "from goodsam import cache_sam; import goodsam.stages.sam.cache_sam": (41, 5_000),
     "from goodsam import predict; import goodsam.stages.predict": (27, 2_800),
-    "from goodsam import train; import goodsam.stages.adapt.loop": (51, 5_500),
+    "from goodsam import train; import goodsam.stages.adapt.loop": (57, 6_200),
 }
 
 

@@ -25,7 +25,7 @@ from goodsam.pipeline.config import adapt_config
 from goodsam.stages.adapt.loop import adapt
 from goodsam.stages.adapt.reading import CachedPanoramas
 from goodsam.stages.adapt.watch import read_rows
-from goodsam.stages.truth import cache_truth
+from goodsam.stages.truth.masks import cache_truth
 
 GOLDEN = Path(__file__).parent / "golden"
 LOSSES = (

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from goodsam.data.errors import InputError
 from goodsam.pipeline.cli.options import Boundaries, Checkpoint, sam_option
 
+if TYPE_CHECKING:
+    from goodsam.pipeline.studies.ablate.tables import Masks
+
 TABLE_HELP = (
     "table3, table4, table5 or figure7: the paper's; effect: the method against simpler trainings; "
     "choices: what the paper leaves open in stage 2; masks: in stage 1; rates: learning rates and "
-    "length; sizes: whole, by windows, squeezed."
+    "length; sizes: whole, by windows, squeezed; quality: what a better SAM is worth; peers: the "
+    "recipe of street-robust against simpler ones; ingredients: one thing of it changed; recipe: "
+    "peers, ingredients, quality, and ten times as long."
 )
 
 TableName = Literal[
-    "table3", "table4", "table5", "figure7", "effect", "choices", "masks", "rates", "sizes"
+    "table3",
+    "table4",
+    "table5",
+    "figure7",
+    "effect",
+    "choices",
+    "masks",
+    "rates",
+    "sizes",
+    "quality",
+    "peers",
+    "ingredients",
+    "recipe",
 ]
+
+MasksName = Literal["sam", "true", "degraded"]
 
 STREET_TEACHERS = ("w32=street-ta", "w16=street-student", "w8=street-w8")
 
@@ -48,13 +67,21 @@ def ablate(
     tuning: Annotated[
         bool, typer.Option("--tuning", help="Score on tuning scenes, not on test scenes.")
     ] = False,
-    true_masks: Annotated[
-        bool,
+    masks: Annotated[
+        MasksName,
         typer.Option(
-            "--true-masks",
-            help="Use the true instances of the street worlds as masks instead of SAM's.",
+            help="The masks of rows that do not say it themselves: SAM's, the true instances of "
+            "the street worlds, or these made worse as far as --quality says."
         ),
-    ] = False,
+    ] = "sam",
+    quality: Annotated[
+        float | None,
+        typer.Option(
+            help="How good degraded masks are, from 0, as the demo SAM fails, to 1, the truth.",
+            min=0,
+            max=1,
+        ),
+    ] = None,
     images: Annotated[
         Path | None, typer.Option(help="Your unlabelled panoramas, in place of street worlds.")
     ] = None,
@@ -81,9 +108,10 @@ def ablate(
 ) -> None:
     """The paper's ablations and our own: rows of settings, on several seeds, as one table.
 
-    Writes TABLE.md, .csv, .json and .svg after every run, TABLE-tuning and TABLE-true-masks apart.
-    Rows that tables share are run once.
+    Writes TABLE.md, .csv, .json and .svg after every run, TABLE-tuning, TABLE-true-masks and
+    TABLE-degraded-QUALITY apart. Rows that tables share are run once.
     """
+    from goodsam.pipeline.studies.ablate.recipe import RECIPE_TABLES
     from goodsam.pipeline.studies.ablate.runs import Study
     from goodsam.pipeline.studies.ablate.tables import TABLES, table5
     from goodsam.pipeline.studies.ablate.whole import run_table
@@ -92,7 +120,7 @@ def ablate(
     if table == "table5":
         chosen = table5(dict(_named(text) for text in teachers or STREET_TEACHERS))
     else:
-        chosen = TABLES[table]
+        chosen = (TABLES | RECIPE_TABLES)[table]
     study = Study(
         out,
         preset=preset,
@@ -100,7 +128,7 @@ def ablate(
         sam=sam,
         checkpoint=checkpoint,
         boundaries=boundaries,
-        true_masks=true_masks,
+        masks=_masks(masks, quality),
         images=images,
         test=labelled,
         unlabelled=unlabelled,
@@ -108,7 +136,8 @@ def ablate(
         tuning=tuning,
     )
     numbers = range(first_seed, first_seed + seeds)
-    name = "-".join([table, *["tuning"] * tuning, *["true-masks"] * true_masks])
+    kind = {"sam": [], "true": ["true-masks"], "degraded": [f"degraded-{quality}"]}[masks]
+    name = "-".join([table, *["tuning"] * tuning, *kind])
     text = run_table(study, name, chosen, numbers, say)
     print(text)
 
@@ -118,3 +147,17 @@ def _named(text: str) -> tuple[str, str]:
     if not equals or not name or not source:
         raise InputError(f"--teacher {text}: write it as NAME=SEGFORMER, e.g. B5=nvidia/...")
     return name, source
+
+
+def _masks(name: MasksName, quality: float | None) -> Masks:
+    from goodsam.stages.truth.degrade import of_quality
+
+    if name == "degraded":
+        if quality is None:
+            raise InputError("--masks degraded: say how good they are, as --quality 0 to 1")
+        return of_quality(quality)
+    if quality is not None:
+        raise InputError(
+            f"--quality {quality:g}: goes with --masks degraded; add that or leave this out"
+        )
+    return name

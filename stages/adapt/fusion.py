@@ -21,7 +21,10 @@ import torch
 import torch.nn.functional as F
 
 from goodsam.data.classes import IGNORE
+from goodsam.data.errors import InputError
 from goodsam.data.window_masks import WindowMasks
+from goodsam.stages.adapt.beyond.belief import beliefs
+from goodsam.stages.adapt.beyond.votes import small_class_wins, soft_votes, surest_votes
 from goodsam.stages.adapt.prediction import Prediction
 
 Rule = Literal["ctcf", "ssa", "sepl", "none"]
@@ -47,6 +50,17 @@ class FusionConfig:
     """SEPL: a label that covers more than this share of a mask is the mask's."""
     sepl_cover: float = 0.85
     """SEPL: so is a label if the mask holds at least this share of its pixels in the window."""
+    votes: Literal["all", "surest", "soft"] = "all"
+    """SSA: who votes on a mask: all pixels, the surest half, or all with their whole softmax."""
+    small_share: float = 0.0
+    """SSA: a small class with this share of the votes wins the mask; 0: no such exception."""
+    believe: float = 0.0
+    """Masks whose label is believed less are left out of the ensemble; the paper: 0, none."""
+
+    def __post_init__(self) -> None:
+        for name in ("small_share", "believe"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"step.fusion.{name} {getattr(self, name)}: between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -138,7 +152,16 @@ def fuse_prediction(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """`fuse` of a prediction whose softmax is there already, and each mask's own weight, (M,)."""
     doubts = doubt_maps(prediction, config) if config.rule == "ctcf" else []
-    return fuse_maps(prediction.labels, doubts, masks, prediction.classes, config)
+    votes_MC = soft_MC = None
+    if config.votes == "soft" or config.believe:
+        soft_MC = soft_votes(prediction.probabilities, masks)
+    if config.votes == "surest":
+        sure = prediction.probabilities.amax(dim=1)
+        votes_MC = surest_votes(prediction.labels, sure, masks, prediction.classes)
+    elif config.votes == "soft":
+        votes_MC = soft_MC
+    labels, classes = prediction.labels, prediction.classes
+    return fuse_maps(labels, doubts, masks, classes, config, votes_MC, soft_MC)
 
 
 def doubt_maps(prediction: Prediction, config: FusionConfig) -> list[torch.Tensor]:
@@ -159,8 +182,14 @@ def fuse_maps(
     masks: MaskBatch,
     classes: int,
     config: FusionConfig = FusionConfig(),
+    votes_MC: torch.Tensor | None = None,
+    soft_MC: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """`E`, `M` and each mask's weight from the TA's labels and `doubt_maps` (for CTCF alone)."""
+    """`E`, `M` and each mask's weight from the TA's labels and `doubt_maps` (for CTCF alone).
+
+    votes: (M, C), in the place of the counts of labels (for SSA alone). soft: `soft_votes`, by
+    which masks are believed (for `believe` alone).
+    """
     if config.rule == "none":
         nowhere = torch.zeros(labels_NHW.shape, device=labels_NHW.device)
         return labels_NHW.long(), nowhere, nowhere.new_zeros(len(masks.area))
@@ -178,10 +207,16 @@ def fuse_maps(
         ]
         chosen, weight = _ctcf(count_MC, sums_MC, masks, labels_NHW[0].numel(), config)
     elif config.rule == "ssa":
-        chosen = count_MC.argmax(dim=-1)
+        votes_MC = count_MC if votes_MC is None else votes_MC
+        chosen = votes_MC.argmax(dim=-1)
+        if config.small_share:
+            chosen = small_class_wins(votes_MC, chosen, labels_NHW, config.small_share)
     else:
         chosen, taken = _sepl(count_MC, _regions(labels_NHW, classes), masks, config)
         weight = taken.float()
+    if soft_MC is not None and config.believe:
+        doubted = beliefs(soft_MC, chosen, labels_NHW) < config.believe
+        chosen, weight = chosen.masked_fill(doubted, IGNORE), weight.masked_fill(doubted, 0)
     return *_paint(labels_NHW, masks, chosen, weight, taken, config), weight
 
 

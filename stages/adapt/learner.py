@@ -14,11 +14,17 @@ import torch
 from goodsam.data.errors import InputError
 from goodsam.data.geometry import Geometry
 from goodsam.data.windows import Windows
+from goodsam.stages.adapt.beyond.labeller import alignments, follow_teacher
+from goodsam.stages.adapt.beyond.paste import cut_outs, pasted
+from goodsam.stages.adapt.beyond.view import View, ViewConfig
+from goodsam.stages.adapt.labels import predict_labels
 from goodsam.stages.adapt.processes import Processes, gather_only
 from goodsam.stages.adapt.reading import Item
 from goodsam.stages.adapt.step import (
     STUDENT_LOSSES,
     TEACHER_LOSSES,
+    ByClass,
+    Networks,
     Outcome,
     StepConfig,
     adaptation_step,
@@ -62,10 +68,16 @@ class AdaptConfig:
     """Steps in which the learning rates rise linearly."""
     clip: float = 1.0
     """Each network's gradient is scaled down to this norm where it is larger."""
+    view: ViewConfig = field(default_factory=ViewConfig)
+    """What the networks see while they learn; labels always come from the clean panorama."""
     labels: Literal["live", "ema", "frozen"] = "live"
     """Which TA's labels are fused: as it is now (the paper), its moving average, or as it began."""
     ema_decay: float = 0.999
-    """How much of itself the moving average of the TA keeps at each step (`labels: ema`)."""
+    """How much of itself the moving average keeps when it follows the TA (`labels: ema`)."""
+    labels_every: int = 1
+    """Steps between two moves of the moving average (`labels: ema`)."""
+    labels_gate: bool = False
+    """The moving average follows only where the TA's labels agree better with the masks."""
     seed: int = 0
     """Decides the order of the panoramas."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -84,10 +96,44 @@ class AdaptConfig:
     """Stop when the entropy of the ensemble's class shares falls below this part of its first."""
     hold_shares: float = 0.0
     """How strongly classes that fade from the ensemble weigh more in Eq. 5 and 6; the paper: 0."""
+    rare_weight: float = 0.0
+    """A class weighs its share of the ensemble to minus this power in Eq. 5 and 6; the paper: 0."""
+    threshold: float = 0.0
+    """The part of its class's mean confidence below which a pixel does not count; the paper: 0."""
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise InputError(f"setting {name} {value}: at least {least}")
+        for name in ("teacher_lr", "student_lr", "clip"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"setting {name} {getattr(self, name)}: above 0")
+        if not 0 <= self.ema_decay <= 1:
+            raise InputError(f"setting ema_decay {self.ema_decay}: a part between 0 and 1")
 
     def length(self, panoramas: int) -> int:
         """Optimiser steps of a training on so many panoramas."""
         return self.steps or max(1, self.epochs * panoramas // self.accumulate)
+
+
+_LEAST = {
+    "epochs": 1,
+    "steps": 1,
+    "accumulate": 1,
+    "labels_every": 1,
+    "checkpoint_every": 1,
+    "warmup": 0,
+    "weight_decay": 0,
+    "seed": 0,
+    "workers": 0,
+    "pictures_every": 0,
+    "collapse": 0,
+    "hold_shares": 0,
+    "rare_weight": 0,
+    "threshold": 0,
+}
+"""The least value of each setting that has one."""
 
 
 class Learner:
@@ -109,8 +155,10 @@ class Learner:
         teacher, student = load_networks(config, group.device)
         self.names = class_names(teacher)
         self.networks: dict[str, Any] = {"teacher_assistant": teacher, "student": student}
-        self.class_weights: torch.Tensor | None = None
-        self.labeller = None
+        self.by_class = ByClass()
+        self.labeller = self.untouched = None
+        if config.step.weights.anchor:
+            self.untouched = copy.deepcopy(teacher)
         if config.labels != "live":
             self.labeller = copy.deepcopy(teacher)
             self.networks["labeller"] = self.labeller
@@ -153,34 +201,61 @@ class Learner:
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * factor
 
-    def weigh(self, weights: np.ndarray) -> None:
-        """How much the classes weigh in the next `learn`, float32 (C,)."""
-        self.class_weights = torch.from_numpy(weights).to(self.group.device)
+    def weigh(self, weights: np.ndarray | None, thresholds: np.ndarray | None) -> None:
+        """How much the classes weigh in the next `learn`, and what they ask; float32 (C,) each."""
+        given = (weights, thresholds)
+        self.by_class = ByClass(
+            *(None if a is None else torch.from_numpy(a).to(self.group.device) for a in given)
+        )
 
     def learn(self, item: Item, scale: float, last: bool) -> Outcome:
         """Forward and backward passes of one panorama; adds `scale` times its gradients.
 
         last: whether it is the step's last; the gradients are then averaged over the processes.
         """
-        name, image, masks, boundaries = item
         device = self.group.device
+        image = normalise(item.image[None], device)
+        masks = item.masks.to(device)
         with gather_only(last, self.teacher, self.student):
             with autocast(device, self.config.precision):
+                view, pasted_HW = self._seen(item, image)
                 outcome = adaptation_step(
-                    self.teacher,
-                    self.student,
-                    normalise(image[None], device),
-                    masks.to(device),
-                    [map_.to(device, non_blocking=True) for map_ in boundaries],
+                    Networks(self.teacher, self.student, self.labeller, self.untouched),
+                    image,
+                    masks,
+                    [map_.to(device, non_blocking=True) for map_ in item.boundaries],
                     self.windows,
                     self.config.step,
-                    self.labeller,
                     self.kept,
-                    self.class_weights,
+                    self.by_class,
+                    view,
+                    pasted_HW,
                 )
             ((outcome.teacher + outcome.student) * scale).backward()
-        self._rows.append((name, measure(outcome, self.windows, self.names)))
+        figures = measure(outcome, self.names)
+        if self.labeller is not None and self.config.labels_gate:
+            figures |= alignments(
+                outcome.teacher_labels, outcome.labels.labeller, masks, len(self.names)
+            )
+        self._rows.append((item.name, figures))
         return outcome
+
+    def _seen(self, item: Item, image_13HW: torch.Tensor) -> tuple[View, torch.Tensor | None]:
+        """A panorama's view, its pictures normalised; the labels of what was pasted into it."""
+        device, view = self.group.device, item.view
+        if view.seen is not None:
+            view = view._replace(seen=normalise(view.seen[None], device))
+        if item.donor is None:
+            return view, None
+        step = self.config.step
+        image = normalise(item.donor.image[None], device)
+        labeller = predict_labels(
+            self.labeller or self.teacher, self.windows.cut(image[0]), step.labels_mirrored
+        )
+        roll, masks = item.donor.roll, item.donor.masks.to(device)
+        labels_HW = cut_outs(labeller, masks, self.windows, step.fusion, roll)
+        base = image_13HW if view.seen is None else view.seen
+        return view._replace(seen=pasted(base, image, labels_HW, roll)), labels_HW
 
     def measured(self) -> tuple[dict[str, float], str]:
         """The mean figures of this step's panoramas, and what in them is not finite, or "".
@@ -207,15 +282,18 @@ class Learner:
                     )
         return row, "a panorama of another process: a loss is not finite"
 
-    def update(self) -> None:
-        """Step both optimisers on the gradients gathered since the last time."""
+    def update(self, follow: bool = True) -> None:
+        """Step both optimisers on the gradients gathered since the last time.
+
+        follow: whether a labeller that is a moving average follows the TA now.
+        """
         for name, optimizer in self.optimizers.items():
             network = self.networks[name]
             torch.nn.utils.clip_grad_norm_(network.parameters(), self.config.clip)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        if self.labeller is not None and self.config.labels == "ema":
-            _follow(self.labeller, self.networks["teacher_assistant"], self.config.ema_decay)
+        if follow and self.labeller is not None and self.config.labels == "ema":
+            follow_teacher(self.labeller, self.networks["teacher_assistant"], self.config.ema_decay)
 
     def resume(self, folder: Path) -> int:
         """Load the newest checkpoint in `folder`, if any; returns the number of steps done."""
@@ -267,9 +345,3 @@ def _optimizer(network: torch.nn.Module, rate: float, decay: float) -> torch.opt
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW([{**group, "initial_lr": rate} for group in groups], lr=rate)
-
-
-@torch.no_grad()
-def _follow(labeller: torch.nn.Module, teacher: torch.nn.Module, decay: float) -> None:
-    for slow, fast in zip(labeller.parameters(), teacher.parameters(), strict=True):
-        slow.lerp_(fast, 1 - decay)

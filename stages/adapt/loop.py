@@ -5,8 +5,9 @@
 
 A run directory holds config.yaml (by the caller), metrics.jsonl, tensorboard/, checkpoints/ and,
 at the end, teacher_assistant/ and student/: directories that `transformers` loads. The order of
-the panoramas depends on seed and epoch alone and no step draws anything at random, so a killed
-run resumes and ends with the same weights, on a CPU bit for bit.
+the panoramas depends on seed and epoch alone, views on seed and position, and all that a run
+remembers of its past is in its checkpoint or its metrics, so a killed run resumes and ends with the
+same weights, on a CPU bit for bit.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from goodsam.data.errors import InputError
-from goodsam.stages.adapt.beyond.balance import Balance
-from goodsam.stages.adapt.beyond.monitor import Collapse, Monitor
+from goodsam.stages.adapt.beyond.monitor import Collapse, Monitor, remedy
+from goodsam.stages.adapt.beyond.running import RunningFigures
 from goodsam.stages.adapt.learner import AdaptConfig, Learner
 from goodsam.stages.adapt.processes import processes
 from goodsam.stages.adapt.reading import CachedPanoramas, read_in_order, schedule
@@ -50,18 +51,28 @@ def adapt(
         steps = config.length(len(panoramas))
         begin, end = first * config.accumulate + group.rank, steps * config.accumulate
         order = schedule(len(panoramas), config.seed, begin, end, stride=group.count)
-        items = read_in_order(panoramas, order, config.workers, group.device)
-        monitor = Monitor(learner.names, len(panoramas), config.collapse)
-        balance = Balance(learner.names, config.hold_shares)
+        keys = zip(range(begin, end, group.count), order, strict=True)
+        items = read_in_order(
+            panoramas, keys, config.workers, group.device, config.view, config.seed
+        )
+        helps = remedy(config.labels, config.rare_weight)
+        monitor = Monitor(learner.names, len(panoramas), config.collapse, helps)
+        figures = RunningFigures(
+            learner.names,
+            hold_shares=config.hold_shares,
+            rare_weight=config.rare_weight,
+            threshold=config.threshold,
+            labels_every=config.labels_every,
+            labels_gate=config.labels_gate and config.labels == "ema",
+        )
         for row in read_rows(out / "metrics.jsonl", first):
             monitor.see(row)  # it warned then, and need not warn again
-            balance.see(row)
+            figures.see(row)
         with Journal(out, first, writes=group.first) as journal:
             for step in range(first, steps):
                 started, waited = time.monotonic(), 0.0
                 learner.set_rate(poly_schedule(step, steps, config.warmup))
-                if config.hold_shares:
-                    learner.weigh(balance.weights())
+                learner.weigh(*figures.by_class())
                 for index in range(share):
                     asked = time.monotonic()
                     item = next(items)
@@ -71,8 +82,7 @@ def adapt(
                 if wrong:
                     learner.save(checkpoints, step)
                     raise FloatingPointError(f"step {step}, {wrong}")
-                learner.update()
-                balance.see(row)
+                learner.update(follow=figures.see(row))
                 try:
                     for text in monitor.see(row):
                         if group.first:
@@ -85,8 +95,8 @@ def adapt(
                 row |= {"images_per_second": config.accumulate / seconds, "seconds_waited": waited}
                 journal.numbers(step + 1, row)
                 if config.pictures_every and step % config.pictures_every == 0:
-                    picture = strip(item[1], outcome, panoramas.windows, learner.names)
-                    journal.picture(step + 1, item[0], picture)
+                    picture = strip(item.image, outcome, learner.names)
+                    journal.picture(step + 1, item.name, picture)
                 if progress and group.first:
                     progress(step + 1, steps, row)
                 if (step + 1) % config.checkpoint_every == 0 or step + 1 == steps:

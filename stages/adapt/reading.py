@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,13 +14,25 @@ from goodsam.data.cache import SamCache
 from goodsam.data.geometry import Geometry
 from goodsam.data.panoramas import read_panorama
 from goodsam.data.windows import Windows
+from goodsam.stages.adapt.beyond.paste import Donor
+from goodsam.stages.adapt.beyond.view import View, ViewConfig, view_at
 from goodsam.stages.adapt.fusion import MaskBatch
 
-Item = tuple[str, torch.Tensor, MaskBatch, list[torch.Tensor]]
-"""Name, image uint8 (H, W, 3), the masks of its windows, `B_SAM` of its overlaps."""
+
+class Item(NamedTuple):
+    """A panorama at one position of a run. image: uint8 (H, W, 3). masks, boundaries: of the
+    windows that are learned from, and `B_SAM` of their overlaps, bool (H, w_o). donor: what small
+    things are pasted from; None: nothing is pasted."""
+
+    name: str
+    image: torch.Tensor
+    masks: MaskBatch
+    boundaries: list[torch.Tensor]
+    view: View = View()
+    donor: Donor | None = None
 
 
-class CachedPanoramas(Dataset):
+class CachedPanoramas:
     """Panoramas with what SAM gave for them. Picklable: files are opened in the worker.
 
     kept: bool (H, W), false where the cache leaves pixels out; None where it leaves none out.
@@ -41,11 +54,27 @@ class CachedPanoramas(Dataset):
         return len(self.names)
 
     def __getitem__(self, index: int) -> Item:
+        return self.read(index, lambda image: View())
+
+    def read(self, index: int, view_of: Callable[[torch.Tensor], View]) -> Item:
+        """A panorama, and of its masks what its view learns from."""
         name = self.names[index]
         image = torch.from_numpy(read_panorama(self.images / name, self.windows, self.fit))
+        view = view_of(image)
         record = self.cache.read(name)
-        boundaries = [torch.from_numpy(np.asarray(map_)) for map_ in record.boundaries]
-        return name, image, MaskBatch.of(record.windows), boundaries
+        masks = [record.windows[i] for i in view.indices(self.windows)]
+        boundaries = [record.boundaries[i] for i in view.overlap_indices(self.windows)]
+        maps = [torch.from_numpy(np.asarray(map_)) for map_ in boundaries]
+        return Item(name, image, MaskBatch.of(masks), maps, view, self._donor(index, view))
+
+    def _donor(self, index: int, view: View) -> Donor | None:
+        """Another panorama than `index`, where there is one."""
+        if view.donor is None or len(self) < 2:
+            return None
+        draw, roll = view.donor
+        name = self.names[(index + 1 + draw % (len(self) - 1)) % len(self)]
+        image = torch.from_numpy(read_panorama(self.images / name, self.windows, self.fit))
+        return Donor(image, MaskBatch.of(self.cache.read(name).windows), roll)
 
 
 def schedule(count: int, seed: int, first: int, last: int, stride: int = 1) -> Iterator[int]:
@@ -62,11 +91,19 @@ def schedule(count: int, seed: int, first: int, last: int, stride: int = 1) -> I
 
 
 def read_in_order(
-    panoramas: CachedPanoramas, order: Iterator[int], workers: int, device: torch.device
+    panoramas: CachedPanoramas,
+    order: Iterator[tuple[int, int]],
+    workers: int,
+    device: torch.device,
+    views: ViewConfig | None = None,
+    seed: int = 0,
 ) -> Iterator[Item]:
-    """Items in the given order, read ahead by `workers` processes (0: read on demand)."""
+    """Items in the given order, read ahead by `workers` processes (0: read on demand).
+
+    order: positions in the run, of which each view is drawn, and indices of panoramas.
+    """
     loader: DataLoader[Item] = DataLoader(
-        panoramas,
+        _Seen(panoramas, views or ViewConfig(), seed),
         sampler=_Sequence(order),
         batch_size=None,
         num_workers=workers,
@@ -75,9 +112,21 @@ def read_in_order(
     return iter(loader)
 
 
-class _Sequence(torch.utils.data.Sampler[int]):
-    def __init__(self, indices: Iterator[int]) -> None:
-        self.indices = indices
+class _Seen(Dataset):
+    """Items by (position in the run, index of the panorama)."""
 
-    def __iter__(self) -> Iterator[int]:
-        return self.indices
+    def __init__(self, panoramas: CachedPanoramas, views: ViewConfig, seed: int) -> None:
+        self.panoramas, self.views, self.seed = panoramas, views, seed
+
+    def __getitem__(self, key: tuple[int, int]) -> Item:
+        position, index = key
+        windows = self.panoramas.windows
+        return self.panoramas.read(index, view_at(self.views, windows, self.seed, position))
+
+
+class _Sequence(torch.utils.data.Sampler[tuple[int, int]]):
+    def __init__(self, keys: Iterator[tuple[int, int]]) -> None:
+        self.keys = keys
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return self.keys

@@ -17,7 +17,8 @@ TA: the teacher assistant. Eq. 1 to 3 are the paper's distortion-aware rectifica
     Fig.3 boundary.refine_boundary   (B_ref)           alpha, max_vertical_distance
 
 The ensemble, its weights and the refined boundaries come from the TA's prediction of this very
-step, without gradient. Nothing flows from the student's losses into the TA.
+step, without gradient. Nothing flows from the student's losses into the TA. What the paper does not
+have, views, a labeller apart, an anchor, is in `beyond` and off unless it is asked for.
 """
 
 from __future__ import annotations
@@ -31,9 +32,11 @@ import torch
 from goodsam.data.classes import IGNORE
 from goodsam.data.errors import InputError
 from goodsam.data.windows import Overlap, Windows
-from goodsam.stages.adapt.beyond.confidence import most_confident
+from goodsam.stages.adapt.beyond.anchor import anchor_loss
+from goodsam.stages.adapt.beyond.view import Strip, View, logits_through
 from goodsam.stages.adapt.boundary import boundary_of_edges, edges, hard_boundary, refine_boundary
-from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse_prediction
+from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch
+from goodsam.stages.adapt.labels import Labels, fused_labels, predict_labels
 from goodsam.stages.adapt.losses import (
     boundary_loss,
     consistency_loss,
@@ -43,7 +46,6 @@ from goodsam.stages.adapt.losses import (
     whole_image_loss,
 )
 from goodsam.stages.adapt.prediction import Prediction
-from goodsam.stages.segformer.segment import segment
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,11 @@ class LossWeights:
     """The student's windows towards the ensemble (Eq. 5); 0 switches the loss off."""
     student_boundary: float = 1.0
     """The student's boundaries towards the refined ones (Eq. 7); 0 switches the loss off."""
+    anchor: float = 0.0
+    """The TA's windows towards those of the untouched TA (not in the paper); 0 switches it off."""
 
 
-TEACHER_LOSSES = ("teacher_windows", "consistency", "teacher_boundary")  # Eq. 9
+TEACHER_LOSSES = ("teacher_windows", "consistency", "teacher_boundary", "anchor")  # Eq. 9
 STUDENT_LOSSES = ("whole_image", "student_windows", "student_boundary")  # Eq. 8
 
 
@@ -93,6 +97,8 @@ class StepConfig:
     """Eq. 2 and 7 as printed in the paper, or with boundary and other pixels in equal parts."""
     confident: float = 1.0
     """The share of each class's pixels, the surest ones, that Eq. 5 and 6 count; the paper: 1."""
+    labels_mirrored: bool = False
+    """The labeller's labels are its mean over the windows and the mirrored windows."""
 
     def __post_init__(self) -> None:
         if not 0 < self.confident <= 1:
@@ -104,9 +110,9 @@ class Outcome:
     """What one step computed. Only the two totals and the terms carry gradients.
 
     teacher, student: total losses. terms: each loss before its weight. teacher_labels: uint8
-    (N, H, w). student_log_p: (1, C, H, W). ensemble: int64 (N, H, w). weight_map: (N, H, w).
-    trusted: (M,), 1 for each mask whose label is trusted. refined: `B_ref` of each overlap, bool
-    (H, w_o); empty where no loss needs it.
+    (N, H, w). student_log_p: (1, C, H, W). labels: the ensemble and what goes with it. refined:
+    `B_ref` of each overlap, bool (H, w_o); empty where no loss needs it. windows: those that were
+    learned from. strip: the part of the panorama that they cover.
     """
 
     teacher: torch.Tensor
@@ -114,54 +120,89 @@ class Outcome:
     terms: dict[str, torch.Tensor]
     teacher_labels: torch.Tensor
     student_log_p: torch.Tensor
-    ensemble: torch.Tensor
-    weight_map: torch.Tensor
-    trusted: torch.Tensor
+    labels: Labels
     refined: list[torch.Tensor]
+    windows: Windows
+    strip: Strip
+
+    @property
+    def ensemble(self) -> torch.Tensor:
+        """int64 (N, H, w)."""
+        return self.labels.ensemble
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Who takes part in a step. labeller: whose prediction is fused into the ensemble; None: the
+    TA's own. untouched: the TA as it began, for the anchor."""
+
+    teacher: torch.nn.Module
+    student: torch.nn.Module
+    labeller: torch.nn.Module | None = None
+    untouched: torch.nn.Module | None = None
+
+
+@dataclass(frozen=True)
+class ByClass:
+    """Numbers of each class, float32 (C,). weights: of a pixel in Eq. 5 and 6 by its label in the
+    ensemble; None: all 1. thresholds: the least confidence of a pixel that counts; None: none."""
+
+    weights: torch.Tensor | None = None
+    thresholds: torch.Tensor | None = None
+
+
+ALL_ALIKE = ByClass()
+AS_IT_IS = View()
 
 
 def adaptation_step(
-    teacher_network: torch.nn.Module,
-    student_network: torch.nn.Module,
+    networks: Networks,
     image_13HW: torch.Tensor,
     masks: MaskBatch,
     sam_boundaries: Sequence[torch.Tensor],
     windows: Windows,
     config: StepConfig,
-    labeller_network: torch.nn.Module | None = None,
     kept_HW: torch.Tensor | None = None,
-    class_weights_C: torch.Tensor | None = None,
+    by_class: ByClass = ALL_ALIKE,
+    view: View = AS_IT_IS,
+    pasted_HW: torch.Tensor | None = None,
 ) -> Outcome:
     """Forward passes and all losses of one panorama (Eq. 1 to 7).
 
-    image: normalised, (1, 3, H, W). sam_boundaries: `B_SAM` of each overlap, bool (H, w_o).
-    labeller_network: whose prediction is fused into the ensemble; None: the TA itself. kept: bool,
-    (H, W); no loss comes from the other pixels, and they have no label in the ensemble.
-    class_weights: of each pixel in Eq. 5 and 6, by its label in the ensemble; None: all 1.
+    image: normalised, (1, 3, H, W). masks, sam_boundaries: of the windows that are learned from;
+    `B_SAM` of each overlap, bool (H, w_o). kept: bool, (H, W); no loss comes from the other
+    pixels, and they have no label in the ensemble. view: what the learners see. pasted: int64
+    (H, W), the labels of what was pasted into it, 255 elsewhere; None: nothing was.
     """
-    pieces = windows.cut(image_13HW[0])
-    teacher = Prediction.of(segment(teacher_network, pieces))
-    student = Prediction.of(segment(student_network, image_13HW))
-    labeller = teacher
-    if labeller_network is not None:
-        with torch.no_grad():
-            labeller = Prediction.of(segment(labeller_network, pieces))
-    ensemble, weight_map, trusted = fuse_prediction(labeller, masks, config.fusion)
+    strip, windows = view.strip(windows)
+    seen_13HW = image_13HW if view.seen is None else view.seen
     if kept_HW is not None:
-        ignored = ~windows.cut(kept_HW)
-        ensemble = ensemble.masked_fill(ignored, IGNORE)
-        weight_map = weight_map.masked_fill(ignored, 0)
-    if config.confident < 1:
-        sure = most_confident(
-            log_p_of(ensemble, labeller.log_probabilities.detach()), ensemble, config.confident
-        )
-        ensemble = ensemble.masked_fill(~sure, IGNORE)
-        weight_map = weight_map.masked_fill(~sure, 0)
+        kept_HW = strip.of(kept_HW)
+    clean = windows.cut(strip.of(image_13HW[0]))
+    pieces = clean if view.seen is None else windows.cut(strip.of(seen_13HW[0]))
+    teacher = Prediction.of(logits_through(view, networks.teacher, pieces, whole=False))
+    student = Prediction.of(strip.of(logits_through(view, networks.student, seen_13HW, whole=True)))
+    labeller = teacher
+    if networks.labeller is not None or config.labels_mirrored or view.of_teacher:
+        source = networks.labeller or networks.teacher
+        labeller = predict_labels(source, clean, config.labels_mirrored)
+    kept_NHW = None if kept_HW is None else windows.cut(kept_HW)
+    labels = fused_labels(
+        labeller, masks, config.fusion, kept_NHW, config.confident, by_class.thresholds
+    )
+    if pasted_HW is not None:
+        pasted_HW = strip.of(pasted_HW)
+        if kept_HW is not None:
+            pasted_HW = pasted_HW.masked_fill(~kept_HW, IGNORE)
+        labels = labels.with_pasted(windows.cut(pasted_HW))
+        bare = pasted_HW == IGNORE  # SAM saw no boundary of what was pasted
+        kept_HW = bare if kept_HW is None else kept_HW & bare
+    ensemble, weight_map = labels.ensemble, labels.weight_map
 
     def weighted(log_p_NHW: torch.Tensor) -> torch.Tensor:
-        if class_weights_C is None:
+        if by_class.weights is None:
             return log_p_NHW
-        return log_p_NHW * class_weights_C[ensemble.masked_fill(ensemble == IGNORE, 0)]
+        return log_p_NHW * by_class.weights[ensemble.masked_fill(ensemble == IGNORE, 0)]
 
     wanted = config.weights
     terms: dict[str, torch.Tensor] = {}
@@ -186,6 +227,13 @@ def adaptation_step(
     if windows.overlaps and (wanted.teacher_boundary or wanted.student_boundary):  # Eq. 2 and 7
         refined = refined_boundaries(teacher, sam_boundaries, windows, config)
         terms |= _boundary_terms(teacher, student, refined, windows, config, kept_HW)
+    if wanted.anchor:
+        if networks.untouched is None:
+            raise ValueError("step.weights.anchor needs the untouched TA")
+        untouched = labeller
+        if networks.untouched is not networks.labeller or config.labels_mirrored:
+            untouched = predict_labels(networks.untouched, clean, mirrored=False)
+        terms["anchor"] = anchor_loss(teacher, untouched)
 
     def total(names: Sequence[str]) -> torch.Tensor:
         zero = ensemble.new_zeros((), dtype=torch.float32)
@@ -197,10 +245,10 @@ def adaptation_step(
         terms=terms,
         teacher_labels=teacher.labels,
         student_log_p=student.log_probabilities.detach(),
-        ensemble=ensemble,
-        weight_map=weight_map,
-        trusted=trusted,
+        labels=labels,
         refined=refined,
+        windows=windows,
+        strip=strip,
     )
 
 

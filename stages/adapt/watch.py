@@ -17,7 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from goodsam.data.classes import IGNORE, colourise, palette_for
 from goodsam.data.files import write_whole
-from goodsam.data.windows import Windows
+from goodsam.stages.adapt.beyond.confidence import confidence_key
 from goodsam.stages.adapt.beyond.monitor import share_key
 from goodsam.stages.adapt.step import Outcome
 
@@ -25,14 +25,14 @@ STRIP_WIDTH = 1024  # px, at most
 
 
 @torch.no_grad()
-def measure(outcome: Outcome, windows: Windows, names: Sequence[str]) -> dict[str, torch.Tensor]:
+def measure(outcome: Outcome, names: Sequence[str]) -> dict[str, torch.Tensor]:
     """The losses of a step and what else is worth watching; nothing here waits for the device.
 
     trusted: the share of pixels with weight 1; trusted_masks: that of masks. agreement: of the
     ensemble with the TA, where the ensemble has a label. ensemble_entropy: of the ensemble's class
     shares, nats; it falls when a run collapses. student_agreement: of the student with the TA's
     whole-image labels, at every fourth row and column (a SegFormer's own resolution). share/NAME:
-    of each class in the ensemble.
+    of each class in the ensemble; confidence/NAME: the labeller's mean probability of it there.
     """
     ensemble, labels = outcome.ensemble, outcome.teacher_labels
     classes = outcome.student_log_p.shape[1]
@@ -43,24 +43,24 @@ def measure(outcome: Outcome, windows: Windows, names: Sequence[str]) -> dict[st
         **outcome.terms,
         "teacher_total": outcome.teacher,
         "student_total": outcome.student,
-        "trusted": outcome.weight_map.mean(),
-        "trusted_masks": outcome.trusted.sum() / max(1, len(outcome.trusted)),
+        "trusted": outcome.labels.weight_map.mean(),
+        "trusted_masks": outcome.labels.trusted.sum() / max(1, len(outcome.labels.trusted)),
         "agreement": (labels == ensemble).sum() / (ensemble != IGNORE).sum().clamp(min=1),
         "ensemble_entropy": torch.special.entr(shares).sum(),
-        "student_agreement": (student == windows.join(labels)[::4, ::4]).float().mean(),
+        "student_agreement": (student == outcome.windows.join(labels)[::4, ::4]).float().mean(),
         **dict(zip(map(share_key, names), shares.unbind(), strict=True)),
+        **dict(zip(map(confidence_key, names), outcome.labels.confidence.unbind(), strict=True)),
     }
 
 
 @torch.no_grad()
-def strip(
-    image_HW3: torch.Tensor, outcome: Outcome, windows: Windows, names: tuple[str, ...]
-) -> np.ndarray:
+def strip(image_HW3: torch.Tensor, outcome: Outcome, names: tuple[str, ...]) -> np.ndarray:
     """uint8 (5 h, w, 3): input, TA, ensemble, refined boundary, student, one below the other.
 
     Reduced to 1,024 columns at most. The boundary of every overlap is white, on the dimmed input.
     """
-    image = image_HW3.cpu().numpy()
+    windows = outcome.windows
+    image = outcome.strip.of(image_HW3.movedim(-1, 0)).movedim(0, -1).cpu().numpy()
     palette = palette_for(names)
     boundary = torch.zeros(image.shape[:2], dtype=torch.bool)
     for overlap, refined in zip(windows.overlaps, outcome.refined, strict=False):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import yaml
 
 from goodsam.data.errors import InputError
 from goodsam.pipeline.config import adapt_config, as_yaml, build, load_preset, preset_names
+from goodsam.stages.adapt.beyond.view import ViewConfig
+from goodsam.stages.adapt.fusion import FusionConfig
 from goodsam.stages.adapt.learner import AdaptConfig
 
 
@@ -18,11 +22,29 @@ def test_every_preset_builds_and_survives_yaml(name):
 
 @pytest.mark.parametrize("name", ["goodsam-m", "goodsam-t", "goodsam-s"])
 def test_the_papers_settings(name):
-    step = adapt_config(name).step
+    config = adapt_config(name)
+    step = config.step
     assert (step.alpha, step.lambda_) == (0.3, 0.2)
     assert (step.fusion.theta_medium, step.fusion.theta_other) == (0.7, 0.5)
     assert step.fusion.medium == (100, 1000)
-    assert set(vars(step.weights).values()) == {1.0}
+    assert set(vars(replace(step.weights, anchor=1.0)).values()) == {1.0}
+    # nothing that is not the paper's
+    assert step.weights.anchor == 0
+    assert step.fusion == FusionConfig()
+    assert (step.confident, step.labels_mirrored) == (1.0, False)
+    assert config.view == ViewConfig()
+    assert config.labels == "live"
+    assert (config.hold_shares, config.rare_weight, config.threshold) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("size", ["m", "t", "s"])
+def test_the_robust_presets_are_one_recipe(size):
+    robust, paper = adapt_config(f"robust-{size}"), adapt_config(f"goodsam-{size}")
+    street = adapt_config("street-robust")
+    assert (robust.teacher_assistant, robust.student) == (paper.teacher_assistant, paper.student)
+    assert robust.step == street.step
+    assert robust.view == street.view
+    assert robust.labels == street.labels == "ema"
 
 
 def test_overrides():

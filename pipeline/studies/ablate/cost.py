@@ -50,8 +50,9 @@ def estimate(
 ) -> TableEstimate:
     """What `todo`, rows and seeds, still costs.
 
-    Each network is tried on one panorama and each setting of SAM on one window. Masks of true
-    instances are taken to cost nothing. Raises InputError for networks that cannot be loaded.
+    Each network is tried on one panorama and each setting of SAM on one window. True instances,
+    made worse or not, are taken to cost nothing. Raises InputError for networks that cannot be
+    loaded.
     """
     tried: dict[tuple, tuple[float, float]] = {}
     sam: dict[str, float] = {}
@@ -70,7 +71,7 @@ def estimate(
     for row, seed in todo:
         place, config = places[seed], study.config(row, seed)
         for images, store in needed_caches(study, row, place).values():
-            if store in counted or study.has_true_masks(row):
+            if store in counted or study.masks_of(row) != "sam":
                 continue
             counted.add(store)
             names = SamCache.open(store).missing() if store.exists() else panoramas(images)

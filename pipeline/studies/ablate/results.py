@@ -8,22 +8,20 @@ import io
 import json
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from goodsam.data.files import write_whole
-from goodsam.pipeline.studies.ablate.tables import COLUMNS, Column, Row, Table
+from goodsam.pipeline.studies.ablate.quality import plot_quality, quality_table
+from goodsam.pipeline.studies.ablate.records import Records, difference, summary, values
+from goodsam.pipeline.studies.ablate.tables import COLUMNS, Table
 from goodsam.pipeline.tell import duration
-
-Records = Mapping[tuple[str, int], Mapping[str, Any]]
-"""What came of each row on each seed, as `run_row` has it; those that are done."""
 
 
 def write_results(
     folder: Path, name: str, table: Table, seeds: Sequence[int], rows: Records
 ) -> str:
-    """FOLDER/NAME.md, .csv, .json and .svg; returns the Markdown."""
+    """FOLDER/NAME.md, .csv, .json and .svg, and NAME-curve.svg; returns the Markdown."""
     text = markdown(table, seeds, rows)
     write_whole(folder / f"{name}.md", text)
     write_whole(folder / f"{name}.csv", _csv(table, seeds, rows))
@@ -43,39 +41,11 @@ def write_results(
         ],
     }
     write_whole(folder / f"{name}.json", json.dumps(record, indent=1))
-    _plot(folder / f"{name}.svg", table, seeds, rows)
+    if importlib.util.find_spec("matplotlib") is not None:  # it comes with `goodsam[bench]`
+        _plot(folder / f"{name}.svg", table, seeds, rows)
+        if table.curve:
+            plot_quality(folder / f"{name}-curve.svg", table, seeds, rows)
     return text
-
-
-def values(row: Row, column: Column, seeds: Sequence[int], rows: Records) -> dict[int, float]:
-    """The mIoU of a row by seed, percent, of the seeds that are done."""
-    found = {}
-    for seed in seeds:
-        record = rows.get((row.name, seed))
-        if record is not None and column in record["scores"]:
-            found[seed] = record["scores"][column]["miou"]
-    return found
-
-
-def summary(row: Row, column: Column, seeds: Sequence[int], rows: Records) -> dict[str, Any]:
-    """mean and sd (None for fewer than two seeds) of the mIoU, percent."""
-    own = list(values(row, column, seeds, rows).values())
-    return {
-        "mean": statistics.fmean(own) if own else None,
-        "sd": statistics.stdev(own) if len(own) > 1 else None,
-        "n": len(own),
-    }
-
-
-def difference(
-    table: Table, row: Row, column: Column, seeds: Sequence[int], rows: Records
-) -> list[float]:
-    """The row's mIoU less that of the reference on the same seed, by seed; empty for itself."""
-    if row.name == table.reference:
-        return []
-    (reference,) = (r for r in table.rows if r.name == table.reference)
-    base, own = values(reference, column, seeds, rows), values(row, column, seeds, rows)
-    return [own[seed] - base[seed] for seed in seeds if seed in own and seed in base]
 
 
 def _spread(numbers: Sequence[float], signed: bool = False) -> str:
@@ -123,8 +93,10 @@ def markdown(table: Table, seeds: Sequence[int], rows: Records) -> str:
     if done < total:
         about.append(f"UNFINISHED: {done} of {total} runs; start the same command again.")
     note = f"\n\n{table.note}" if table.note else ""
+    quality = f"{quality_table(table, seeds, rows)}\n" if table.curve else ""
     return (
-        f"## {table.title}\n\n{body}\n\n{' '.join(about)}{note}\n\n{_classes(table, seeds, rows)}"
+        f"## {table.title}\n\n{body}\n\n{' '.join(about)}{note}\n\n{quality}"
+        f"{_classes(table, seeds, rows)}"
     )
 
 
@@ -175,12 +147,7 @@ def _csv(table: Table, seeds: Sequence[int], rows: Records) -> str:
 
 
 def _plot(path: Path, table: Table, seeds: Sequence[int], rows: Records) -> None:
-    """Mean and range of each row, and the paper's value beside it where there is one.
-
-    Nothing where matplotlib is not installed (it comes with `goodsam[bench]`).
-    """
-    if importlib.util.find_spec("matplotlib") is None:
-        return
+    """Mean and range of each row, and the paper's value beside it where there is one."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG  # slow to import
     from matplotlib.figure import Figure
 

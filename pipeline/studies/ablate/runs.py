@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,19 +26,23 @@ from goodsam.data.panoramas import Sample, find_panoramas, image_size
 from goodsam.data.street.picture import DEFAULT_GAP
 from goodsam.data.street.write import Split, truth_path, write_world
 from goodsam.data.weights import SEGFORMERS
+from goodsam.data.window_masks import WindowMasks
 from goodsam.data.windows import PAPER_WIDTH, Windows
 from goodsam.pipeline import api
 from goodsam.pipeline.api import sam_factory
 from goodsam.pipeline.config import adapt_config
 from goodsam.pipeline.rundir import FREE, open_run
-from goodsam.pipeline.studies.ablate.tables import Column, Row, Table
+from goodsam.pipeline.studies.ablate.tables import Column, Masks, Row, Table
 from goodsam.pipeline.tell import progress_bar
 from goodsam.stages.adapt.learner import AdaptConfig
 from goodsam.stages.score.confusion import Scores
 from goodsam.stages.score.ensemble import ensemble_scores
 from goodsam.stages.score.evaluate import evaluate
+from goodsam.stages.score.masks import MaskQuality
 from goodsam.stages.segformer.segmenter import Mode, Segmenter
-from goodsam.stages.truth import NAME, cache_truth, train_on_truth
+from goodsam.stages.truth.degrade import Degradation
+from goodsam.stages.truth.masks import NAME, cache_truth
+from goodsam.stages.truth.training import train_on_truth
 
 Say = Callable[[str], None]
 
@@ -50,7 +54,8 @@ class Study:
     out: where everything is kept. images, test: unlabelled and labelled panoramas; None: a street
     world for each seed, with `unlabelled` and `labelled` panoramas, of the `tuning` scenes if so.
     settings: of stage 2, before a row's own. generator: fields of GeneratorConfig, likewise.
-    true_masks: of all rows. Raises InputError for what does not go together.
+    masks: where those of a row come from that does not say it itself. Raises InputError for what
+    does not go together.
     """
 
     out: Path
@@ -60,7 +65,7 @@ class Study:
     checkpoint: Path | None = None
     boundaries: str = "windows"
     generator: tuple[tuple[str, Any], ...] = ()
-    true_masks: bool = False
+    masks: Masks = "sam"
     images: Path | None = None
     test: Path | None = None
     unlabelled: int = 24
@@ -71,24 +76,23 @@ class Study:
     def __post_init__(self) -> None:
         if (self.images is None) != (self.test is None):
             raise InputError("give both your unlabelled and your labelled panoramas, or neither")
-        if self.images is not None and self.true_masks:
+        if self.images is not None and self.masks != "sam":
             raise InputError("only street worlds have true masks; leave your panoramas out")
 
     def config(self, row: Row, seed: int) -> AdaptConfig:
         """Stage 2's settings of a row. InputError for names or values that there are not."""
-        return adapt_config(self.preset, [*self.settings, *row.settings], seed=seed)
+        return adapt_config(row.preset or self.preset, [*self.settings, *row.settings], seed=seed)
 
     def table(self, table: Table) -> Table:
         """The table without the rows that these panoramas cannot have."""
         if self.images is None:
             return table
-        return replace(
-            table, rows=tuple(row for row in table.rows if not (row.true_masks or row.true_labels))
-        )
+        rows = (row for row in table.rows if self.masks_of(row) == "sam" and not row.true_labels)
+        return replace(table, rows=tuple(rows))
 
-    def has_true_masks(self, row: Row) -> bool:
-        """Whether a row's masks are the true instances."""
-        return self.true_masks or row.true_masks
+    def masks_of(self, row: Row) -> Masks:
+        """Where a row's masks come from."""
+        return self.masks if row.masks is None else row.masks
 
     def stage1(self, row: Row, width: int) -> dict[str, Any]:
         """Stage 1's settings of a row, for panoramas of this width."""
@@ -157,7 +161,8 @@ def finished(study: Study, row: Row, place: Place, seed: int) -> dict[str, Any] 
 def run_row(study: Study, row: Row, place: Place, seed: int, say: Say) -> dict[str, Any]:
     """Do a row on a seed, or what is left of it; what came of it.
 
-    scores: by column `miou`, `pixel_accuracy` and `per_class`, percent. seconds: by part.
+    scores: by column `miou`, `pixel_accuracy` and `per_class`, percent. masks: the `MaskQuality`
+    of a street world's labelled panoramas, or None. seconds: by part.
     """
     done = finished(study, row, place, seed)
     if done is not None:
@@ -183,7 +188,8 @@ def run_row(study: Study, row: Row, place: Place, seed: int, say: Say) -> dict[s
 
     started = time.monotonic()
     samples = find_panoramas(place.test)
-    scores = _scores(study, row, config, place, samples, networks, caches.get("test"))
+    cache = SamCache.open(caches["test"]) if "test" in caches else None
+    scores = _scores(study, row, config, place, samples, networks, cache)
     seconds["scores"] = time.monotonic() - started
     record = {
         "row": row.name,
@@ -198,6 +204,7 @@ def run_row(study: Study, row: Row, place: Place, seed: int, say: Say) -> dict[s
             }
             for column, value in scores.items()
         },
+        "masks": None if cache is None else _quality(study, place, samples, cache),
         "seconds": seconds,
         "settings": asdict(config),
         "stage1": study.stage1(row, place.width),
@@ -230,7 +237,10 @@ def _weights(source: str) -> list[str]:
 
 
 def _sam_key(study: Study, row: Row) -> Any:
-    if study.has_true_masks(row):
+    masks = study.masks_of(row)
+    if isinstance(masks, Degradation):
+        return NAME, asdict(masks)
+    if masks == "true":
         return NAME
     factory = sam_factory(study.sam, study.checkpoint, study.generator_of(row))
     return factory.sam, factory.settings
@@ -250,8 +260,14 @@ def _make_caches(study: Study, row: Row, place: Place) -> dict[Split, Path]:
     """The caches that a row needs, made or completed."""
     needed = needed_caches(study, row, place)
     for split, (images, cache) in needed.items():
-        if study.has_true_masks(row):
-            _true_cache(study.windows(row, place), images.parent, split, cache)
+        masks = study.masks_of(row)
+        if masks != "sam":
+            found = {
+                sample.name: (sample.image, _true_instances(images, split, sample.name))
+                for sample in find_panoramas(images)
+            }
+            worse = None if masks == "true" else masks
+            cache_truth(found, cache, study.windows(row, place), worse)
             continue
         failed = api.cache_sam(
             images,
@@ -266,12 +282,25 @@ def _make_caches(study: Study, row: Row, place: Place) -> dict[Split, Path]:
     return {split: cache for split, (_, cache) in needed.items()}
 
 
-def _true_cache(windows: Windows, world: Path, split: Split, cache: Path) -> None:
-    found = {
-        sample.name: (sample.image, truth_path(world, "instances", split, sample.name))
-        for sample in find_panoramas(world / split)
-    }
-    cache_truth(found, cache, windows)
+def _true_instances(images: Path, split: Split, name: str) -> Path:
+    """Of a street world's panorama."""
+    return truth_path(images.parent, "instances", split, name)
+
+
+def _quality(
+    study: Study, place: Place, samples: list[Sample], cache: SamCache
+) -> dict[str, Any] | None:
+    """How good the masks of a street world's labelled panoramas are; None without its truth."""
+    if study.images is not None:
+        return None
+
+    def judged() -> Iterator[tuple[WindowMasks, np.ndarray]]:
+        for sample in samples:
+            with Image.open(_true_instances(place.test, "test", sample.name)) as file:
+                instances = cache.identity.windows.cut(np.asarray(file))
+            yield from zip(cache.read(sample.name).windows, instances, strict=True)
+
+    return asdict(MaskQuality.of(judged()))
 
 
 def _true_labels(place: Place, names: list[str]) -> dict[str, Path]:
@@ -287,7 +316,7 @@ def _scores(
     place: Place,
     samples: list[Sample],
     networks: tuple[str, str],
-    cache: Path | None,
+    cache: SamCache | None,
 ) -> Mapping[Column, Scores]:
     teacher, student = networks
     windows = study.windows(row, place)
@@ -305,9 +334,7 @@ def _scores(
         found["ta"] = evaluate(teacher_sees, samples).scores
     if cache is not None:
         loaded = Segmenter.load(teacher, device=config.device)
-        found["ensemble"] = ensemble_scores(
-            loaded, samples, SamCache.open(cache), config.step.fusion
-        )
+        found["ensemble"] = ensemble_scores(loaded, samples, cache, config.step.fusion)
     return found
 
 

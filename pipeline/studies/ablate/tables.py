@@ -11,44 +11,55 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from goodsam.stages.truth.degrade import Degradation
+
 Column = Literal["ensemble", "ta", "student"]
 COLUMNS: dict[Column, str] = {"ensemble": "ensemble", "ta": "TA", "student": "student"}
 TRAINED: tuple[Column, ...] = ("ta", "student")  # without masks of the test panoramas
+
+Masks = Literal["sam", "true"] | Degradation
+"""Where masks come from: a SAM, the true instances of a street world, or these made worse."""
 
 
 @dataclass(frozen=True)
 class Row:
     """One setting.
 
-    settings: of stage 2, as for `--set`. stage1, generator: fields of Stage1Config and of
-    GeneratorConfig. true_masks: the true instances in the place of SAM's masks. true_labels: both
-    networks learn the truth of the unlabelled panoramas, nothing else. trains: False for networks
-    as they come. whole: the TA sees the panorama whole, not by windows. square: what a network sees
-    is first resized to a square of this side; None: it is not. shows: the columns that it has.
-    printed: the paper's values.
+    settings: of stage 2, as for `--set`. preset: that they change; None: the table's. stage1,
+    generator: fields of Stage1Config and of GeneratorConfig. masks: where its masks come from;
+    None: as the study says. true_labels: both networks learn the truth of the unlabelled panoramas,
+    nothing else. trains: False for networks as they come. whole: the TA sees the panorama whole,
+    not by windows. square: what a network sees is first resized to a square of this side; None: it
+    is not. shows: the columns that it has. printed: the paper's values.
     """
 
     name: str
     settings: tuple[str, ...] = ()
     stage1: Mapping[str, Any] = field(default_factory=dict)
     generator: Mapping[str, Any] = field(default_factory=dict)
-    true_masks: bool = False
+    masks: Masks | None = None
     true_labels: bool = False
     trains: bool = True
     whole: bool = False
     square: int | None = None
     shows: tuple[Column, ...] = ("ensemble", "ta", "student")
     printed: Mapping[Column, float] = field(default_factory=dict)
+    preset: str | None = None
 
 
 @dataclass(frozen=True)
 class Table:
-    """title: one line. reference: the row that the others are held against, on the same seed."""
+    """title: one line. reference: the row that the others are held against, on the same seed.
+
+    curve: names of rows that a line joins in a plot of mIoU against the quality of their masks;
+    without any there is no such plot.
+    """
 
     title: str
     rows: tuple[Row, ...]
     reference: str
     note: str = ""
+    curve: tuple[str, ...] = ()
 
 
 LOSSES = (
@@ -69,19 +80,20 @@ def losses(*names: str) -> tuple[str, ...]:
 AS_IT_COMES = "as they come"
 METHOD = "GoodSAM"
 PERFECT_SAM = "a perfect SAM"
+SELF_TRAINING = Row(
+    "self-training: the TA's own labels",
+    (*losses("teacher_windows", "student_windows"), "step.fusion.rule=none"),
+)
 
 EFFECT = Table(
     "What the method is worth: the student before and after, and after simpler trainings",
     (
         Row(AS_IT_COMES, trains=False),
         Row(METHOD),
-        Row(
-            "self-training: the TA's own labels",
-            (*losses("teacher_windows", "student_windows"), "step.fusion.rule=none"),
-        ),
+        SELF_TRAINING,
         Row("distillation of the whole image (Eq. 4)", losses("whole_image")),
-        Row(f"{AS_IT_COMES}, {PERFECT_SAM}", true_masks=True, trains=False, shows=("ensemble",)),
-        Row(f"{METHOD}, {PERFECT_SAM}", true_masks=True),
+        Row(f"{AS_IT_COMES}, {PERFECT_SAM}", masks="true", trains=False, shows=("ensemble",)),
+        Row(f"{METHOD}, {PERFECT_SAM}", masks="true"),
         Row("the truth as labels", true_labels=True),
     ),
     AS_IT_COMES,
@@ -90,7 +102,7 @@ EFFECT = Table(
     "panoramas, the TA on windows and the student on the whole: the most that any labels can give.",
 )
 
-_TOUCHING = {"stride": 512}  # rows 2 to 4 of Table 3: windows that touch
+TOUCHING = {"stride": 512}  # rows 2 to 4 of Table 3: windows that touch
 _LADDER = ("whole_image", "teacher_windows", "consistency", "teacher_boundary", "student_windows")
 
 TABLE3 = Table(
@@ -105,21 +117,21 @@ TABLE3 = Table(
         ),
         Row(
             "+ windows",
-            stage1=_TOUCHING,
+            stage1=TOUCHING,
             trains=False,
             shows=TRAINED,
             printed={"ta": 53.86, "student": 15.88},
         ),
         Row(
             "+ CTCF",
-            stage1=_TOUCHING,
+            stage1=TOUCHING,
             trains=False,
             printed={"ensemble": 55.88, "ta": 53.86, "student": 15.88},
         ),
         Row(
             "+ Eq. 6 and 4",
             losses(*_LADDER[:2]),
-            stage1=_TOUCHING,
+            stage1=TOUCHING,
             printed={"ensemble": 60.68, "ta": 58.89, "student": 49.88},
         ),
         Row("+ Eq. 1 (overlaps)", losses(*_LADDER[:3]), printed={"ta": 60.07, "student": 50.07}),
@@ -157,7 +169,7 @@ TABLE4 = Table(
         Row(  # no overlaps, so no Eq. 1: a row of Table 3
             "stride 512, trained (Eq. 4, 6)",
             losses(*_LADDER[:2]),
-            stage1=_TOUCHING,
+            stage1=TOUCHING,
             printed={"ta": 58.89},
         ),
         *(
@@ -214,7 +226,7 @@ MASKS = Table(
         Row("seam open", stage1={"wrap": False}, shows=TRAINED),
         Row("exact masks", generator={"mode": "exact"}, shows=TRAINED),
         Row("adaptive prompts", generator={"points": "adaptive"}, shows=TRAINED),
-        Row(PERFECT_SAM, true_masks=True),
+        Row(PERFECT_SAM, masks="true"),
     ),
     METHOD,
 )
@@ -249,11 +261,11 @@ SIZES = Table(
             )
             for side in (400, 512, 1024)
         ),
-        Row("windows, at their own aspect", stage1=_TOUCHING, trains=False, shows=("ta",)),
+        Row("windows, at their own aspect", stage1=TOUCHING, trains=False, shows=("ta",)),
         *(
             Row(
                 f"windows, as squares of {side}",
-                stage1=_TOUCHING,
+                stage1=TOUCHING,
                 trains=False,
                 square=side,
                 shows=("ta",),

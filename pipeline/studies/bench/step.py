@@ -69,7 +69,7 @@ def bench_step(
         panoramas = _panoramas(root, windows, masks)
         learner = Learner(config, group, windows)
         learner.set_rate(1.0)
-        order = iter([index % PANORAMAS for index in range(steps + 1)])
+        order = ((index, index % PANORAMAS) for index in range(steps + 1))
         items = read_in_order(panoramas, order, config.workers, group.device)
         cuda = group.device.type == "cuda"
         seconds: dict[str, list[float]] = {"bare": [], "full": []}
@@ -142,7 +142,7 @@ class _BareStep:
     def __init__(self, learner: Learner, item: Item) -> None:
         self.learner = learner
         device, windows = learner.group.device, learner.windows
-        self.image = item[1]
+        self.image = item.image
         labels = torch.randint(len(learner.names), (windows.height, windows.width))
         self.labels = labels.to(device)
 

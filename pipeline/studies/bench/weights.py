@@ -22,9 +22,10 @@ from goodsam.stages.score.confusion import Scores, confusion
 from goodsam.stages.score.masks import best_iou_by_area, mean_by_range
 from goodsam.stages.segformer.segment import normalise, segment
 from goodsam.stages.segformer.segmenter import Segmenter
-from goodsam.stages.truth import true_masks
+from goodsam.stages.truth.masks import true_masks
 
 WINDOWS = Windows.of(200, panorama_width(200))
+SOFT = FusionConfig(rule="ssa", votes="soft", small_share=0.2)  # as in street-robust
 
 
 def bench_weights(
@@ -99,7 +100,8 @@ def bench_weights(
 def weights_table(record: dict[str, Any]) -> str:
     """The record of `bench_weights` for people."""
     networks = ("ta_source", "ta_target_direct", "ta_target", "student_target")
-    ensembles = ("fused_ssa", "fused_ctcf", "fused_sepl", "fused_true_ssa", "fused_true")
+    fused = ("ssa", "ctcf", "sepl", "soft", "true_ssa", "true", "true_soft")
+    ensembles = tuple(f"fused_{name}" for name in fused)
     lines = [
         f"{record['images']} source images and {record['panoramas']} panoramas of tuning scenes, "
         f"seed {record['seed']}, gap {record['gap']}; percent",
@@ -144,8 +146,10 @@ def _fused(teacher: Segmenter, masks: list[WindowMasks], picture: Picture) -> di
         "fused_ssa": (found, FusionConfig(rule="ssa")),
         "fused_ctcf": (found, FusionConfig(rule="ctcf")),
         "fused_sepl": (found, FusionConfig(rule="sepl")),
+        "fused_soft": (found, SOFT),
         "fused_true_ssa": (true, FusionConfig(rule="ssa")),
         "fused_true": (true, FusionConfig(rule="ctcf")),
+        "fused_true_soft": (true, SOFT),
     }
     return {
         name: WINDOWS.join(fuse(logits, masks, config)[0]).to(torch.uint8).numpy()

@@ -1,9 +1,10 @@
-"""Classes that fade weigh more: weights that hold the ensemble's class shares.
+"""Weights of the classes in Eq. 5 and 6, from their shares of the ensemble.
 
 Self-training with live labels is a loop: a class that the teacher assistant predicts less often is
-taught less. The weight of a class in Eq. 5 and 6 is (its first share / its latest share) ** `hold`:
-it grows as the class fades, and falls as it spreads. The setting is `hold_shares`; at 0, the
-paper's way, all classes weigh the same.
+taught less. `hold_shares` weighs a class by (its first share / its latest share) ** `hold`: it
+grows as the class fades, and falls as it spreads. `rare_weight` weighs it by (1 / its latest share)
+** `rare`, scaled so that the mean weight of a pixel is 1. At 0, the paper's way, all weigh the
+same.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ LIMIT = 5.0  # weights lie between 1 / LIMIT and LIMIT
 class Balance:
     """Sees every step's shares; gives the weights of the next one."""
 
-    def __init__(self, names: Sequence[str], hold: float) -> None:
-        self.names, self.hold = names, hold
+    def __init__(self, names: Sequence[str], hold: float, rare: float = 0.0) -> None:
+        self.names, self.hold, self.rare = names, hold, rare
         self.steps = 0
         self.first = self.late = np.zeros(len(names))
 
@@ -36,6 +37,11 @@ class Balance:
             self.first = self.late
 
     def weights(self) -> np.ndarray:
-        """float32 (C,); ones during the first steps."""
+        """float32 (C,); ones before the first step, and of `hold` during the first steps."""
         ratio = np.where(self.first < KNOWN, 1, self.first / np.maximum(self.late, 1e-9))
-        return np.clip(ratio**self.hold, 1 / LIMIT, LIMIT).astype(np.float32)
+        held = np.clip(ratio**self.hold, 1 / LIMIT, LIMIT)
+        if not self.rare or not self.steps:
+            return held.astype(np.float32)
+        rare = np.maximum(self.late, KNOWN) ** -self.rare
+        rare = np.clip(rare / (rare * self.late).sum(), 1 / LIMIT, LIMIT)
+        return (held * rare).astype(np.float32)

@@ -22,12 +22,15 @@ from goodsam.data.windows import Windows
 from goodsam.pipeline.cli.ablate import TableName, ablate
 from goodsam.pipeline.studies.ablate import cost, whole
 from goodsam.pipeline.studies.ablate.cost import estimate
+from goodsam.pipeline.studies.ablate.recipe import RECIPE_TABLES
 from goodsam.pipeline.studies.ablate.results import markdown, write_results
 from goodsam.pipeline.studies.ablate.runs import (
+    Place,
     Study,
     _by_windows,
     _folder,
     _squeezed,
+    needed_caches,
     place_of,
     run_row,
 )
@@ -45,6 +48,7 @@ from goodsam.pipeline.studies.timing import SCORE, STEP
 from goodsam.stages.adapt.learner import AdaptConfig
 from goodsam.stages.score.evaluate import evaluate
 from goodsam.stages.segformer.segmenter import Segmenter
+from goodsam.stages.truth.degrade import of_quality
 
 STEPS = ("steps=1", "warmup=0", "workers=0")
 
@@ -143,7 +147,8 @@ def test_what_a_table_will_take_is_said_of_what_is_left_of_it(study, tmp_path, m
 
 
 def test_every_row_of_every_table_is_a_setting_that_there_is(study):
-    for table in [*TABLES.values(), table5({"B5": "x", "w32": "street-ta"})]:
+    tables = TABLES | RECIPE_TABLES
+    for table in [*tables.values(), table5({"B5": "x", "w32": "street-ta"})]:
         names = [row.name for row in table.rows]
         assert len(set(names)) == len(names)
         assert table.reference in names
@@ -186,21 +191,39 @@ def test_worlds_of_their_own(tmp_path):
 
 
 def test_a_street_world_can_have_true_masks_and_ones_own_panoramas_cannot(tmp_path, study):
-    own = Study(tmp_path, settings=STEPS, unlabelled=1, labelled=1, true_masks=True)
+    own = Study(tmp_path, settings=STEPS, unlabelled=1, labelled=1, masks="true")
     place = place_of(own, 0)
     row = Row("a", trains=False, shows=("ta", "ensemble"))
-    scores = run_row(own, row, place, 0, print)["scores"]
+    record = run_row(own, row, place, 0, print)
+    scores = record["scores"]
     assert scores["ensemble"]["miou"] > scores["ta"]["miou"]  # what masks are good for
-    sam = replace(own, true_masks=False)
-    assert _folder(sam, row, place, 0) != _folder(own, row, place, 0)
-    assert _folder(sam, replace(row, true_masks=True), place, 0) == _folder(own, row, place, 0)
+    assert record["masks"]["best_iou"] == record["masks"]["covered"] == 1
+    worse = run_row(own, replace(row, masks=of_quality(0)), place, 0, print)
+    assert worse["scores"]["ensemble"]["miou"] < scores["ensemble"]["miou"]
+    assert worse["masks"]["best_iou"] < 0.6
     names = [row.name for row in study.table(TABLES["effect"]).rows]
     assert names == [
-        row.name for row in TABLES["effect"].rows if not (row.true_masks or row.true_labels)
+        row.name
+        for row in TABLES["effect"].rows
+        if row.masks in (None, "sam") and not row.true_labels
     ]
     assert own.table(TABLES["effect"]) is TABLES["effect"]
     with pytest.raises(InputError, match="only street worlds"):
-        replace(study, true_masks=True)
+        replace(study, masks="true")
+
+
+def test_where_masks_come_from_is_part_of_what_a_row_is(tmp_path):
+    study, row = Study(tmp_path), Row("a")
+    place = Place(tmp_path, tmp_path, 200, 1024, "some")
+    half = of_quality(0.5)
+    kinds = ("sam", "true", half, replace(half, seed=1), of_quality(0.25), half.alone("moved"))
+    rows = [replace(row, masks=kind) for kind in kinds]
+    assert len({_folder(study, own, place, 0) for own in rows}) == len(kinds)
+    assert len({needed_caches(study, own, place)["test"][1] for own in rows}) == len(kinds)
+    for kind, own in zip(kinds, rows, strict=True):  # a row's own word comes first
+        everywhere = replace(study, masks=kind)
+        assert _folder(everywhere, row, place, 0) == _folder(study, own, place, 0)
+        assert _folder(everywhere, rows[0], place, 0) == _folder(study, rows[0], place, 0)
 
 
 def test_a_networks_files_are_part_of_what_a_row_is(tmp_path, study):
@@ -250,9 +273,13 @@ def test_the_command_names_what_is_wrong(tmp_path, goodsam):
     status, _, err = goodsam("ablate", "table9", "--out", tmp_path)
     assert status == 2
     assert "figure7" in err
-    assert set(get_args(TableName)) == {*TABLES, "table5"}
+    assert set(get_args(TableName)) == {*TABLES, *RECIPE_TABLES, "table5"}
     with pytest.raises(InputError, match="NAME=SEGFORMER"):
         ablate("table5", out=tmp_path, teachers=["B5"])
+    with pytest.raises(InputError, match="--quality 0 to 1"):
+        ablate("quality", out=tmp_path, masks="degraded")
+    with pytest.raises(InputError, match="goes with --masks degraded"):
+        ablate("quality", out=tmp_path, quality=0.5)
     assert not list(tmp_path.iterdir())
 
 

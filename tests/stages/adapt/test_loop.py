@@ -23,6 +23,8 @@ from goodsam.data.window_masks import WindowMasks, overlap_boundaries
 from goodsam.data.windows import Windows
 from goodsam.pipeline.config import as_yaml
 from goodsam.stages.adapt.beyond import balance, monitor
+from goodsam.stages.adapt.beyond.view import ViewConfig
+from goodsam.stages.adapt.fusion import FusionConfig
 from goodsam.stages.adapt.learner import AdaptConfig, Learner
 from goodsam.stages.adapt.loop import adapt
 from goodsam.stages.adapt.processes import processes
@@ -95,15 +97,30 @@ class Killed(Exception):
     pass
 
 
+EVERY_VIEW = ViewConfig(mirror=True, roll=True, photometric=0.5, paste=True, windows=2)
+
+
 @pytest.mark.parametrize(
-    ("labels", "killed_after", "hold"),
-    [("live", 1, 0), ("live", 3, 0), ("ema", 3, 0), ("frozen", 1, 0), ("live", 3, 2)],
+    ("killed_after", "settings"),
+    [
+        (1, {}),
+        (3, {}),
+        (3, {"labels": "ema", "ema_decay": 0.5}),
+        (1, {"labels": "frozen"}),
+        (3, {"hold_shares": 2}),
+        (3, {"labels": "ema", "ema_decay": 0.0, "labels_every": 3, "labels_gate": True}),
+        (3, {"rare_weight": 0.5, "threshold": 0.9}),
+        (3, {"view": EVERY_VIEW, "accumulate": 2, "workers": 1}),
+        (1, {"step": StepConfig(weights=LossWeights(anchor=0.5), labels_mirrored=True)}),
+        (3, {"step": StepConfig(fusion=FusionConfig(believe=0.5)), "view": EVERY_VIEW}),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
 )
 def test_a_killed_run_ends_as_if_never_stopped(
-    world, tmp_path, killed_after, labels, hold, monkeypatch
+    world, tmp_path, killed_after, settings, monkeypatch
 ):
     monkeypatch.setattr(balance, "STEPS", 1)  # weights differ from the second step on
-    config = config_for(world, labels=labels, ema_decay=0.5, hold_shares=hold)
+    config = config_for(world, **settings)
     adapt(panoramas(world), tmp_path / "whole", config)
 
     def kill(step, steps, row):
@@ -330,7 +347,7 @@ def test_on_a_gpu(world, tmp_path, precision):
 
 def test_a_run_that_falls_apart_warns_saves_and_stops(world, tmp_path, monkeypatch):
     """At these learning rates random networks do fall into one class within a few steps."""
-    monkeypatch.setattr(monitor, "STEPS", 2)
+    monkeypatch.setattr(monitor, "SHORTEST", 2)
     config = config_for(world, steps=9, collapse=0.5)
     warned: list[str] = []
     with pytest.raises(monitor.Collapse, match=r"step \d, saved: the ensemble is coll") as stop:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,7 +15,7 @@ from goodsam.data.windows import Windows
 from goodsam.stages.adapt.boundary import hard_boundary, refine_boundary, soft_boundary
 from goodsam.stages.adapt.fusion import MaskBatch, fuse
 from goodsam.stages.adapt.losses import boundary_loss
-from goodsam.stages.adapt.step import LossWeights, StepConfig, adaptation_step
+from goodsam.stages.adapt.step import ByClass, LossWeights, Networks, StepConfig, adaptation_step
 from goodsam.stages.adapt.watch import measure
 from goodsam.stages.segformer.build import build_segformer
 from goodsam.stages.segformer.segment import segment
@@ -75,7 +74,7 @@ def run(networks, inputs, windows=WINDOWS, **weights):
     config = StepConfig(weights=LossWeights(**weights))
     for network in networks:
         network.zero_grad()
-    return adaptation_step(*networks, *inputs, windows, config)
+    return adaptation_step(Networks(*networks), *inputs, windows, config)
 
 
 def test_each_loss_reaches_its_own_network_only(networks, inputs):
@@ -98,7 +97,7 @@ def test_each_loss_can_be_switched_off(networks, inputs, name):
 
 
 def test_totals_are_weighted_sums(networks, inputs):
-    weights = {f.name: w for f, w in zip(dataclasses.fields(LossWeights), range(1, 7), strict=True)}
+    weights = {name: w for w, name in enumerate(sorted(TEACHER_TERMS | STUDENT_TERMS), start=1)}
     outcome = run(networks, inputs, **weights)
     for total, names in ((outcome.teacher, TEACHER_TERMS), (outcome.student, STUDENT_TERMS)):
         expected = sum(weights[name] * outcome.terms[name].item() for name in names)
@@ -124,7 +123,7 @@ def test_no_loss_comes_from_pixels_that_are_not_kept(inputs, reduction):
     kept = torch.ones(32, 128, dtype=torch.bool)
     kept[20:, 40:90] = False
     config = StepConfig(boundary_reduction=reduction)
-    outcome = adaptation_step(*networks, *inputs, WINDOWS, config, None, kept)
+    outcome = adaptation_step(Networks(*networks), *inputs, WINDOWS, config, kept)
     (outcome.teacher + outcome.student).backward()
     assert all(term.item() > 0 for term in outcome.terms.values())
     # a kept pixel's soft boundary looks at its neighbours: the ignored ones beside it take part
@@ -138,13 +137,13 @@ def test_no_loss_comes_from_pixels_that_are_not_kept(inputs, reduction):
     assert (teacher.movedim(1, -1)[WINDOWS.cut(kept)] != 0).any(dim=-1).all()
     ignored = ~WINDOWS.cut(kept)
     assert (outcome.ensemble[ignored] == 255).all()
-    assert (outcome.weight_map[ignored] == 0).all()
+    assert (outcome.labels.weight_map[ignored] == 0).all()
 
 
 def test_of_each_class_the_surest_pixels_can_be_learnt_from_alone(sharp, inputs):
     """Eq. 5 and 6 of half the pixels are those of all, weighted so; nothing else changes."""
-    every = adaptation_step(*sharp, *inputs, WINDOWS, StepConfig())
-    half = adaptation_step(*sharp, *inputs, WINDOWS, StepConfig(confident=0.5))
+    every = adaptation_step(Networks(*sharp), *inputs, WINDOWS, StepConfig())
+    half = adaptation_step(Networks(*sharp), *inputs, WINDOWS, StepConfig(confident=0.5))
     kept = half.ensemble != 255
     assert (half.ensemble == every.ensemble)[kept].all()
     for label in every.ensemble.unique().tolist():
@@ -152,7 +151,7 @@ def test_of_each_class_the_surest_pixels_can_be_learnt_from_alone(sharp, inputs)
         assert int((half.ensemble == label).sum()) == -(-count // 2)
     p = segment(sharp[0], WINDOWS.cut(inputs[0][0])).softmax(dim=1)
     of_label = p.gather(1, every.ensemble[:, None])[:, 0]
-    weight = 1 + 0.2 * every.weight_map
+    weight = 1 + 0.2 * every.labels.weight_map
     expected = (-of_label.log() * weight)[kept].mean()
     torch.testing.assert_close(half.terms["teacher_windows"], expected)
     for label in every.ensemble.unique().tolist():
@@ -161,7 +160,7 @@ def test_of_each_class_the_surest_pixels_can_be_learnt_from_alone(sharp, inputs)
             assert of_label[own & kept].min() >= of_label[own & ~kept].max()
     for name in ("whole_image", "consistency", "teacher_boundary", "student_boundary"):
         assert half.terms[name] == every.terms[name]
-    agreement = measure(half, WINDOWS, NAMES)["agreement"]
+    agreement = measure(half, NAMES)["agreement"]
     torch.testing.assert_close(
         agreement, (half.teacher_labels == half.ensemble)[kept].float().mean()
     )
@@ -171,9 +170,11 @@ def test_of_each_class_the_surest_pixels_can_be_learnt_from_alone(sharp, inputs)
 
 def test_classes_can_weigh_differently_in_eq_5_and_6_alone(sharp, inputs):
     heavy = torch.tensor([1.0, 3.0, 0.5])
-    plain = adaptation_step(*sharp, *inputs, WINDOWS, StepConfig())
-    found = adaptation_step(*sharp, *inputs, WINDOWS, StepConfig(), class_weights_C=heavy)
-    of_pixel = heavy[plain.ensemble] * (1 + 0.2 * plain.weight_map)
+    plain = adaptation_step(Networks(*sharp), *inputs, WINDOWS, StepConfig())
+    found = adaptation_step(
+        Networks(*sharp), *inputs, WINDOWS, StepConfig(), by_class=ByClass(weights=heavy)
+    )
+    of_pixel = heavy[plain.ensemble] * (1 + 0.2 * plain.labels.weight_map)
     whole = found.student_log_p[0]
     for name, log_p in (
         ("teacher_windows", segment(sharp[0], WINDOWS.cut(inputs[0][0])).log_softmax(dim=1)),
@@ -193,7 +194,7 @@ def test_no_overlaps_no_overlap_losses(networks, inputs):
     assert set(outcome.terms) == {"teacher_windows", "whole_image", "student_windows"}
     # no mask anywhere: the ensemble is the TA's own label, trusted nowhere
     assert torch.equal(outcome.ensemble, outcome.teacher_labels.long())
-    assert outcome.weight_map.sum() == 0
+    assert outcome.labels.weight_map.sum() == 0
 
 
 def test_overlaps_of_unequal_width_weigh_by_pixels_and_by_overlap(networks):
@@ -223,13 +224,13 @@ def test_the_terms_are_those_of_predictions_cut_out_one_by_one(sharp, targets, r
     """The step's shortcuts against the paper's order of things: cut first, then compute."""
     image, masks, boundaries = inputs_for(windows)
     config = StepConfig(whole_image_targets=targets, boundary_reduction=reduction)
-    outcome = adaptation_step(*sharp, image, masks, boundaries, windows, config)
+    outcome = adaptation_step(Networks(*sharp), image, masks, boundaries, windows, config)
     with torch.no_grad():
         logits = segment(sharp[0], windows.cut(image[0]))
         whole = segment(sharp[1], image)
     ensemble, weight_map = fuse(logits, masks, config.fusion)
     assert torch.equal(outcome.ensemble, ensemble)
-    assert torch.equal(outcome.weight_map, weight_map)
+    assert torch.equal(outcome.labels.weight_map, weight_map)
     assert 0 < weight_map.mean() < 1
 
     def to_ensemble(predicted):
@@ -266,8 +267,13 @@ def test_the_terms_are_those_of_predictions_cut_out_one_by_one(sharp, targets, r
 
 
 def test_nothing_flows_through_the_labels(sharp):
-    outcome = adaptation_step(*sharp, *inputs_for(WINDOWS), WINDOWS, StepConfig())
-    for made in (outcome.ensemble, outcome.weight_map, outcome.trusted, *outcome.refined):
+    outcome = adaptation_step(Networks(*sharp), *inputs_for(WINDOWS), WINDOWS, StepConfig())
+    for made in (
+        outcome.ensemble,
+        outcome.labels.weight_map,
+        outcome.labels.trusted,
+        *outcome.refined,
+    ):
         assert not made.requires_grad
     assert any(refined.any() for refined in outcome.refined)
 
@@ -280,7 +286,9 @@ def test_the_steps_gradient_by_finite_differences(sharp, network):
     bias = pair[network].decode_head.classifier.bias
 
     def total() -> torch.Tensor:
-        outcome = adaptation_step(*pair, image.double(), masks, boundaries, WINDOWS, StepConfig())
+        outcome = adaptation_step(
+            Networks(*pair), image.double(), masks, boundaries, WINDOWS, StepConfig()
+        )
         return outcome.teacher if network == 0 else outcome.student
 
     loss = total()

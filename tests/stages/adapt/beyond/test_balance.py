@@ -47,3 +47,15 @@ def test_limits_and_a_class_that_was_hardly_there_at_first():
     assert weights.tolist() == [LIMIT, LIMIT, 1, 1]
     spread = seen(*[(0.01, 0.99, 0, 0)] * STEPS, *[(0.99, 0.01, 0, 0)] * 20 * STEPS).weights()
     np.testing.assert_allclose(spread[:2], [1 / LIMIT, LIMIT])
+
+
+def test_rare_classes_weigh_more_and_the_mean_pixel_weighs_one():
+    shares = np.array([0.6, 0.3, 0.02, 0.08])
+    balance = Balance(NAMES, 0.0, rare=0.5)
+    assert (balance.weights() == 1).all()
+    for _ in range(3):
+        balance.see({f"share/{name}": s for name, s in zip(NAMES, shares, strict=True)})
+    weights = balance.weights()
+    expected = shares**-0.5 / (shares**0.5).sum()
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
+    assert (weights * shares).sum() == pytest.approx(1)

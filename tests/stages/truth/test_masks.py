@@ -1,20 +1,22 @@
-"""The masks of a perfect SAM: what the instances say, and a cache that is gone on with."""
+"""The true instances as masks, and a cache of them that is gone on with."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from PIL import Image
 
-from goodsam.data.panoramas import find_panoramas, read_image
+from goodsam.data.errors import InputError
+from goodsam.data.panoramas import find_panoramas
 from goodsam.data.street.picture import panorama
 from goodsam.data.street.seeds import split_seed
 from goodsam.data.street.write import truth_path, write_world
 from goodsam.data.window_masks import overlap_boundaries
 from goodsam.data.windows import Windows
-from goodsam.pipeline.config import adapt_config
-from goodsam.stages.adapt.reading import CachedPanoramas
-from goodsam.stages.segformer.segmenter import Segmenter
-from goodsam.stages.truth import cache_truth, train_on_truth, true_masks
+from goodsam.stages.truth.degrade import DEMO_SAM, degraded
+from goodsam.stages.truth.masks import cache_truth, generator, true_masks
 
 WINDOWS = Windows.of(40, 208)
 
@@ -53,28 +55,27 @@ def test_the_cache_holds_them_and_is_completed(tmp_path):
             np.testing.assert_array_equal(ours, theirs)
 
 
-def test_both_networks_learn_the_true_labels(tmp_path):
-    write_world(tmp_path, source=0, unlabelled=1, test=0, seed=1, height=64, truth=True)
-    (sample,) = find_panoramas(tmp_path / "unlabelled")
-    path = truth_path(tmp_path, "labels", "unlabelled", sample.name)
-    instances = truth_path(tmp_path, "instances", "unlabelled", sample.name)
-    image, windows = read_image(sample.image), Windows.of(64, 328)
-    cache = cache_truth({sample.name: (sample.image, instances)}, tmp_path / "c.zarr", windows)
-    panoramas = CachedPanoramas(tmp_path / "unlabelled", cache, [sample.name])
-    rates = ("teacher_lr=1.0e-4", "student_lr=1.0e-3", "warmup=0", "steps=5")
-    told: list[tuple[int, int]] = []
-    train_on_truth(
-        panoramas,
-        {sample.name: path},
-        tmp_path,
-        adapt_config("demo", rates),
-        lambda step, steps: told.append((step, steps)),
-    )
-    assert told[-1] == (5, 5)
-    truth = np.asarray(Image.open(path))
+def test_a_cache_of_worse_masks_is_another_and_says_how(tmp_path):
+    write_world(tmp_path, source=0, unlabelled=2, test=0, seed=1, height=40, truth=True)
+    panoramas = {
+        sample.name: (sample.image, truth_path(tmp_path, "instances", "unlabelled", sample.name))
+        for sample in find_panoramas(tmp_path / "unlabelled")
+    }
+    store = tmp_path / "worse.zarr"
+    cache = cache_truth(panoramas, store, WINDOWS, DEMO_SAM)
+    for name, (_, path) in panoramas.items():
+        rng = generator(DEMO_SAM, name)
+        expected = degraded(np.asarray(Image.open(path)), WINDOWS, DEMO_SAM, rng)
+        for ours, theirs in zip(cache.read(name).windows, expected, strict=True):
+            np.testing.assert_array_equal(ours.masks(), theirs.masks())
+    assert cache.identity.settings["missing"] == list(DEMO_SAM.missing)
+    for other in (None, DEMO_SAM.scaled(0.5), replace(DEMO_SAM, seed=1)):
+        with pytest.raises(InputError):
+            cache_truth(panoramas, store, WINDOWS, other)
 
-    def right(model):
-        return (Segmenter.load(model)(image) == truth).mean()
 
-    assert right(tmp_path / "student") > right("street-student") + 0.01
-    assert right(tmp_path / "teacher_assistant") > right("street-ta") + 0.01
+def test_each_seed_and_name_has_draws_of_its_own():
+    kinds = [(seed, name) for seed in (0, 1) for name in ("a/0.png", "b/0.png")]
+    first = {generator(replace(DEMO_SAM, seed=seed), name).random() for seed, name in kinds}
+    assert len(first) == len(kinds)
+    assert generator(DEMO_SAM, "a/0.png").random() in first
