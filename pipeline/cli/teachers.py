@@ -34,5 +34,5 @@ def teachers(json: Json = False) -> None:
             f"{row['name']:17}{row['licence']:13}{row['parameters_millions']:9.1f} M  "
             f"{size:16}{tokens:9}{row['source']}"
         )
-    print("Any directory of transformers with a SAM 2, EdgeTAM or SAM 3 can be given too, and any")
-    print("name on the hub that holds one; read the licence on its card.")
+    print("Any directory of transformers with a SAM, SAM-HQ, SAM 2, EdgeTAM or SAM 3 can be given")
+    print("too, and any name on the hub that holds one; read the licence on its card.")

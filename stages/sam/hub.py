@@ -12,16 +12,18 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import yaml
 from segment_anything.modeling import Sam
 
 from goodsam.data.errors import InputError
 from goodsam.data.files import file_hash
 from goodsam.stages.sam.generate import GeneratorConfig
 
-CONFIG, INDEX = "config.json", "model.safetensors.index.json"
+CONFIG, INDEX, CARD = "config.json", "model.safetensors.index.json", "README.md"
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 REMEDY = "give a SAM of transformers, by directory or hub name; see `goodsam teachers`"
 
@@ -81,6 +83,7 @@ FAMILIES = {
 }
 
 
+@cache  # a process asks the hub once, and has one revision
 def hub_folder(name: str) -> Path:
     """The directory of a model on the hub, fetched into the user's Hugging Face cache.
 
@@ -88,7 +91,7 @@ def hub_folder(name: str) -> Path:
     not there, is gated, cannot be reached or is of no family here.
     """
     family_of(_fetched(name, [CONFIG]), name)
-    return _fetched(name, [CONFIG, INDEX, *PROCESSORS, "*.safetensors"])
+    return _fetched(name, [CONFIG, CARD, INDEX, *PROCESSORS, "*.safetensors"])
 
 
 def _fetched(name: str, files: list[str]) -> Path:
@@ -133,6 +136,20 @@ def family_of(folder: Path, name: str | None = None) -> Family:
     if kind not in FAMILIES:
         raise InputError(f"{name}: holds {kind or 'no model'}, not a SAM known here; {REMEDY}")
     return FAMILIES[kind]
+
+
+def card_licence(folder: Path) -> str | None:
+    """The licence that a directory's model card names, as it does; None if it names none."""
+    from huggingface_hub import metadata_load
+
+    try:
+        card = metadata_load(folder / CARD) or {}
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    licence = card.get("license")
+    if licence == "other":  # its name, if it has one, stands apart
+        licence = card.get("license_name") or licence
+    return None if licence is None else str(licence)
 
 
 def load_folder(folder: Path, name: str | None = None) -> tuple[Sam, str]:

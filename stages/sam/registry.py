@@ -20,7 +20,13 @@ from goodsam.data.errors import InputError
 from goodsam.data.weights import STREET_SAM
 from goodsam.stages.sam.encoder import StreetEncoder
 from goodsam.stages.sam.generate import GeneratorConfig
-from goodsam.stages.sam.hub import SAM2_GENERATOR, family_of, hub_folder, load_folder
+from goodsam.stages.sam.hub import (
+    SAM2_GENERATOR,
+    card_licence,
+    family_of,
+    hub_folder,
+    load_folder,
+)
 from goodsam.stages.sam.street import StreetDecoder, StreetPromptEncoder
 
 APACHE = "Apache-2.0"
@@ -47,9 +53,10 @@ class KnownSam:
 
     build: the network with fresh weights, or those of its directory. weights: a file of the
     package, or where to fetch one. licence: of the weights, as SPDX (Software Package Data
-    Exchange) names it. generator: settings of mask generation that suit this SAM, unless the user
-    has others. parameters: millions, of what stage 1 uses. size: px of the square input. padded:
-    images are padded to it, else stretched. tokens: of an image, along a side.
+    Exchange) or their card names it; None if nobody says. generator: settings of mask generation
+    that suit this SAM, unless the user has others. parameters: millions, of what stage 1 uses.
+    size: px of the square input. padded: images are padded to it, else stretched. tokens: of an
+    image, along a side.
     """
 
     build: Callable[[], Sam]
@@ -234,13 +241,13 @@ def known_sam(name: str) -> KnownSam:
 
 
 def _found(name: str) -> KnownSam:
-    """A SAM that is not in SAMS, as far as its config tells."""
+    """A SAM that is not in SAMS, as far as its config and its card tell."""
     folder = Path(name) if Path(name).is_dir() else hub_folder(name)
     family = family_of(folder, name)
     return KnownSam(
         lambda: load_folder(folder, name)[0],
         Hub(name),
-        None,
+        card_licence(folder),
         family.generator,
         padded=family.padded,
     )

@@ -42,6 +42,23 @@ def test_a_directory_is_a_sam_by_its_path() -> None:
     assert known_sam(str(TRAINED)).licence is None
 
 
+@pytest.mark.parametrize(
+    ("card", "licence"),
+    [
+        ("---\nlicense: apache-2.0\n---\n", "apache-2.0"),
+        ("---\nlicense: other\nlicense_name: sam-license\n---\n", "sam-license"),
+        ("---\nlicense: other\n---\n", "other"),
+        ("---\nlibrary_name: transformers\n---\n", None),
+        ("---\nlicense: [\n---\n", None),
+        ("no front matter", None),
+    ],
+)
+def test_a_licence_is_read_from_the_card(folder: Path, card: str, licence: str | None) -> None:
+    (folder / "README.md").write_text(card)
+    assert known_sam(str(folder)).licence == licence
+    assert SamFactory(str(folder), None, SAM2_GENERATOR).provenance["licence"] == licence
+
+
 def test_the_hash_is_of_all_that_decides_the_masks(folder: Path) -> None:
     first = load_folder(TRAINED)[1]
     assert load_folder(folder)[1] == first  # wherever it lies
@@ -187,7 +204,8 @@ class TestHub:
             monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
             return asked
 
-        return say
+        yield say
+        hub.hub_folder.cache_clear()
 
     def test_a_model_is_fetched_config_first(self, answer, folder: Path) -> None:
         asked = answer(folder)
