@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import json
+import shutil
+from types import SimpleNamespace
 
+import huggingface_hub
 import pytest
+import torch
+from huggingface_hub.errors import GatedRepoError
 
 from goodsam.data.cache import SamCache
 from goodsam.data.street.write import write_world
 from goodsam.pipeline.cli.options import SAM_NAMES
-from goodsam.stages.sam.hub import load_folder
+from goodsam.stages.sam.hub import hub_folder, load_folder
 from goodsam.stages.sam.registry import SAMS
 from tests.pipeline.cli.test_app import one_line
-from tests.stages.sam.tiny_transformers import TRAINED
+from tests.stages.sam.tiny_transformers import (
+    SIZE,
+    TRAINED,
+    edgetam,
+    first_sam,
+    processor,
+    random,
+    sam3,
+    sam_hq,
+)
+
+KINDS = {"edgetam": edgetam, "sam3": sam3, "sam_hq": sam_hq, "first_sam": first_sam}
 
 
 def test_the_commands_know_the_registry_s_names():
@@ -40,23 +56,86 @@ def street(tmp_path_factory):
     return root
 
 
-def test_a_sam_2_goes_the_whole_way(goodsam, street, tmp_path):
+def saved(kind, folder):
+    """The --sam of a small one of its family, with random weights if it is not SAM 2."""
+    if kind == "sam2":
+        return TRAINED
+    random(KINDS[kind], seed=1).save_pretrained(folder)
+    return folder
+
+
+def whole_way(goodsam, street, tmp_path, *sam):
+    """cache-sam, train, eval, export. The cache, and the model card."""
     images, cache, run = street / "unlabelled", tmp_path / "c.zarr", tmp_path / "run"
-    sam = ("--sam", TRAINED, "--points-per-side", 4, "--pred-iou-thresh", 0.3)
-    status, out, err = goodsam("cache-sam", images, cache, *sam)
+    few = ("--points-per-side", 4, "--pred-iou-thresh", 0.1, "--stability-score-thresh", 0.1)
+    status, out, err = goodsam("cache-sam", images, cache, "--sam", *sam, *few)
     assert (status, "1 panoramas done" in out) == (0, True), err
-    assert SamCache.open(cache).identity.sam == load_folder(TRAINED)[1]
-    assert "1 were there" in goodsam("cache-sam", images, cache, *sam)[1]
-    one_line(*goodsam("cache-sam", images, cache, "--sam", "street"), 2, "made otherwise")
+    assert "1 were there" in goodsam("cache-sam", images, cache, "--sam", *sam, *few)[1]
     steps = ("--set", "steps=1", "--set", "workers=0")
     assert goodsam("train", images, cache, "--preset", "demo", "--out", run, *steps)[0] == 0
     assert goodsam("eval", run, street / "test", "--out", tmp_path / "eval")[0] == 0
-    assert goodsam("export", run, tmp_path / "student.onnx")[0] == 0
+    onnx = ("--out", tmp_path / "student.onnx", "--format", "onnx")
+    assert goodsam("export", run, *onnx)[0] == 0
+    assert goodsam("export", run, "--out", tmp_path / "hf")[0] == 0
+    return SamCache.open(cache), (tmp_path / "hf/README.md").read_text()
 
 
-def test_a_foreign_directory_is_one_line(goodsam, street, tmp_path):
-    (tmp_path / "llm").mkdir()
-    (tmp_path / "llm/config.json").write_text('{"model_type": "llama"}')
-    command = ("cache-sam", street / "unlabelled", tmp_path / "c.zarr", "--sam")
-    one_line(*goodsam(*command, tmp_path / "llm"), 2, "holds llama")
-    assert not (tmp_path / "c.zarr").exists()
+@pytest.mark.parametrize("kind", ["sam2", *KINDS])
+def test_a_small_one_of_each_family_goes_the_whole_way(goodsam, street, tmp_path, kind):
+    if kind == "edgetam":
+        pytest.importorskip("timm")
+    sam = saved(kind, tmp_path / "sam")
+    cache, card = whole_way(goodsam, street, tmp_path, sam)
+    assert cache.identity.sam == load_folder(sam)[1]
+    assert sum(len(window) for window in cache.read(cache.names[0]).windows) > 0
+    assert cache.provenance[0]["licence"] is None
+    assert f"masks by SAM `{sam}`, licence: not known" in card
+    command = ("cache-sam", street / "unlabelled", tmp_path / "c.zarr", "--sam", "street")
+    one_line(*goodsam(*command), 2, "made otherwise")
+
+
+@pytest.mark.slow
+def test_mobile_sam_goes_the_whole_way(goodsam, street, tmp_path):
+    pytest.importorskip("timm")
+    torch.manual_seed(0)
+    torch.save(SAMS["mobile_sam"].build().state_dict(), tmp_path / "mobile_sam.pt")
+    sam = ("mobile_sam", "--checkpoint", tmp_path / "mobile_sam.pt")
+    cache, card = whole_way(goodsam, street, tmp_path, *sam)
+    assert cache.provenance[0]["licence"] == "Apache-2.0"
+    assert "masks by SAM `mobile_sam`, licence: Apache-2.0" in card
+
+
+def gated(*_, **__):
+    raise GatedRepoError("401", response=SimpleNamespace(headers={}, request=None))
+
+
+def test_what_cannot_be_a_teacher_is_one_line(goodsam, street, tmp_path, monkeypatch):
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", gated)
+    hub_folder.cache_clear()
+
+    def refused(sam, *words):
+        command = ("cache-sam", street / "unlabelled", tmp_path / "c.zarr", "--sam")
+        one_line(*goodsam(*command, *sam), 2, *words)
+        assert not (tmp_path / "c.zarr").exists()
+
+    def folder(name, size=SIZE, **config):
+        shutil.copytree(TRAINED, tmp_path / name)
+        path = tmp_path / name / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | config))
+        processor(size=size).save_pretrained(tmp_path / name)
+        return (tmp_path / name,)
+
+    refused(["sam3"], "facebook/sam3: gated; accept its terms", "HF_TOKEN")
+    refused(folder("llm", model_type="llama"), "holds llama")
+    refused(folder("code", auto_map={"AutoModel": "evil.Evil"}), "code of its own", "refused")
+    refused(folder("large", size=256), "256 px", "takes 128")
+    refused(["sam2.1-large", "--checkpoint", TRAINED], "million parameters")
+    refused(["vit_b", "--checkpoint", TRAINED / "model.safetensors"], "a transformers SAM")
+
+
+@pytest.mark.parametrize("setting", ["max-hole-area", "max-sprinkle-area", "crops-n-layers"])
+def test_settings_that_the_pipeline_ignores_are_refused(goodsam, street, tmp_path, setting):
+    command = ("cache-sam", street / "unlabelled", tmp_path / "c.zarr", "--sam", TRAINED)
+    status, _, err = goodsam(*command, f"--{setting}", 10)
+    assert status == 2
+    assert f"No such option: --{setting}" in err
