@@ -33,7 +33,8 @@ def bench_weights_(
 def stage1(
     sam: Annotated[str, sam_option("The SAM to measure.")] = "street",
     checkpoint: Annotated[
-        Path | None, typer.Option(help="The SAM's weights; without them, random ones for vit_*.")
+        Path | None,
+        typer.Option(help="The SAM's weights; without them, random ones but for street."),
     ] = None,
     windows: Annotated[
         int, typer.Option(help="Number of windows that each generator is given.", min=1, max=8)

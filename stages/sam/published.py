@@ -12,6 +12,7 @@ from segment_anything.modeling import Sam
 
 from goodsam.stages.sam.hub import (
     EDGETAM,
+    SAM,
     SAM2,
     SAM3,
     SAM_HQ,
@@ -75,7 +76,7 @@ REPVIT = {
 
 
 def _vit(width: int, depth: int, heads: int, spread: tuple[int, ...]) -> dict[str, Any]:
-    """Of SAM-HQ: width, layers, heads, and the numbers of the layers whose attention is global."""
+    """Of the first SAM and SAM-HQ: width, layers, heads, and which layers' attention is global."""
     vision = {
         "hidden_size": width,
         "num_hidden_layers": depth,
@@ -83,7 +84,7 @@ def _vit(width: int, depth: int, heads: int, spread: tuple[int, ...]) -> dict[st
         "global_attn_indexes": list(spread),
         "mlp_dim": 4 * width,
     }
-    return {"vision_config": vision, "mask_decoder_config": {"vit_dim": width}}
+    return {"vision_config": vision, "mask_decoder_config": {"vit_dim": width}}  # HQ's alone
 
 
 VITS = {
@@ -102,6 +103,7 @@ PUBLISHED: dict[str, tuple[Family, dict[str, Any]]] = {
     "yonigozlan/EdgeTAM-hf": (EDGETAM, {"vision_config": REPVIT}),
     "facebook/sam3": (SAM3, {}),
     **{f"syscv-community/sam-hq-vit-{size}": (SAM_HQ, settings) for size, settings in VITS.items()},
+    **{f"facebook/sam-vit-{size}": (SAM, settings) for size, settings in VITS.items()},
 }
 
 

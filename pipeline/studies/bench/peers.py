@@ -1,6 +1,6 @@
 """The generators that `bench stage1` measures, each in a process of its own.
 
-Each takes a `PeerTask` and gives seconds, peak bytes, and the masks of each image as bits.
+Each takes a `PeerTask` and gives an `Outcome`.
 """
 
 from __future__ import annotations
@@ -12,28 +12,40 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.modeling import Sam
 
+from goodsam.data.errors import InputError
 from goodsam.stages.memory import keep_freed_memory
 from goodsam.stages.sam.generate import GeneratorConfig, SamGenerator
+from goodsam.stages.sam.hub import (
+    converted,
+    family_of,
+    hub_folder,
+    processor_in,
+    transformers_class,
+)
 from goodsam.stages.sam.load import load_sam
+from goodsam.stages.sam.published import PUBLISHED, fresh_model, published_family
 from goodsam.stages.sam.registry import Hub, known_sam
 
 KEPT = (0.4, 0.6)  # shares that pass the IoU's and then the stability's threshold
 LOUDNESS = 4.0
-# Encoders that transformers can build: width, depth, heads, layers of global attention
-VISION_SIZES = {
-    "vit_b": (768, 12, 12, (2, 5, 8, 11)),
-    "vit_l": (1024, 24, 16, (5, 11, 17, 23)),
-    "vit_h": (1280, 32, 16, (7, 15, 23, 31)),
-}
+# What transformers' pipeline takes for a SAM that we read from segment-anything's files
+STOCK = {f"vit_{size[0]}": f"facebook/sam-vit-{size}" for size in ("base", "large", "huge")}
 
-Outcome = tuple[float, int, list[np.ndarray]]
+
+class Outcome(NamedTuple):
+    """seconds, and those of all CPU cores; bytes at the peak; each image's masks as bits."""
+
+    seconds: float
+    cpu_seconds: float
+    peak: int
+    masks: list[np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -49,15 +61,19 @@ class PeerTask:
     @property
     def folder(self) -> Path | None:
         """The transformers directory with the weights, if it is one."""
-        folder = self.checkpoint or Path(self.sam)
-        return folder if folder.is_dir() else None
+        if self.checkpoint is not None:
+            return self.checkpoint if self.checkpoint.is_dir() else None
+        weights = known_sam(self.sam).weights
+        if not isinstance(weights, Hub) or weights.name in PUBLISHED:
+            return None
+        return Path(self.sam) if Path(self.sam).is_dir() else hub_folder(self.sam)
 
 
 def peers_of(sam: str) -> tuple[str, ...]:
     """Names of the peers that can run this SAM, the one that others are measured against first."""
     if isinstance(known_sam(sam).weights, Hub):
         return "transformers", "exact", "fast"
-    if sam in VISION_SIZES:
+    if sam in STOCK:
         return "reference", "transformers", "exact", "fast"
     return "reference", "exact", "fast"
 
@@ -71,9 +87,6 @@ def is_random(task: PeerTask) -> bool:
 def _model(task: PeerTask) -> Sam:
     known = known_sam(task.sam)
     if is_random(task) and isinstance(known.weights, Hub):
-        from goodsam.stages.sam.hub import converted
-        from goodsam.stages.sam.published import published_family
-
         model = converted(published_family(known.weights.name), _transformers_model(task))
     elif is_random(task):
         torch.manual_seed(0)
@@ -162,47 +175,29 @@ def _transformers(task: PeerTask) -> Outcome:
 def _transformers_model(task: PeerTask) -> Any:
     """The network that the pipeline has.
 
-    Of the first SAM it has random weights of the same shape: it reads other files than
-    segment-anything does.
+    Of the first SAM it has random weights of the same shape, unless a directory is given: it reads
+    other files than segment-anything does.
     """
-    from goodsam.stages.sam.hub import family_of, transformers_class
-    from goodsam.stages.sam.published import fresh_model
-
     if task.folder is not None:
         family = family_of(task.folder)
         return transformers_class(family.model).from_pretrained(task.folder, dtype="float32").eval()
     torch.manual_seed(0)
-    known = known_sam(task.sam)
-    if isinstance(known.weights, Hub):
-        model = fresh_model(known.weights.name)
-    else:
-        from transformers import SamConfig, SamModel
-
-        width, depth, heads, spread = VISION_SIZES[task.sam]
-        vision = {
-            "hidden_size": width,
-            "num_hidden_layers": depth,
-            "num_attention_heads": heads,
-            "global_attn_indexes": list(spread),
-            "mlp_dim": 4 * width,
-        }
-        model = SamModel(SamConfig(vision_config=vision)).eval()
+    model = fresh_model(_published(task.sam))
     _make_loud(model)
     return model
 
 
 def _transformers_processor(task: PeerTask) -> Any:
-    from goodsam.stages.sam.hub import family_of, processor_in, transformers_class
-    from goodsam.stages.sam.published import published_family
-
-    known = known_sam(task.sam)
     if task.folder is not None:
         family, found = family_of(task.folder), processor_in(task.folder)
-    elif isinstance(known.weights, Hub):
-        family, found = published_family(known.weights.name), None
     else:
-        return transformers_class("SamImageProcessor")()
+        family, found = published_family(_published(task.sam)), None
     return found or transformers_class(family.processor)()
+
+
+def _published(sam: str) -> str:
+    weights = known_sam(sam).weights
+    return weights.name if isinstance(weights, Hub) else STOCK[sam]
 
 
 PEER: dict[str, Callable[[PeerTask], Outcome]] = {
@@ -241,18 +236,18 @@ def _bits(masks: np.ndarray) -> np.ndarray:
 
 
 def _measured(generate: Callable[[], list[np.ndarray]], device: str) -> Outcome:
-    """Seconds and peak memory in bytes above what is in use now."""
+    """Of `generate`; the peak counts from what is in use now."""
     if device == "cuda":
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
     else:
         before = _reset_peak()
-    began = time.perf_counter()
+    began, cpu_began = time.perf_counter(), time.process_time()
     masks = generate()
-    seconds = time.perf_counter() - began
+    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
     peak = torch.cuda.max_memory_allocated() if device == "cuda" else _peak()
-    return seconds, peak - before, masks
+    return Outcome(seconds, cpu_seconds, peak - before, masks)
 
 
 def _reset_peak() -> int:
@@ -273,7 +268,7 @@ def _peak() -> int:
 
 
 def apart(work: Callable[[PeerTask], Any], task: PeerTask) -> Any:
-    """The result of work(task), from a fresh process."""
+    """The result of work(task), from a fresh process. Raises its InputError."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     name = next((name for name, run in PEER.items() if run is work), None)
@@ -286,9 +281,14 @@ def apart(work: Callable[[PeerTask], Any], task: PeerTask) -> Any:
         child.join()
         raise RuntimeError(f"bench: the process of {name} died ({child.exitcode})") from error
     child.join()
+    if isinstance(answer, InputError):
+        raise answer
     return answer
 
 
 def _child(pipe: Connection, name: str | None, task: PeerTask) -> None:
-    pipe.send(open_thresholds(task) if name is None else PEER[name](task))
+    try:
+        pipe.send(open_thresholds(task) if name is None else PEER[name](task))
+    except InputError as error:
+        pipe.send(error)
     pipe.close()
