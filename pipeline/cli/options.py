@@ -64,7 +64,8 @@ Settings = Annotated[
 Checkpoint = Annotated[
     Path | None,
     typer.Option(
-        help="The file with SAM's weights; official weights are downloaded if it is not given."
+        help="The file with SAM's weights, for SAM 2 and the like a transformers directory; "
+        "published weights are downloaded if it is not given."
     ),
 ]
 

@@ -26,13 +26,13 @@ def teachers(json: Json = False) -> None:
     if json:
         print(json_module.dumps(rows, indent=1))
         return
-    print(f"{'name':17}{'licence':13}{'parameters':>11}  {'input':16}{'tokens':9}source")
+    print(f"{'name':17}{'licence':13}{'parameters':>11}  {'input':19}{'tokens':9}source")
     for row in rows:
         how = "padded" if row["padded"] else "stretched"
         size, tokens = f"{row['input_px']} px {how}", f"{row['tokens']} x {row['tokens']}"
         print(
             f"{row['name']:17}{row['licence']:13}{row['parameters_millions']:9.1f} M  "
-            f"{size:16}{tokens:9}{row['source']}"
+            f"{size:19}{tokens:9}{row['source']}"
         )
     print("Any directory of transformers with a SAM, SAM-HQ, SAM 2, EdgeTAM or SAM 3 can be given")
     print("too, and any name on the hub that holds one; read the licence on its card.")
