@@ -38,7 +38,6 @@ PEERS = (
     Row("the paper's recipe", ("steps=250",), stage1=TOUCHING, preset="demo"),
     _row("self-training, live, at its best rate", *NO_MASKS, "labels=live", "teacher_lr=4.0e-6"),
     _row(WITHOUT_MASKS, *NO_MASKS),
-    _row(f"{WITHOUT_MASKS}, TA at 2.0e-5", *NO_MASKS, "teacher_lr=2.0e-5"),
     _row(RECIPE),
     Row(
         f"the paper's recipe, {PERFECT_SAM}",
@@ -58,7 +57,7 @@ _INGREDIENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "an average that moves every 10 steps, and only if better",
         (
-            "ema_decay=0.9",
+            "ema_decay=0.5",
             "labels_every=10",
             "labels_gate=true",
         ),
@@ -99,10 +98,9 @@ INGREDIENTS = Table(
             ("view.windows=4",),
             preset=PRESET,
         ),
-        _row("TA at 2.0e-5", "teacher_lr=2.0e-5"),
-        _row("TA at 1.5e-4", "teacher_lr=1.5e-4"),
-        _row("average of 0.98", "ema_decay=0.98"),
-        _row("average of 0.995", "ema_decay=0.995"),
+        _row("TA at 4.0e-6", "teacher_lr=4.0e-6"),
+        _row("TA at 1.5e-5", "teacher_lr=1.5e-5"),
+        _row("average of 0.99, TA at 6.0e-5", "ema_decay=0.99", "teacher_lr=6.0e-5"),
     ),
     RECIPE,
     "Each row is the recipe with one thing changed.",
@@ -136,8 +134,8 @@ QUALITY = Table(
 )
 
 LENGTH = (
-    _row(f"{RECIPE}, ten times as long", LONG, "ema_decay=0.999"),
-    _row(f"{RECIPE}, {PERFECT_SAM}, ten times as long", LONG, "ema_decay=0.999", masks="true"),
+    _row(f"{RECIPE}, ten times as long", LONG, "ema_decay=0.99"),
+    _row(f"{RECIPE}, {PERFECT_SAM}, ten times as long", LONG, "ema_decay=0.99", masks="true"),
 )
 
 PEERS_TABLE = Table(

@@ -5,8 +5,8 @@ longer predicts is never taught again. Two means over the same number of panoram
 the run's first and its latest, so that one unusual panorama raises no alarm: of a whole epoch
 where that is short, so that both are of the same panoramas.
 
-Rare classes are what is forgotten, and they are told early: when one has lost a third of its share
-and is still losing. A common class may well have been named too often at first.
+Rare classes are what is forgotten, and they are told early: when a third of its share is gone
+and it is still losing. A common class may well have been named too often at first.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-SHORTEST, LONGEST = 20, 100  # steps of a mean; between them, an epoch
+SHORTEST, LONGEST = 20, 80  # steps of a mean; between them, an epoch
 COMMON, RARE = 0.005, 0.02  # a class below the first share is not watched; below the second, rare
-FADING, LOST = 0.7, 0.2  # parts of its first share: a rare class fades below one, any is lost below
+FADING, LOST = (
+    0.65,
+    0.2,
+)  # parts of its first share: a rare class fades below one, any is lost below
 CERTAIN = 3.0  # standard errors that a loss must have where the means are of different panoramas
 DOUBTFUL = 0.5  # agreement with the TA below which masks overrule it on most pixels
 

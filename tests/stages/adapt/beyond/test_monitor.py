@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from goodsam.stages.adapt.beyond.monitor import (
-    LONGEST,
     SHORTEST,
     Collapse,
     Monitor,
@@ -58,7 +57,7 @@ def test_a_rare_class_that_fades_is_told_within_200_steps(panoramas):
         rows.append(row(shares))
     told = [step for step, one in enumerate(rows) for text in monitor.see(one)]
     assert told
-    assert told[0] < 2 * LONGEST
+    assert told[0] < 200
 
 
 def test_a_rare_class_that_was_named_too_often_and_settles_is_left_alone():
