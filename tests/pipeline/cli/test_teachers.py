@@ -14,6 +14,7 @@ from huggingface_hub.errors import GatedRepoError
 from goodsam.data.cache import SamCache
 from goodsam.data.street.write import write_world
 from goodsam.pipeline.cli.options import SAM_NAMES
+from goodsam.pipeline.rundir import Run
 from goodsam.stages.sam.hub import hub_folder, load_folder
 from goodsam.stages.sam.registry import SAMS
 from tests.pipeline.cli.test_app import one_line
@@ -108,6 +109,23 @@ def test_mobile_sam_goes_the_whole_way(goodsam, street, tmp_path):
     cache, card = whole_way(goodsam, street, tmp_path, *sam)
     assert cache.provenance[0]["licence"] == "Apache-2.0"
     assert "masks by SAM `mobile_sam`, licence: Apache-2.0" in card
+
+
+def test_a_run_from_before_teachers_were_named_goes_on(goodsam, street, tmp_path):
+    images, cache, run = street / "unlabelled", tmp_path / "c.zarr", tmp_path / "run"
+    assert goodsam("cache-sam", images, cache, "--sam", TRAINED, "--points-per-side", 1)[0] == 0
+    train = ("train", images, cache, "--preset", "demo", "--out", run, "--set", "steps=1")
+    train += ("--set", "workers=0")
+    assert goodsam(*train)[0] == 0
+    assert any(str(TRAINED) in fact for fact in Run(run).facts())
+    origin = json.loads((run / "origin.json").read_text())
+    del origin["teachers"]
+    (run / "origin.json").write_text(json.dumps(origin))
+    assert not any("SAM" in fact for fact in Run(run).facts())
+    assert goodsam(*train)[0] == 0  # resumed, and named from now on
+    assert any(str(TRAINED) in fact for fact in Run(run).facts())
+    (run / "origin.json").write_text(json.dumps({**origin, "images": {}}))
+    one_line(*goodsam(*train), 2, "started with other settings (the cache)")
 
 
 def gated(*_, **__):
