@@ -13,16 +13,20 @@ import numpy as np
 
 from goodsam.data.classes import CITYSCAPES, IGNORE, MAPILLARY, WILDPASS
 from goodsam.data.errors import InputError
+from goodsam.data.geometry import LEVELLED
 from goodsam.data.panoramas import (
     Conversions,
+    Placement,
     Sample,
+    other_projection,
+    placement_of,
     read_ids,
     read_image,
     read_labels,
     read_truth,
     survey,
 )
-from goodsam.data.windows import is_band, is_sphere
+from goodsam.data.windows import PAPER_HEIGHT, PAPER_WIDTH, is_band, is_sphere
 
 PLAIN, WILDPASS_LAYOUT = "a plain folder", "WildPASS, leftImg8bit/val/cs/N, Mapillary ids"
 
@@ -45,7 +49,9 @@ class Checked:
 
     layout: in words. protocol: the --protocol that the labels are for, None without labels. sizes:
     images by (width, height). classes: label maps by the class that occurs in them. images_alone,
-    labels_alone: keys of files without a partner. problems: one line each.
+    labels_alone: keys of files without a partner. problems: one line each. not_taken: files beside
+    the images that are left out, and why. placed: what cameras say of their images' crop and tilt.
+    odd: images of proportions that --fit does not take.
     """
 
     layout: str
@@ -57,7 +63,10 @@ class Checked:
     images_alone: tuple[str, ...] = ()
     labels_alone: tuple[str, ...] = ()
     problems: list[str] = field(default_factory=list)
+    not_taken: dict[str, str] = field(default_factory=dict)
+    placed: dict[str, str] = field(default_factory=dict)
     conversions: Conversions = field(default_factory=Conversions)
+    odd: int = 0
 
     @property
     def notes(self) -> list[str]:
@@ -68,12 +77,10 @@ class Checked:
             notes.append(f"the published set has {expected} images")
         if len(self.sizes) > 1:
             notes.append("images differ in size: pass --fit to cache-sam and predict")
-        odd = sum(
-            count for (w, h), count in self.sizes.items() if not (is_band(h, w) or is_sphere(h, w))
-        )
-        if odd and self.layout == PLAIN:
+        if self.odd and self.layout == PLAIN:
             notes.append(
-                f"{odd} of neither 360° x 180° (2:1) nor 360° x 70.3° (512:100): no --fit for them"
+                f"{self.odd} of neither 360° x 180° (2:1) nor 360° x 70.3° (512:100): no --fit for "
+                "them"
             )
         if str(self.conversions):
             notes.append(str(self.conversions))
@@ -89,6 +96,8 @@ class Checked:
             "classes": dict(self.classes),
             "images_without_labels": list(self.images_alone),
             "labels_without_images": list(self.labels_alone),
+            "not_taken": self.not_taken,
+            "placed": self.placed,
             "problems": self.problems,
             "notes": self.notes,
         }
@@ -118,11 +127,20 @@ def check(
         labels_alone=found.labels_alone,
     )
     result.problems += [f"no label map for the image {key}" for key in found.images_alone]
+    result.not_taken = {str(f.path): f.why for f in found.not_taken}
     result.problems += [f"no image for the label map {key}" for key in found.labels_alone]
     for done, sample in enumerate(found.samples, 1):
         try:
-            height, width = read_image(sample.image, result.conversions).shape[:2]
+            image = read_image(sample.image, result.conversions)
+            height, width = image.shape[:2]
             result.sizes[width, height] += 1
+            if (other := other_projection(image)) is not None:
+                raise InputError(f"{sample.image}: {other}")
+            where = placement_of(sample.image, (height, width), LEVELLED)
+            if where is not None:
+                result.placed[sample.name] = _placed(where, height, width)
+            elif not (is_band(height, width) or is_sphere(height, width)):
+                result.odd += 1
             if sample.labels is not None:
                 truth = _classes(sample.labels, mapillary)
                 if truth[1] != (height, width):
@@ -136,6 +154,23 @@ def check(
             result.problems.append(str(error))
         progress(done, found.images)
     return result
+
+
+def _placed(where: Placement, height: int, width: int) -> str:
+    """What a camera says of a photograph, and what becomes of it."""
+    words = []
+    if (height, width) != where.sphere:
+        share = 100 * where.covered((height, width), (PAPER_HEIGHT, PAPER_WIDTH))
+        words.append(
+            f"cropped from {where.sphere[1]:.0f} x {where.sphere[0]:.0f}; --fit places it on its "
+            f"sphere, of whose band it shows {share:.0f} %"
+        )
+    if not where.upright:
+        words.append(
+            f"tilted, pitch {where.pitch:g}, roll {where.roll:g} degrees; --fit undoes it, "
+            "--no-level leaves it"
+        )
+    return "; ".join(words)
 
 
 def recognise(samples: list[Sample]) -> str:

@@ -21,12 +21,52 @@ MAX_PIXELS = 2**26  # pixels of all windows of a panorama
 
 
 @dataclass(frozen=True)
+class Pose:
+    """How a camera was tilted, which is undone before a photograph is seen.
+
+    level: undo the pitch and roll that a photograph says of itself. pitch, roll: degrees, of those
+    that say none, or of all if not `level`: ahead is `pitch` above the horizon, and the horizon is
+    turned counterclockwise by `roll`. Raises InputError for angles that no camera has.
+    """
+
+    level: bool = True
+    pitch: float = 0.0
+    roll: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, angle, most in (("pitch", self.pitch, 90), ("roll", self.roll, 180)):
+            if not abs(angle) <= most:
+                raise InputError(f"--{name} {angle:g}: use degrees from {-most} to {most}")
+        object.__setattr__(self, "pitch", float(self.pitch))
+        object.__setattr__(self, "roll", float(self.roll))
+
+    def __str__(self) -> str:
+        """The options that make it, empty for the default."""
+        words = [] if self.level else ["--no-level"]
+        words += [f"--{n} {a:g}" for n, a in (("pitch", self.pitch), ("roll", self.roll)) if a]
+        return " ".join(words)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Pose:
+        """The reverse. Raises TypeError, KeyError, ValueError or InputError for anything else."""
+        check_types(values, {"level": bool, "pitch": float, "roll": float})
+        return cls(**values)
+
+
+LEVELLED = Pose()  # as every photograph says of itself
+
+
+@dataclass(frozen=True)
 class Geometry:
     """Of a cache, of a run, or of a network that the run wrote.
 
     windows: over the panorama that the networks see. fit: photographs of another size are cut to
     the band of such a panorama and resized. ignored: the pixels of every panorama that are left
-    out, as lengths of runs (`ignored_runs`); empty: none.
+    out, as lengths of runs (`ignored_runs`); empty: none. pose: of the cameras, undone where
+    photographs are fitted.
 
     Raises InputError for values that no cache may have.
     """
@@ -34,6 +74,7 @@ class Geometry:
     windows: Windows
     fit: bool = False
     ignored: tuple[int, ...] = ()
+    pose: Pose = LEVELLED
 
     def __post_init__(self) -> None:
         size = self.windows
@@ -43,6 +84,8 @@ class Geometry:
                 f"{count} windows of {size.height} x {size.window} are more than a cache holds "
                 f"({MAX_WINDOWS} windows, {MAX_PIXELS} pixels): use a larger --stride"
             )
+        if self.pose != LEVELLED and not self.fit:
+            raise InputError(f"{self.pose}: is undone where panoramas are fitted; give --fit too")
         if self.ignored and sum(self.ignored) != size.height * size.width:
             raise InputError(
                 f"the ignored pixels are of a picture of {sum(self.ignored)} pixels, "
@@ -66,7 +109,8 @@ class Geometry:
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in a network's config.json, and among the identity of a cache."""
-        return {"windows": asdict(self.windows), "fit": self.fit, "ignored": list(self.ignored)}
+        values = {"windows": asdict(self.windows), "fit": self.fit, "ignored": list(self.ignored)}
+        return values if self.pose == LEVELLED else {**values, "pose": self.pose.to_json()}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Geometry:
@@ -78,7 +122,8 @@ class Geometry:
             check_types(windows, {"wrap": bool})
             if not all(type(run) is int and run >= 0 for run in values["ignored"]):
                 raise TypeError("ignored holds other than lengths")
-            return cls(Windows(**windows), values["fit"], tuple(values["ignored"]))
+            pose = Pose.from_json(values["pose"]) if "pose" in values else LEVELLED
+            return cls(Windows(**windows), values["fit"], tuple(values["ignored"]), pose)
         except InputError:
             raise
         except (KeyError, TypeError, ValueError) as error:
@@ -93,6 +138,8 @@ class Geometry:
         words.append(f"--window {size.window} --stride {size.stride}")
         if not size.wrap:
             words.append("--no-wrap")
+        if str(self.pose):
+            words.append(str(self.pose))
         if self.ignored:
             words.append(f"--ignore-mask ({self.ignored_share})")
         return ", ".join(words)

@@ -9,14 +9,23 @@ raises `InputError` before work begins.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from goodsam.data.errors import InputError
-from goodsam.data.panoramas import find_panoramas
+from goodsam.data.geometry import LEVELLED, Pose
+from goodsam.data.panoramas import find_panoramas, is_video, not_taken_line, survey
 from goodsam.data.windows import PAPER_HEIGHT, Windows, panorama_width
+from goodsam.pipeline.datasets import check, export_labels, frames, label
+from goodsam.pipeline.stage1 import (
+    AnyPath,
+    Cached,
+    cache_sam,
+    estimate_sam,
+    sam_factory,
+    say_what_was_odd,
+)
 from goodsam.pipeline.tell import bar_of_names, progress_bar, say
 
 if TYPE_CHECKING:
@@ -25,160 +34,25 @@ if TYPE_CHECKING:
     from goodsam.pipeline.scoring import Result
     from goodsam.stages.adapt.learner import AdaptConfig
     from goodsam.stages.predict import PredictSummary
-    from goodsam.stages.sam.cache_sam import Stage1Config, Stage1Summary
-    from goodsam.stages.sam.estimate import Stage1Estimate
-    from goodsam.stages.sam.factory import SamFactory
+    from goodsam.stages.segformer.native import MapKind
     from goodsam.stages.segformer.segmenter import Network, Segmenter
 
-AnyPath = str | os.PathLike[str]
-
-STREET_WARNING = (
-    "WARNING: --sam street is a toy, trained on the rendered street world alone. On real pictures "
-    "it is for trying the commands: its masks mean nothing. Use --sam vit_h for results."
-)
-
-
-@dataclass(frozen=True)
-class Cached:
-    """What `cache_sam` did. It can be given wherever the path of the cache can.
-
-    path: of the cache. summary: panoramas done now, found done, and failed (name -> why).
-    """
-
-    path: Path
-    summary: Stage1Summary
-
-    def __fspath__(self) -> str:
-        return str(self.path)
-
-    def open(self) -> SamCache:
-        """The cache, to be read."""
-        from goodsam.data.cache import SamCache
-
-        return SamCache.open(self.path)
-
-
-def cache_sam(
-    images: AnyPath,
-    cache: AnyPath,
-    *,
-    sam: str = "vit_h",
-    checkpoint: AnyPath | None = None,
-    fit: bool = False,
-    height: int | None = None,
-    window: int | None = None,
-    stride: int | None = None,
-    wrap: bool = True,
-    boundaries: Literal["overlap", "windows"] = "overlap",
-    ignore_mask: AnyPath | None = None,
-    workers: int = 0,
-    scheduler: str | None = None,
-    **generator: Any,
-) -> Cached:
-    """Stage 1: SAM once over all windows of all panoramas below `images`, into the cache `cache`.
-
-    sam: a name that `goodsam teachers` lists (vit_h, sam2.1-large, ...; downloaded once if no
-    `checkpoint` is given; street is the demo's), a directory of transformers, or a hub name.
-    fit, height: cut the 70.3° band from 2:1 panoramas and resize all images to `height` px
-    (default 400). window, stride: px; a quarter of the width, and half the window. wrap: windows
-    run over the seam. boundaries: of an overlap by SAM on its crop (the paper), or from the masks
-    of its two windows, at no further SAM run. ignore_mask: a picture; where it is not black there
-    are no masks, no loss in training and no labels in prediction. workers: local processes beside
-    this one; scheduler: address of a Dask scheduler. generator: fields of `GeneratorConfig` that
-    differ from the SAM's defaults, such as `points_per_side=16` or `mode="exact"`.
-
-    Images that cannot be read are left out and named in `.summary.failed`. Raises InputError for
-    images of different sizes without `fit`, and for a cache that was made otherwise.
-
-    >>> settings = {"fit": True, "height": 200, "boundaries": "windows"}
-    >>> cached = cache_sam("photos", "photos.zarr", sam="street", **settings)
-    >>> cached.summary.done, cached.open().names
-    (2, ['0.png', '1.png'])
-    """
-    from goodsam.data.street.mark import is_street_world
-    from goodsam.stages.sam.cache_sam import Stage1Progress
-    from goodsam.stages.sam.cache_sam import cache_sam as run
-
-    images, cache = Path(images), Path(cache)
-    config, factory = _stage1(
-        sam,
-        checkpoint,
-        {
-            "fit": fit,
-            "height": height,
-            "window": window,
-            "stride": stride,
-            "wrap": wrap,
-            "boundaries": boundaries,
-            "ignore_mask": ignore_mask,
-            "workers": workers,
-            "scheduler": scheduler,
-            **generator,
-        },
-    )
-    if sam == "street" and not all(is_street_world(s.image) for s in find_panoramas(images)):
-        say(STREET_WARNING)
-    with progress_bar("SAM") as update:
-
-        def report(progress: Stage1Progress) -> None:
-            note = f"{progress.windows_per_second:.2f} windows/s"
-            update(progress.done + progress.failed, progress.total, note)
-
-        summary = run(images, cache, config, factory, report)
-    _say_what_was_odd(summary)
-    return Cached(cache, summary)
-
-
-def estimate_sam(
-    images: AnyPath,
-    cache: AnyPath,
-    *,
-    sam: str = "vit_h",
-    checkpoint: AnyPath | None = None,
-    **settings: Any,
-) -> Stage1Estimate:
-    """What `cache_sam` with these arguments would cost here, by one window; writes nothing."""
-    from goodsam.stages.sam.estimate import estimate_stage1
-
-    return estimate_stage1(Path(images), Path(cache), *_stage1(sam, checkpoint, settings))
-
-
-def sam_factory(sam: str, checkpoint: AnyPath | None, generator: Mapping[str, Any]) -> SamFactory:
-    """A SAM with its own settings, but for the fields of GeneratorConfig in `generator`."""
-    from goodsam.stages.sam.factory import SamFactory
-    from goodsam.stages.sam.registry import default_generator
-
-    path = None if checkpoint is None else Path(checkpoint)
-    return SamFactory(sam, path, replace(default_generator(sam), **generator))
-
-
-def _stage1(
-    sam: str, checkpoint: AnyPath | None, settings: Mapping[str, Any]
-) -> tuple[Stage1Config, SamFactory]:
-    """What is cut and who works, and the SAM: settings are fields of either's configuration.
-
-    InputError for a name that is neither's.
-    """
-    from goodsam.stages.sam.cache_sam import Stage1Config
-    from goodsam.stages.sam.generate import GeneratorConfig
-
-    of_run, of_sam = ({f.name for f in fields(kind)} for kind in (Stage1Config, GeneratorConfig))
-    if unknown := sorted(settings.keys() - of_run - of_sam):
-        raise InputError(f"cache_sam takes no {unknown[0]}; see help(goodsam.cache_sam)")
-    generator = {name: value for name, value in settings.items() if name in of_sam}
-    chosen = {name: value for name, value in settings.items() if name in of_run}
-    if chosen.get("height") is not None:
-        chosen["width"] = panorama_width(chosen["height"])
-    if chosen.get("ignore_mask") is not None:
-        chosen["ignore_mask"] = Path(chosen["ignore_mask"])
-    return Stage1Config(**chosen), sam_factory(sam, checkpoint, generator)
-
-
-def _say_what_was_odd(summary: Stage1Summary | PredictSummary) -> None:
-    """Images that were converted, and those that failed and why."""
-    say(str(summary.conversions))
-    for name, why in summary.failed.items():
-        say(f"failed: {name}: {why}")
+__all__ = [
+    "Cached",
+    "cache_sam",
+    "check",
+    "estimate_sam",
+    "evaluate",
+    "evaluate_predictions",
+    "export",
+    "export_labels",
+    "frames",
+    "label",
+    "load",
+    "predict",
+    "sam_factory",
+    "train",
+]
 
 
 def train(
@@ -193,6 +67,7 @@ def train(
     seed: int | None = None,
     device: str | None = None,
     partial: bool = False,
+    verify: bool = False,
 ) -> Run:
     """Stage 2: adapt TA and student to the panoramas, reading SAM's masks from the cache.
 
@@ -201,6 +76,7 @@ def train(
     preset: a name, a YAML file, or all settings, to which nothing is added then. settings:
     `key=value` each, over the preset's, as for `--set`. teacher_assistant, student: SegFormer
     directories or hub names. partial: leave out panoramas that the cache lacks, not refuse them.
+    verify: read every image, even those whose size and time of change are as remembered.
 
     Raises InputError where images, cache and run do not belong together, FloatingPointError for a
     loss that is not finite, and `Collapse` for a run that falls apart, both after saving.
@@ -227,7 +103,8 @@ def train(
     else:
         config = preset
     source = os.fspath(cache) if isinstance(cache, str | os.PathLike) else cache.path
-    panoramas = open_run(Path(images), source, Path(out), config, partial)
+    panoramas = open_run(Path(images), source, Path(out), config, partial, verify)
+    say(not_taken_line(survey(Path(images)).not_taken, Path(images)))
     with progress_bar("train") as update:
         adapt(
             panoramas,
@@ -249,6 +126,9 @@ def load(
     wrap: bool = False,
     fit: bool = False,
     height: int | None = None,
+    level: bool = True,
+    pitch: float = 0.0,
+    roll: float = 0.0,
     device: str = "auto",
 ) -> Segmenter:
     """A network in use: `load("runs/mine")(image)` is a label map, in the image's own pixels.
@@ -257,7 +137,8 @@ def load(
     run's two. by_windows: see the windows and join them, instead of the whole panorama. wrap: let
     the network see the panorama continue past both ends. fit, height: cut the band from 2:1
     panoramas and resize to `height` px (400), for a network that no run of ours trained; a run
-    applies its own geometry, and asking it for another is an InputError.
+    applies its own geometry, and asking it for another is an InputError. level, pitch, roll: of
+    tilted cameras, as for `cache_sam`.
 
     >>> import numpy as np
     >>> model = load("street-student", device="cpu")
@@ -269,18 +150,24 @@ def load(
 
     mode: Literal["direct", "windows"] = "windows" if by_windows else "direct"
     loaded = Segmenter.load(os.fspath(model), network, mode, device=device, wrap=wrap)
-    if not fit and height is None:
+    pose = Pose(level, pitch, roll)
+    if not fit and height is None and pose == LEVELLED:
         return loaded
     if loaded.geometry is None:
         if not fit:
-            raise InputError("--height: is the height to fit to; give --fit with it")
+            what = "--height" if height is not None else str(pose)
+            raise InputError(f"{what}: is a matter of fitting; give --fit with it")
         rows = PAPER_HEIGHT if height is None else height
-        return loaded.seeing(Windows.of(rows, panorama_width(rows)), fit=True)
+        return loaded.seeing(Windows.of(rows, panorama_width(rows)), fit=True, pose=pose)
     has = loaded.geometry
-    if (fit and not has.fit) or (height is not None and height != has.windows.height):
+    if (
+        (fit and not has.fit)
+        or (height is not None and height != has.windows.height)
+        or pose not in (LEVELLED, has.pose)
+    ):
         raise InputError(
-            f"{os.fspath(model)}: was trained on {has}; leave --fit and --height out: a run "
-            "applies its own"
+            f"{os.fspath(model)}: was trained on {has}; leave --fit, --height and the pose out: a "
+            "run applies its own"
         )
     return loaded
 
@@ -323,35 +210,95 @@ def evaluate(
     )
 
 
+def evaluate_predictions(
+    predictions: AnyPath,
+    images: AnyPath,
+    *,
+    labels: AnyPath | None = None,
+    protocol: str | None = None,
+    ignore_mask: AnyPath | None = None,
+    boundary_radius: int | None = None,
+    out: AnyPath | None = None,
+) -> Result:
+    """Score label maps, whoever made them, on labelled images; otherwise as `evaluate`.
+
+    predictions: a folder that `predict` or `label` wrote, or one of .png files with train ids that
+    are called like the images. A labelled pixel without a prediction counts as wrong.
+
+    >>> predict("street-student", "labelled", "seen").failed
+    {}
+    >>> evaluate_predictions("seen", "labelled").miou > 0
+    True
+    """
+    from goodsam.pipeline.scoring import score_predictions
+
+    return score_predictions(
+        Path(predictions),
+        Path(images),
+        labels=None if labels is None else Path(labels),
+        protocol=protocol,
+        ignore_mask=None if ignore_mask is None else Path(ignore_mask),
+        boundary_radius=boundary_radius,
+        out=None if out is None else Path(out),
+    )
+
+
 def predict(
     model: Segmenter | AnyPath,
     images: AnyPath,
     out: AnyPath,
     *,
     batch: int = 1,
+    confidence: bool = False,
     probabilities: bool = False,
+    sound: bool = True,
+    verify: bool = False,
 ) -> PredictSummary:
     """Write a label map and a colour overlay of every image, in the image's own pixels.
 
-    `OUT/labels/<path>.png` (uint8 ids, 255 where the network has not looked) and
-    `OUT/overlays/<path>.png`, `<path>` as below `images`. batch: images of one size seen together.
-    probabilities: also `OUT/probabilities/<path>.npy`, float16 (C, h, w), at the size that the
-    network sees. What is there and still right is not written again. Images that cannot be read are
-    named in `.failed`.
+    `OUT/labels/<path>.png` (ids, in the classes' colours, 255 where the network has not looked) and
+    `OUT/overlays/<path>.png`, `<path>` as below `images`; `OUT/classes.json` says what ids mean.
+    batch: images of one size seen together. confidence: also `OUT/confidence/<path>.png`, the
+    label's probability, 255 for 1. probabilities: also `OUT/probabilities/<path>.npy`, float16
+    (C, h, w), at the size that the network sees. What is there and still right is not written
+    again; verify: read every image to tell, even those whose size and time of change are as
+    remembered. Images that cannot be read are named in `.failed`.
+
+    A video (.mp4, .mov and others) is written as one, `out`: its frames with the overlays, and its
+    sound unless not `sound`. It needs the extra `video`.
 
     >>> predict("runs/mine", "photos", "predicted").done
     ['0.png', '1.png']
     """
     from goodsam.stages.predict import predict as run
 
-    samples = find_panoramas(Path(images))
+    if is_video(Path(images)):
+        if batch != 1 or confidence or probabilities:
+            raise InputError(f"{images}: of a video only the overlays are written, frame by frame")
+        return _predict_video(model, Path(images), Path(out), sound)
+    samples = find_panoramas(Path(images), say=say)
+    asked: dict[MapKind, bool] = {"confidence": confidence, "probabilities": probabilities}
+    wanted = [kind for kind, yes in asked.items() if yes]
     segmenter = model if not isinstance(model, str | os.PathLike) else load(model)
     with bar_of_names("predict", len(samples)) as finished:
         summary = run(
-            segmenter, samples, Path(out), finished, batch=batch, probabilities=probabilities
+            segmenter, samples, Path(out), finished, batch=batch, wanted=wanted, verify=verify
         )
-    _say_what_was_odd(summary)
+    say_what_was_odd(summary)
     return summary
+
+
+def _predict_video(
+    model: Segmenter | AnyPath, video: Path, out: Path, sound: bool
+) -> PredictSummary:
+    from goodsam.stages.predict import PredictSummary
+    from goodsam.stages.predict_video import predict_video
+
+    segmenter = model if not isinstance(model, str | os.PathLike) else load(model)
+    with progress_bar("predict") as update:
+        count = predict_video(segmenter, video, out, update, sound)
+    say(f"{video.name}: {count} frames")
+    return PredictSummary(done=[video.name])
 
 
 def export(

@@ -19,8 +19,11 @@ import yaml
 
 from goodsam.data.cache import Identity, SamCache
 from goodsam.data.errors import InputError
-from goodsam.data.files import file_hash, write_whole
+from goodsam.data.files import write_whole
 from goodsam.data.geometry import Geometry
+from goodsam.data.hashes import Hashes
+from goodsam.data.panoramas import image_root, survey
+from goodsam.data.panoramas.fitted import hashes_beside
 from goodsam.pipeline.config import as_yaml, build
 from goodsam.stages.adapt.learner import AdaptConfig
 from goodsam.stages.adapt.reading import CachedPanoramas
@@ -106,20 +109,40 @@ class Run:
 
 
 def open_run(
-    images: Path, cache: Path | str, out: Path, config: AdaptConfig, partial: bool = False
+    images: Path,
+    cache: Path | str,
+    out: Path,
+    config: AdaptConfig,
+    partial: bool = False,
+    verify: bool = False,
 ) -> CachedPanoramas:
     """The finished panoramas of a cache, ready for training.
 
     Check that images, cache and run directory belong together; write OUT/config.yaml.
 
-    Raises InputError for a cache that is unfinished or made from other images, and for a run
-    directory that was started with other settings or another cache.
+    Raises InputError as `finished_panoramas`, and for a run directory that was started with other
+    settings or another cache.
     """
-    if not images.is_dir():
-        raise InputError(f"{images}: no such folder of images")
+    sam_cache, hashes = finished_panoramas(images, cache, partial, verify)
+    _claim(out, config, hashes, sam_cache)
+    return CachedPanoramas(image_root(images), sam_cache, list(hashes))
+
+
+def finished_panoramas(
+    images: Path, cache: Path | str, partial: bool = False, verify: bool = False
+) -> tuple[SamCache, dict[str, str]]:
+    """The cache, and the hash of each panorama whose masks are there, by name.
+
+    Of a folder those that the cache was made from; of one image or a list, these alone. partial:
+    leave out panoramas that the cache lacks. verify: read every image, even those whose size and
+    time of change are as remembered. Raises InputError for a cache that is unfinished or made from
+    other images.
+    """
     sam_cache = SamCache.open(cache)
-    missing = sam_cache.missing()
-    names = sorted(set(sam_cache.names) - set(missing))
+    given = _given_names(images, sam_cache, partial)
+    images = image_root(images)
+    missing = [name for name in sam_cache.missing() if given is None or name in given]
+    names = sorted((set(sam_cache.names) if given is None else given) - set(missing))
     if not names:
         raise InputError(f"{cache}: holds no finished panorama; run goodsam cache-sam first")
     if missing and not partial:
@@ -128,17 +151,30 @@ def open_run(
             f"(the first: {missing[0]}); start goodsam cache-sam again to finish it, or pass "
             "--partial to leave them out"
         )
-    hashes = sam_cache.images
+    hashes, known = sam_cache.images, Hashes(hashes_beside(cache), verify)
     for name in names:
         path = images / name
         if not path.is_file():
             raise InputError(f"{path}: the cache was made from it and it is gone; wrong IMAGES?")
-        if file_hash(path) != hashes[name]:
+        if known.of(path) != hashes[name]:
             raise InputError(
                 f"{path}: not the image that {cache} was made from; make the cache anew"
             )
-    _claim(out, config, {name: hashes[name] for name in names}, sam_cache)
-    return CachedPanoramas(images, sam_cache, names)
+    return sam_cache, {name: hashes[name] for name in names}
+
+
+def _given_names(images: Path, cache: SamCache, partial: bool) -> set[str] | None:
+    """The names of one image, or of those of a list, that are the cache's; None for a folder."""
+    if images.is_dir():
+        return None
+    names = {sample.name for sample in survey(images).samples}
+    unknown = sorted(names - set(cache.names))
+    if unknown and not partial:
+        raise InputError(
+            f"{images}: the cache holds no {unknown[0]}; put a list into the folder that the cache "
+            "was made from, or pass --partial to leave out what the cache lacks"
+        )
+    return names - set(unknown)
 
 
 def _claim(out: Path, config: AdaptConfig, images: dict[str, str], cache: SamCache) -> None:

@@ -32,7 +32,6 @@ from goodsam.pipeline.tell import bar_of_names, say
 from goodsam.stages.score.boundary import RADIUS
 from goodsam.stages.score.evaluate import (
     Evaluation,
-    Unseen,
     evaluate,
     evaluate_predictions,
     masked,
@@ -88,7 +87,7 @@ def score_model(
     out: Path | None = None,
 ) -> Result:
     """`goodsam.evaluate` of a network that is loaded."""
-    samples = find_panoramas(images, labels)
+    samples = find_panoramas(images, labels, say)
     labelled = any(sample.labels is not None for sample in samples)
     if not labelled and protocol is not None:
         raise InputError(f"{images}: --protocol {protocol} needs labels; give them with --labels")
@@ -116,14 +115,18 @@ def score_model(
             conversions,
             ignore=ignore,
             unseen=segmenter.unseen,
+            placed=segmenter.placement,
             boundary_radius=RADIUS if boundary_radius is None else boundary_radius,
         )
     say(str(conversions))
 
     def label(sample: Sample) -> np.ndarray:
-        return segmenter(read_image(sample.image))
+        return _labels(segmenter, sample, read_image(sample.image))
 
-    what, unseen = segmenter.source, segmenter.unseen
+    def unseen(sample: Sample, size: tuple[int, int]) -> np.ndarray | None:
+        return segmenter.unseen(size, segmenter.placement(sample.image, size))
+
+    what = segmenter.source
     return _finished(_scored(evaluation, samples, label, what, settings, ignore, unseen), out)
 
 
@@ -138,7 +141,7 @@ def score_predictions(
     out: Path | None = None,
 ) -> Result:
     """Score label maps of train ids, whoever made them."""
-    samples = find_panoramas(images, labels)
+    samples = find_panoramas(images, labels, say)
     if all(sample.labels is None for sample in samples):
         raise InputError(f"{images}: no labels to hold {predictions} against; --labels DIR")
     chosen = protocol_for(protocol, CITYSCAPES)
@@ -160,6 +163,12 @@ def score_predictions(
 
     what = str(predictions)
     return _finished(_scored(evaluation, samples, label, what, settings, ignore), out)
+
+
+def _labels(segmenter: Segmenter, sample: Sample, image: np.ndarray) -> np.ndarray:
+    """uint8 (H, W): the labels of a sample, whose picture is there already."""
+    where = segmenter.placement(sample.image, (image.shape[0], image.shape[1]))
+    return segmenter(image, where)
 
 
 def _finished(result: Result, out: Path | None) -> Result:
@@ -198,7 +207,7 @@ def _scored(
     what: str,
     settings: dict[str, Any],
     ignore: np.ndarray | None,
-    unseen: Unseen = lambda size: None,
+    unseen: Callable[[Sample, tuple[int, int]], np.ndarray | None] = lambda sample, size: None,
 ) -> Result:
     record = evaluation_record(evaluation, samples, **settings)
     by_name = {sample.name: sample for sample in samples}
@@ -212,7 +221,7 @@ def _scored(
             name,
             read_image(sample.image),
             protocol.lookup[label(sample)],
-            truth=masked(truth, ignore, unseen((truth.shape[0], truth.shape[1]))),
+            truth=masked(truth, ignore, unseen(sample, (truth.shape[0], truth.shape[1]))),
             note=f"{rank}: mIoU {evaluation.per_image[name].miou:.1f}",
         )
 
@@ -243,9 +252,9 @@ def _described(
         return Shown(
             sample.name,
             image,
-            segmenter(image),
-            before=None if peers.before is None else peers.before(image),
-            teacher=None if peers.teacher is None else peers.teacher(image),
+            _labels(segmenter, sample, image),
+            before=None if peers.before is None else _labels(peers.before, sample, image),
+            teacher=None if peers.teacher is None else _labels(peers.teacher, sample, image),
         )
 
     def write_html(path: Path) -> None:

@@ -3,28 +3,32 @@
     segmenter = Segmenter.load("runs/street", network="student")
     predict(segmenter, find_panoramas(Path("images")), Path("out"))
 
-writes `out/labels/<path>.png` (uint8 ids) and `out/overlays/<path>.png`, `<path>` as below the
-folder of images, both in the image's own pixels; on demand `out/probabilities/<path>.npy`.
+writes `out/labels/<path>.png` (ids, with the classes' colours as palette), what the ids mean in
+`out/classes.json`, and `out/overlays/<path>.png`, `<path>` as below the folder of images, all in
+the image's own pixels; on demand `out/confidence/<path>.png` and `out/probabilities/<path>.npy`.
 """
 
 from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 import numpy as np
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from goodsam.data.classes import IGNORE, colourise
 from goodsam.data.errors import InputError
-from goodsam.data.files import file_hash, write_whole
-from goodsam.data.panoramas import Conversions, Sample, read_image
-from goodsam.stages.segformer.segmenter import Segmenter
+from goodsam.data.files import write_whole
+from goodsam.data.hashes import NAME as HASHES
+from goodsam.data.hashes import Hashes
+from goodsam.data.labels import grey_png, label_png, rgb_png, write_classes
+from goodsam.data.labels.maps import read_stamp
+from goodsam.data.panoramas import Conversions, Placement, Sample, image_size, read_image
+from goodsam.stages.segformer.native import MapKind, Maps
 
 OVERLAY_OPACITY = 0.55
 _THREADS = 2  # that read and write files beside the computing
@@ -34,6 +38,34 @@ def overlay(image: np.ndarray, labels: np.ndarray, palette: np.ndarray) -> np.nd
     """uint8 (H, W, 3): the colours of `labels` laid over `image`; 255 leaves it as it is."""
     blended = (1 - OVERLAY_OPACITY) * image + OVERLAY_OPACITY * colourise(labels, palette)
     return np.where((labels == IGNORE)[..., None], image, np.rint(blended)).astype(np.uint8)
+
+
+class Labeller(Protocol):
+    """Whoever labels photographs: a network, or the ensemble of stage 2.
+
+    fingerprint: changes when labels may. placement: how a photograph lies on its sphere. view: what
+    it sees of an image; kept_view: the same of one that was fitted before, None if none is kept.
+    maps: what it says of the images called so, of one size and placement, from
+    their views.
+    """
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def palette(self) -> np.ndarray: ...
+    @property
+    def fingerprint(self) -> str: ...
+    def placement(self, path: Path, size: tuple[int, int]) -> Placement | None: ...
+    def view(self, image: np.ndarray, placement: Placement | None = None) -> np.ndarray: ...
+    def kept_view(self, name: str, sha256: str) -> np.ndarray | None: ...
+    def maps(
+        self,
+        names: Sequence[str],
+        views_NHWC: np.ndarray,
+        size: tuple[int, int],
+        wanted: Collection[MapKind] = (),
+        placement: Placement | None = None,
+    ) -> Maps: ...
 
 
 @dataclass
@@ -47,46 +79,59 @@ class PredictSummary:
 
 
 def predict(
-    segmenter: Segmenter,
+    labeller: Labeller,
     samples: Sequence[Sample],
     out: Path,
     progress: Callable[[str], None] = lambda name: None,
     *,
     batch: int = 1,
-    probabilities: bool = False,
+    wanted: Collection[MapKind] = (),
+    overlays: bool = True,
+    verify: bool = False,
 ) -> PredictSummary:
     """Write the label map and the overlay of each sample; `progress` is told each finished name.
 
-    batch: how many images of one size are seen together. probabilities: also write
-    `probabilities/<path>.npy`, float16 (C, h, w), at the size that the network sees. Every label
-    map carries the fingerprints of its image, model and settings: one that is there and still right
-    is skipped, any other is written anew. An image that cannot be read is noted in `failed`, the
-    others are done. Files are read and written beside the computing.
+    batch: how many images of one size are seen together. wanted: also write `confidence/` or
+    `trust/<path>.png`, uint8 with 255 for 1, or `probabilities/<path>.npy`, float16 (C, h, w), at
+    the size that the network sees. overlays: without them a photograph that was fitted before need
+    not be decoded. verify: read every image, even those whose size and time of change are as
+    remembered in `out`. Every label map carries the fingerprints of its image, model and
+    settings: one that is there and still right is skipped, any other is written anew. An image that
+    cannot be read is noted in `failed`, the others are done. Files are read and written beside the
+    computing.
     """
     summary = PredictSummary()
     written: deque[tuple[str, Future[None]]] = deque()
     group: list[_Read] = []
 
     def read(sample: Sample) -> _Read:
-        origin, seen = _origin(segmenter, sample), Conversions()
-        files = [_png(out / "overlays", sample.name)]
-        if probabilities:
-            files.append(probability_path(out, sample.name))
-        if all(f.is_file() for f in files) and _stamp(label_path(out, sample.name)) == origin:
+        sha256, seen = hashes.of(sample.image), Conversions()
+        origin = f"image {sha256} model {labeller.fingerprint} palette"
+        kinds = ["overlays", *wanted] if overlays else wanted
+        files = [map_path(out, kind, sample.name) for kind in kinds]
+        if all(f.is_file() for f in files) and read_stamp(label_path(out, sample.name)) == origin:
             return _Read(sample, origin, seen)
+        kept = None if overlays else labeller.kept_view(sample.name, sha256)
+        if kept is not None:
+            size = image_size(sample.image)
+            where = labeller.placement(sample.image, size)
+            return _Read(sample, origin, seen, None, kept, where, size)
         image = read_image(sample.image, seen)
-        return _Read(sample, origin, seen, image, segmenter.view(image))
+        size = (image.shape[0], image.shape[1])
+        where = labeller.placement(sample.image, size)
+        return _Read(sample, origin, seen, image, labeller.view(image, where), where, size)
 
-    def write(item: _Read, labels: np.ndarray, shares: np.ndarray | None) -> None:
-        assert item.image is not None
+    def write(item: _Read, labels: np.ndarray, others: dict[MapKind, np.ndarray]) -> None:
         name = item.sample.name
-        shown = overlay(item.image, labels, segmenter.palette)
-        write_whole(_png(out / "overlays", name), png_bytes(shown, compress_level=1))
-        if shares is not None:
-            buffer = io.BytesIO()
-            np.save(buffer, shares, allow_pickle=False)
-            write_whole(probability_path(out, name), buffer.getvalue())
-        write_whole(label_path(out, name), png_bytes(labels, item.origin))  # last: all is there
+        if overlays:
+            assert item.image is not None
+            shown = overlay(item.image, labels, labeller.palette)
+            write_whole(map_path(out, "overlays", name), rgb_png(shown))
+        for kind, map_ in others.items():
+            content = _npy(map_) if kind == "probabilities" else grey_png(map_)
+            write_whole(map_path(out, kind, name), content)
+        png = label_png(labels, labeller.palette, name, item.origin)
+        write_whole(label_path(out, name), png)  # last: all is there
 
     def fail(sample: Sample, error: Exception) -> None:
         where = "" if str(sample.image) in str(error) else f"{sample.image}: "
@@ -103,20 +148,20 @@ def predict(
     def compute() -> None:
         views = np.stack([item.view for item in group if item.view is not None])
         try:
-            if probabilities:
-                labels, shares = segmenter.with_probabilities(views, group[0].size)
-            else:
-                labels, shares = segmenter.label(views, group[0].size), None
+            names = [item.sample.name for item in group]
+            found = labeller.maps(names, views, group[0].size, wanted, group[0].placement)
         except InputError as error:
             for item in group:
                 fail(item.sample, error)
         else:
             for i, item in enumerate(group):
-                share = None if shares is None else shares[i]
-                written.append((item.sample.name, pool.submit(write, item, labels[i], share)))
+                task = pool.submit(write, item, found.labels[i], found.of(i))
+                written.append((item.sample.name, task))
         group.clear()
         settle(leave=max(batch, _THREADS))  # what is computed and not yet written costs memory
 
+    hashes = Hashes(out / HASHES, verify)
+    write_classes(out, labeller.names, labeller.palette)
     with ThreadPoolExecutor(_THREADS) as pool:
         for sample, reading in _ahead(pool, read, samples, batch + _THREADS):
             try:
@@ -125,11 +170,11 @@ def predict(
                 fail(sample, error)
                 continue
             summary.conversions.kinds.update(item.conversions.kinds)
-            if item.image is None:
+            if item.view is None:
                 summary.skipped.append(sample.name)
                 progress(sample.name)
                 continue
-            if group and group[0].size != item.size:
+            if group and (group[0].size, group[0].placement) != (item.size, item.placement):
                 compute()
             group.append(item)
             if len(group) == batch:
@@ -142,18 +187,18 @@ def predict(
 
 @dataclass(frozen=True)
 class _Read:
-    """A sample's image and what the network sees of it; None where the results are there."""
+    """A sample's image, if it is needed, and what the network sees of it; size: of the image.
+
+    view is None where the results are there.
+    """
 
     sample: Sample
     origin: str
     conversions: Conversions
     image: np.ndarray | None = None
     view: np.ndarray | None = None
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of the image."""
-        return (0, 0) if self.image is None else (self.image.shape[0], self.image.shape[1])
+    placement: Placement | None = None
+    size: tuple[int, int] = (0, 0)
 
 
 def _ahead(
@@ -170,38 +215,16 @@ def _ahead(
 
 def label_path(out: Path, name: str) -> Path:
     """Where `predict` puts the label map of the image `name`."""
-    return _png(out / "labels", name)
+    return map_path(out, "labels", name)
 
 
-def probability_path(out: Path, name: str) -> Path:
-    """Where `predict` puts the probabilities of the image `name`."""
-    return (out / "probabilities" / PurePosixPath(name)).with_suffix(".npy")
+def map_path(out: Path, kind: str, name: str) -> Path:
+    """Where `predict` puts another map of the image `name`: overlays, confidence and so on."""
+    suffix = ".npy" if kind == "probabilities" else ".png"
+    return (out / kind / PurePosixPath(name)).with_suffix(suffix)
 
 
-def png_bytes(array: np.ndarray, origin: str | None = None, compress_level: int = 6) -> bytes:
-    """A PNG file of uint8 (H, W) or (H, W, 3), with an optional note of its origin inside."""
-    info = PngInfo()
-    if origin is not None:
-        info.add_text("goodsam", origin)
+def _npy(array: np.ndarray) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, "png", pnginfo=info, compress_level=compress_level)
+    np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
-
-
-def _png(folder: Path, name: str) -> Path:
-    return folder / PurePosixPath(name).with_suffix(".png")
-
-
-def _origin(segmenter: Segmenter, sample: Sample) -> str:
-    return f"image {file_hash(sample.image)} model {segmenter.fingerprint}"
-
-
-def _stamp(path: Path) -> str | None:
-    """The note of its origin in a label map, None if there is no such file."""
-    if not path.is_file():
-        return None
-    try:
-        with Image.open(path) as image:
-            return image.info.get("goodsam")
-    except OSError:
-        return None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from goodsam.data.errors import InputError
-from goodsam.data.geometry import Geometry, check_types
+from goodsam.data.geometry import LEVELLED, Geometry, Pose, check_types
 from goodsam.data.windows import Windows
 
 FORMAT_VERSION = 1
@@ -25,7 +25,8 @@ class Identity:
     sam: SHA-256 of the SAM's weights. settings: of the mask generator, as JSON has them.
     boundaries: B_SAM from SAM on the `overlap` crops, or from the masks of the two `windows`.
     windows: the geometry. fit: panoramas of other sizes were fitted to it. ignored: the pixels that
-    are left out of all panoramas, as lengths of runs (`ignored_runs`); empty: none.
+    are left out of all panoramas, as lengths of runs (`ignored_runs`); empty: none. pose: of the
+    cameras, undone where panoramas were fitted.
 
     Raises InputError for values that no cache may have.
     """
@@ -36,6 +37,7 @@ class Identity:
     windows: Windows
     fit: bool
     ignored: tuple[int, ...] = ()
+    pose: Pose = LEVELLED
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
@@ -46,8 +48,8 @@ class Identity:
 
     @cached_property
     def geometry(self) -> Geometry:
-        """windows, fit and ignored, as one."""
-        return Geometry(self.windows, self.fit, self.ignored)
+        """windows, fit, ignored and pose, as one."""
+        return Geometry(self.windows, self.fit, self.ignored, self.pose)
 
     @property
     def ignored_mask(self) -> np.ndarray | None:
@@ -56,7 +58,10 @@ class Identity:
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the cache's attributes."""
-        return {**asdict(self), "ignored": list(self.ignored)}
+        values = {**asdict(self), "ignored": list(self.ignored)}
+        if self.pose == LEVELLED:
+            del values["pose"]  # as in caches that were made before there was one
+        return values
 
     def described(self) -> dict[str, Any]:
         """For people: as `to_json`, with the share of ignored pixels in the place of their runs."""
@@ -68,7 +73,7 @@ class Identity:
         check_types(values, {"sam": str, "settings": dict, "boundaries": str})
         check_types(values, {"format_version": int})
         geometry = Geometry.from_json(values)
-        own = {"windows": geometry.windows, "fit": geometry.fit, "ignored": geometry.ignored}
+        own = {f.name: getattr(geometry, f.name) for f in fields(Geometry)}
         return cls(**{**values, **own})
 
     def differences(self, other: Identity) -> list[str]:

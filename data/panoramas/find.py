@@ -9,14 +9,26 @@ error and not a shift of all that follow.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from goodsam.data.errors import InputError
+from goodsam.data.panoramas.sources import (
+    IMAGE_SUFFIXES,
+    NotTaken,
+    given_files,
+    image_root,
+    is_image_suffix,
+    is_own,
+    left_out,
+    not_taken_line,
+    rank,
+    same_name,
+)
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 IMAGE_FOLDER, LABEL_FOLDER = "leftImg8bit", "gtFine"
+PREDICTED_FOLDER = "labels"
 
 # Endings of the stems of label maps; where a picture has several, the first of these is taken.
 _LABEL_ENDINGS = ("_gtFine_labelTrainIds", "_labelTrainIds", "_gtFine_labelIds", "_labelIds")
@@ -36,10 +48,13 @@ class Sample:
     labels: Path | None = None
 
 
-def find_panoramas(images: Path, labels: Path | None = None) -> list[Sample]:
+def find_panoramas(
+    images: Path, labels: Path | None = None, say: Callable[[str], None] = lambda text: None
+) -> list[Sample]:
     """The images of a folder or data set, sorted by name, each with its label map if there is one.
 
-    images: a plain folder, a data set's root (which holds `leftImg8bit/`), or a folder inside it.
+    images: a plain folder, a data set's root (which holds `leftImg8bit/`), or a folder inside it;
+    or one image, or a list of them (.txt). say: is told how many files are not taken, if any.
     labels: the folder of label maps; when `images` is a root that holds `gtFine/` too, it is found
     by itself. Paths are compared below these folders; where none agrees, the names alone.
 
@@ -47,6 +62,8 @@ def find_panoramas(images: Path, labels: Path | None = None) -> list[Sample]:
     images when there are labels at all, and for names that cannot be told apart.
     """
     found = survey(images, labels)
+    if line := not_taken_line(found.not_taken, images):
+        say(line)
     hint = ""
     if labels is None and found.label_root is not None:
         hint = f"; give {images / IMAGE_FOLDER} to use the images alone"
@@ -68,7 +85,8 @@ class Survey:
 
     samples: all images, sorted by name. label_root: where labels were looked for, None if nowhere.
     images_alone, labels_alone: the keys (paths without what only one of the two has) of those
-    without a partner, where there are labels at all.
+    without a partner, where there are labels at all. not_taken: files beside the images that are
+    none, or have the name of another.
     """
 
     samples: list[Sample]
@@ -76,6 +94,7 @@ class Survey:
     labels: int = 0
     images_alone: tuple[str, ...] = ()
     labels_alone: tuple[str, ...] = ()
+    not_taken: tuple[NotTaken, ...] = ()
 
     @property
     def images(self) -> int:
@@ -87,29 +106,35 @@ def survey(images: Path, labels: Path | None = None) -> Survey:
 
     As `find_panoramas`, but a file without a partner is reported and no error.
     """
-    images = _folder(images)
-    image_root = _below(images, IMAGE_FOLDER)
-    by_key = _unique(
-        ((_image_key(path, image_root), path) for path in _files(image_root) if _is_image(path)),
+    given, files = images, given_files(images)
+    images = image_root(images)
+    root = _below(images, IMAGE_FOLDER) if files is None else images
+    all_files = list(_files(root)) if files is None else files
+    by_key, not_taken = _unique(
+        (_image_key(path, root), path) for path in all_files if _is_image(path)
     )
+    not_taken += [left_out(path) for path in all_files if not is_image_suffix(path.suffix)]
     if not by_key:
+        found = not_taken_line(not_taken, given)
         raise InputError(
-            f"{images}: no images here; give a folder with {', '.join(sorted(IMAGE_SUFFIXES))}"
+            f"{given}: no images here; give a folder with {', '.join(sorted(IMAGE_SUFFIXES))}"
+            + (f"; {found}" if found else "")
         )
-    if labels is None and image_root != images and (images / LABEL_FOLDER).is_dir():
+    if labels is None and root != images and (images / LABEL_FOLDER).is_dir():
         labels = images / LABEL_FOLDER
     label_of: dict[str, Path] = {}
-    found: dict[str, Path] = {}
+    maps: dict[str, Path] = {}
     alone: list[tuple[str, ...]] = []
     if labels is not None:
-        found = find_labels(labels)
-        label_of, *alone = _pair(by_key, found, images, labels)
+        maps = find_labels(labels)
+        label_of, *alone = _pair(by_key, maps, images, labels)
     samples = [
         Sample(path.relative_to(images).as_posix(), path, label_of.get(key))
         for key, path in by_key.items()
     ]
     samples.sort(key=lambda sample: sample.name)
-    return Survey(samples, labels, len(found), *alone)
+    images_alone, labels_alone = alone or ((), ())
+    return Survey(samples, labels, len(maps), images_alone, labels_alone, tuple(not_taken))
 
 
 def find_labels(folder: Path) -> dict[str, Path]:
@@ -136,12 +161,12 @@ def find_labels(folder: Path) -> dict[str, Path]:
 
 
 def pair_predictions(samples: Iterable[Sample], predictions: Path) -> list[tuple[Sample, Path]]:
-    """Each sample with its label map in a folder of predictions, as `goodsam predict` writes them.
+    """Each sample with its label map in a folder of predictions, ours or another program's.
 
     Label maps of images that are not among the samples are left aside. InputError when one is
     missing.
     """
-    found = find_labels(predictions)
+    found = find_labels(maps_folder(predictions))
     keyed = {_image_key(Path(sample.name), Path()): sample for sample in samples}
     if not keyed.keys() & found.keys():
         keyed, found = _by_name_alone(keyed), _by_name_alone(found)
@@ -152,6 +177,11 @@ def pair_predictions(samples: Iterable[Sample], predictions: Path) -> list[tuple
             "are missing); name each label map like its image, with .png"
         )
     return [(sample, found[key]) for key, sample in keyed.items()]
+
+
+def maps_folder(folder: Path) -> Path:
+    """Where the label maps lie: in `labels/` of a folder that `goodsam predict` wrote, or in it."""
+    return _below(folder, PREDICTED_FOLDER)
 
 
 def _folder(path: Path) -> Path:
@@ -166,21 +196,26 @@ def _below(folder: Path, name: str) -> Path:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    """All files below `root` that are not hidden, through links but never in circles."""
+    """All files below `root` that are not hidden, through links but never in circles.
+
+    Folders that goodsam wrote are passed over: its own pictures are no photographs.
+    """
     seen = set()
     for folder, subfolders, files in os.walk(root, followlinks=True):
         seen.add(os.path.realpath(folder))
         subfolders[:] = sorted(
             name
             for name in subfolders
-            if not name.startswith(".") and os.path.realpath(os.path.join(folder, name)) not in seen
+            if not name.startswith(".")
+            and os.path.realpath(os.path.join(folder, name)) not in seen
+            and not is_own(Path(folder, name))
         )
         yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
 
 
 def _is_image(path: Path) -> bool:
     other = (*_LABEL_ENDINGS, *_NO_LABELS)
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.stem.endswith(other)
+    return is_image_suffix(path.suffix) and not path.stem.endswith(other)
 
 
 def _image_key(path: Path, root: Path) -> str:
@@ -195,15 +230,16 @@ def _key(path: Path, root: Path, stem: str) -> str:
     return "/".join([*kept, stem.removesuffix("_leftImg8bit").rstrip("_")])
 
 
-def _unique(keyed: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+def _unique(keyed: Iterable[tuple[str, Path]]) -> tuple[dict[str, Path], list[NotTaken]]:
+    """The file of each key, and those that are left out since another has their key."""
     found: dict[str, Path] = {}
+    others: list[NotTaken] = []
     for key, path in keyed:
+        kept = min(found.get(key, path), path, key=rank)
         if key in found:
-            raise InputError(
-                f"{path}: cannot be told from {found[key].name} by name; rename one of them"
-            )
-        found[key] = path
-    return found
+            others.append(same_name(path if kept == found[key] else found[key], kept))
+        found[key] = kept
+    return found, others
 
 
 def _by_name_alone(found: dict) -> dict:

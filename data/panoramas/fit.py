@@ -9,17 +9,32 @@ import numpy as np
 from PIL import Image
 
 from goodsam.data.errors import InputError
+from goodsam.data.geometry import LEVELLED, Geometry, Pose
+from goodsam.data.panoramas.gpano import placement_of
+from goodsam.data.panoramas.placement import Placement, upright_band
+from goodsam.data.panoramas.projection import other_projection
 from goodsam.data.panoramas.read import Conversions, read_image
 from goodsam.data.windows import Windows, has_aspect, is_sphere
 
 
 def read_panorama(
-    path: Path, windows: Windows, fit: bool = False, conversions: Conversions | None = None
+    path: Path,
+    windows: Windows,
+    fit: bool = False,
+    conversions: Conversions | None = None,
+    pose: Pose = LEVELLED,
 ) -> np.ndarray:
-    """uint8 (H, W, 3) of exactly the windows' size; others are fitted if `fit`, else InputError."""
+    """uint8 (H, W, 3) of exactly the windows' size; others are fitted if `fit`, else InputError.
+
+    pose: of the camera, undone if `fit`, as is what the photograph says of itself. InputError for
+    fisheye discs and cube maps, whatever their size.
+    """
     image = read_image(path, conversions)
     height, width = windows.height, windows.width
-    if image.shape[:2] == (height, width):
+    where = placement_of(path, (image.shape[0], image.shape[1]), pose) if fit else None
+    if where is None and (other := other_projection(image)) is not None:
+        raise InputError(f"{path}: {other}")
+    if image.shape[:2] == (height, width) and where is None:
         return image
     if not fit:
         raise InputError(
@@ -27,21 +42,42 @@ def read_panorama(
             "pass --fit to have panoramas cut to the band and resized"
         )
     try:
-        return to_band(image, height, width)
+        return to_band(image, height, width, where)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
 
-def to_band(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def placement_in(geometry: Geometry | None, path: Path, size: tuple[int, int]) -> Placement | None:
+    """`placement_of` a photograph where a geometry fits photographs; else None."""
+    return None if geometry is None or not geometry.fit else placement_of(path, size, geometry.pose)
+
+
+def fitted_view(
+    geometry: Geometry | None, image: np.ndarray, placement: Placement | None = None
+) -> np.ndarray:
+    """uint8 (h, w, 3): what a network of this geometry sees of an image, uint8 (H, W, 3)."""
+    if geometry is None or not geometry.fit:
+        return image
+    return to_band(image, geometry.windows.height, geometry.windows.width, placement)
+
+
+def to_band(
+    image: np.ndarray, height: int, width: int, placement: Placement | None = None
+) -> np.ndarray:
     """uint8 (h, w, 3) -> uint8 (height, width, 3), antialiased, the seam kept closed.
 
     An image of the same aspect (within 3 %) is resized. From a 2:1 panorama, which covers
     360° x 180°, the central band of `360° * height / width` (70.3° for 400 x 2048) is cut first.
-    Raises InputError for any other aspect.
+    placement: of a photograph that is a part of a sphere or was tilted (`upright_band`).
+    Raises InputError for any other aspect, and for what is no panorama.
     """
     h, w = image.shape[:2]
+    if placement is not None:
+        return upright_band(image, (height, width), placement)
     if (h, w) == (height, width):
         return image
+    if (other := other_projection(image)) is not None:
+        raise InputError(other)
     band = band_share((h, w), (height, width))
     # The filter may look `pad` columns past the border: on a circle those are the other end's.
     pad = min(w, math.ceil(3 * max(w / width, 1)) + 1)

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from goodsam.data.classes import IGNORE, LABEL_IDS, LEFT_OUT, Protocol
 from goodsam.data.errors import InputError
+
+HEIC_SUFFIXES = frozenset({".heic", ".heif"})
 
 
 @dataclass
@@ -48,16 +52,19 @@ def image_size(path: Path) -> tuple[int, int]:
 def read_image(path: Path, conversions: Conversions | None = None) -> np.ndarray:
     """uint8 (H, W, 3) RGB, turned as its EXIF orientation says.
 
-    Grey, palette and other images are converted and counted in `conversions`; transparency is
-    dropped. Raises InputError for unreadable, truncated and 16-bit images.
+    Grey, palette and other images are converted and counted in `conversions`, as are those of 16
+    bits a channel, whose range is scaled to 8; transparency is dropped. Raises InputError for
+    unreadable and truncated images, and for those of 32 bits a channel.
     """
     with _opened(path) as opened:
-        image = ImageOps.exif_transpose(opened)
+        deep = _bits(opened) > 8
+        image = _eight_bits(ImageOps.exif_transpose(opened), path)
         kind = {"L": "grey", "1": "grey", "P": "palette"}.get(image.mode, image.mode)
         if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
             kind = "alpha"
             image = image.convert("RGBA")
         pixels = np.array(image.convert("RGB"))
+    kind = "16-bit, scaled" if deep else kind
     if conversions is not None and kind != "RGB":
         conversions.kinds[kind] += 1
     return pixels
@@ -119,13 +126,13 @@ def read_ids(path: Path) -> np.ndarray:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """Opens an image of 8 bits a channel; whatever pillow raises in the block is an InputError."""
+    """Opens an image; whatever pillow raises in the block is an InputError."""
+    if path.suffix.lower() in HEIC_SUFFIXES:
+        _open_heic_too()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                if image.mode.startswith(("I", "F")) or _bits(image) > 8:
-                    raise InputError(f"{path}: more than 8 bits a channel; convert it to 8 bits")
                 yield image
     except InputError:
         raise
@@ -136,6 +143,39 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise InputError(
             f"{path}: cannot be read as an image ({why}); replace or remove it"
         ) from error
+
+
+def read_xmp(path: Path) -> bytes:
+    """The XMP in an image, from its header; empty where it has none. InputError if unreadable."""
+    with _opened(path) as image:
+        found = image.info.get("xmp", image.info.get("XML:com.adobe.xmp", b""))
+        if not found and isinstance(image, TiffImageFile):
+            found = image.tag_v2.get(700, b"")
+    return found.encode() if isinstance(found, str) else bytes(found or b"")
+
+
+def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
+    """A grey image of 16 bits, scaled to 8; pillow has scaled colours of 16 bits already."""
+    if not image.mode.startswith(("I", "F")):
+        return image
+    if not image.mode.startswith("I;16"):
+        raise InputError(f"{path}: 32 bits a channel, of no known range; convert it to 8 or 16")
+    return Image.fromarray(
+        ((np.array(image).astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    )
+
+
+@cache
+def _open_heic_too() -> None:
+    if heic_can_be_read():
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+
+
+def heic_can_be_read() -> bool:
+    """Whether the extra that reads phones' HEIC is installed."""
+    return find_spec("pillow_heif") is not None
 
 
 def _bits(image: Image.Image) -> int:

@@ -23,6 +23,8 @@ from goodsam.pipeline.cli import (
     demo,
     evaluate,
     export,
+    frames,
+    label,
     predict,
     reproduce,
     settings,
@@ -48,6 +50,8 @@ app.command("cache-sam")(cache_sam.cache_sam)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("frames")(frames.frames)
+app.command("label")(label.label)
 app.command("export")(export.export)
 app.command("source")(source.source)
 app.command("settings")(settings.settings)

@@ -7,7 +7,17 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from goodsam.pipeline.cli.options import Boundaries, Checkpoint, Height, Images, sam_option
+from goodsam.pipeline.cli.options import (
+    Boundaries,
+    Checkpoint,
+    Height,
+    Images,
+    Level,
+    Pitch,
+    Roll,
+    Verify,
+    sam_option,
+)
 
 
 def cache_sam(
@@ -40,6 +50,9 @@ def cache_sam(
         typer.Option("--fit", help="Cut the 70.3° band from 2:1 panoramas and resize all images."),
     ] = False,
     height: Height = None,
+    level: Level = True,
+    pitch: Pitch = 0.0,
+    roll: Roll = 0.0,
     ignore_mask: Annotated[
         Path | None,
         typer.Option(
@@ -81,6 +94,7 @@ def cache_sam(
         str | None,
         typer.Option(help="Address of a Dask scheduler to give the work to, tcp://HOST:PORT."),
     ] = None,
+    verify: Verify = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -105,6 +119,10 @@ def cache_sam(
         "checkpoint": checkpoint,
         "fit": fit,
         "height": height,
+        "level": level,
+        "pitch": pitch,
+        "roll": roll,
+        "verify": verify,
         "window": window,
         "stride": stride,
         "wrap": wrap,

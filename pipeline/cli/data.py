@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,7 +20,10 @@ def group() -> None:
 
 @app.command("check")
 def check(
-    folder: Annotated[Path, typer.Argument(help="A folder, or a data set's root.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(help="A folder, a data set's root, one image or a list of them (.txt)."),
+    ],
     labels: Annotated[
         Path | None,
         typer.Option(help="The folder of label maps, if the data set's layout does not say it."),
@@ -28,11 +31,9 @@ def check(
     json: Json = False,
 ) -> None:
     """Recognise a data set, pair its images with labels, and read every file once."""
-    from goodsam.data.check import check
-    from goodsam.pipeline.tell import progress_bar
+    from goodsam.pipeline import api
 
-    with progress_bar("check") as update:
-        found = check(folder, labels, update)
+    found = api.check(folder, labels=labels)
     if json:
         print(json_module.dumps(found.to_json(), indent=1))
     else:
@@ -45,6 +46,10 @@ def check(
             print(f"classes:  {', '.join(classes)}")
         if found.protocol:
             print(f"protocol: goodsam eval --protocol {found.protocol}")
+        for name, words in found.placed.items():
+            print(f"placed:   {name}: {words}")
+        for path, why in found.not_taken.items():
+            print(f"left out: {path}: {why}")
         for note in found.notes:
             print(f"note:     {note}")
         for problem in found.problems:
@@ -53,3 +58,30 @@ def check(
             print("no problems")
     if found.problems:
         raise typer.Exit(1)
+
+
+@app.command("export")
+def export(
+    labelled: Annotated[
+        Path, typer.Argument(help="A folder that `goodsam predict` or `goodsam label` wrote.")
+    ],
+    out: Annotated[
+        Path, typer.Argument(help="The file to write: .json (coco, label-studio) or .xml (cvat).")
+    ],
+    format: Annotated[
+        Literal["coco", "cvat", "label-studio"],
+        typer.Option(help="The program that is to read the labels."),
+    ] = "coco",
+    prefix: Annotated[
+        str | None,
+        typer.Option(
+            help="With label-studio: what its links to the photographs begin with; files of the "
+            "machine that it runs on if not given."
+        ),
+    ] = None,
+) -> None:
+    """Write label maps for another program: to correct them there, or to train there."""
+    from goodsam.pipeline import api
+
+    for path in api.export_labels(labelled, out, format=format, prefix=prefix):
+        print(path)

@@ -16,6 +16,9 @@ from goodsam.pipeline.cli.options import (
     Height,
     IgnoreMask,
     Json,
+    Level,
+    Pitch,
+    Roll,
     WhichNetwork,
     Wrap,
 )
@@ -40,7 +43,11 @@ def evaluate(
         typer.Option(help="The folder of label maps, if a data set's layout does not say it."),
     ] = None,
     predictions: Annotated[
-        Path | None, typer.Option(help="Score these label maps instead of a network.")
+        Path | None,
+        typer.Option(
+            help="Score label maps instead of a network: a folder that predict or label wrote, or "
+            "another program's."
+        ),
     ] = None,
     protocol: Annotated[
         Literal["19", "13", "wildpass"] | None,
@@ -55,6 +62,9 @@ def evaluate(
     wrap: Wrap = False,
     fit: Fit = False,
     height: Height = None,
+    level: Level = True,
+    pitch: Pitch = 0.0,
+    roll: Roll = 0.0,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
@@ -62,9 +72,7 @@ def evaluate(
     from goodsam.pipeline import api
 
     if predictions is not None:
-        from goodsam.pipeline.scoring import score_predictions
-
-        result = score_predictions(
+        result = api.evaluate_predictions(
             predictions,
             images if images is not None else Path(model),
             labels=labels,
@@ -85,6 +93,9 @@ def evaluate(
             wrap=wrap,
             fit=fit,
             height=height,
+            level=level,
+            pitch=pitch,
+            roll=roll,
             device=device,
         )
         result = api.evaluate(

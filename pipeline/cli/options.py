@@ -49,7 +49,10 @@ def _sam(value: str) -> str:
 Boundaries = Literal["overlap", "windows"]
 Precision = Literal["float32", "bfloat16"]
 
-Images = Annotated[Path, typer.Argument(help="A folder of panoramas, or a data set's root.")]
+Images = Annotated[
+    Path,
+    typer.Argument(help="A folder of panoramas, a data set's root, one image, or a list (.txt)."),
+]
 Cache = Annotated[str, typer.Argument(help="A SAM cache: a folder, a zip, or a folder's URL.")]
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or cuda:N.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -103,6 +106,32 @@ Fit = Annotated[
 Height = Annotated[
     int | None,
     typer.Option(help="With --fit: the height to resize to, px; 400 if not given.", min=32),
+]
+Verify = Annotated[
+    bool,
+    typer.Option(
+        "--verify",
+        help="Read every image again, even those whose size and time of change are as remembered.",
+    ),
+]
+Level = Annotated[
+    bool,
+    typer.Option(
+        help="With --fit: undo the pitch and roll that a photograph's XMP says its camera had."
+    ),
+]
+Pitch = Annotated[
+    float,
+    typer.Option(
+        help="With --fit: how far above the horizon a camera looked that writes no XMP, degrees."
+    ),
+]
+Roll = Annotated[
+    float,
+    typer.Option(
+        help="With --fit: how far the horizon is turned counterclockwise in the pictures of a "
+        "camera that writes no XMP, degrees."
+    ),
 ]
 IgnoreMask = Annotated[
     Path | None,

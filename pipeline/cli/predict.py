@@ -13,7 +13,11 @@ from goodsam.pipeline.cli.options import (
     Fit,
     Height,
     Images,
+    Level,
     Model,
+    Pitch,
+    Roll,
+    Verify,
     WhichNetwork,
     Wrap,
 )
@@ -22,7 +26,12 @@ from goodsam.pipeline.cli.options import (
 def predict(
     model: Model,
     images: Images,
-    out: Annotated[Path, typer.Argument(help="The folder for labels/ and overlays/.")],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            help="The folder for labels/ and overlays/; where IMAGES is a video, a video."
+        ),
+    ],
     network: WhichNetwork = "student",
     windows: ByWindows = False,
     wrap: Wrap = False,
@@ -30,6 +39,14 @@ def predict(
         int,
         typer.Option(help="Number of images of the same size that are segmented together.", min=1),
     ] = 1,
+    confidence: Annotated[
+        bool,
+        typer.Option(
+            "--confidence",
+            help="Also write confidence/: grey .png, the probability of each pixel's label, "
+            "255 for certain.",
+        ),
+    ] = False,
     probabilities: Annotated[
         bool,
         typer.Option(
@@ -38,17 +55,42 @@ def predict(
             "that the network sees.",
         ),
     ] = False,
+    sound: Annotated[
+        bool, typer.Option(help="Keep the sound of a video as it is, or drop it.")
+    ] = True,
     fit: Fit = False,
     height: Height = None,
+    level: Level = True,
+    pitch: Pitch = 0.0,
+    roll: Roll = 0.0,
+    verify: Verify = False,
     device: Device = "auto",
 ) -> None:
-    """Label maps and colour overlays of all images in a folder, in each image's own pixels."""
+    """Label maps and overlays of images in their own pixels, or a video with its overlays."""
     from goodsam.pipeline import api
 
     loaded = api.load(
-        model, network=network, by_windows=windows, wrap=wrap, fit=fit, height=height, device=device
+        model,
+        network=network,
+        by_windows=windows,
+        wrap=wrap,
+        fit=fit,
+        height=height,
+        level=level,
+        pitch=pitch,
+        roll=roll,
+        device=device,
     )
-    summary = api.predict(loaded, images, out, batch=batch, probabilities=probabilities)
+    summary = api.predict(
+        loaded,
+        images,
+        out,
+        batch=batch,
+        confidence=confidence,
+        probabilities=probabilities,
+        sound=sound,
+        verify=verify,
+    )
     print(
         f"{out}: {len(summary.done)} written, {len(summary.skipped)} already there, "
         f"{len(summary.failed)} failed"

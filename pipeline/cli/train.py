@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from goodsam.pipeline.cli.options import Cache, Images, Settings
+from goodsam.pipeline.cli.options import Cache, Images, Settings, Verify
 
 
 def train(
@@ -38,6 +38,7 @@ def train(
     partial: Annotated[
         bool, typer.Option("--partial", help="Leave out panoramas that the cache lacks.")
     ] = False,
+    verify: Verify = False,
 ) -> None:
     """Stage 2: adapt TA and student to the panoramas, reading SAM's masks from the cache."""
     from goodsam.pipeline import api
@@ -53,5 +54,6 @@ def train(
         seed=seed,
         device=device,
         partial=partial,
+        verify=verify,
     )
     print(f"{run.path}: student/ and teacher_assistant/ written; next: goodsam eval {out} IMAGES")

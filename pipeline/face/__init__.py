@@ -8,11 +8,14 @@
     labels = model(image)                           # uint8 (H, W), in the image's own pixels
     result = gs.evaluate(model, "DensePASS")        # .miou, .to_markdown(), .to_html(path)
     gs.predict(model, "photos", "labelled")
+    gs.label("photos", cache, "pseudo")             # the pseudo labels themselves
+    gs.export_labels("pseudo", "pseudo.json")       # for other programs: coco, cvat, label-studio
     gs.export(model, "mine.onnx")
 
-Beside these verbs, what they are made of: `Windows`, `WindowMasks`, `SamCache`, `Segmenter`,
-`fuse` and `InputError`. Nothing else is public. Everything is imported on first use, so that
-`import goodsam` costs next to nothing.
+`gs.check("photos")` says what a data set is and what is wrong with it, `gs.frames("clip.mp4",
+"photos")` takes photographs from a video. Beside these verbs, what they are made of: `Windows`,
+`WindowMasks`, `SamCache`, `Segmenter`, `fuse` and `InputError`. Nothing else is public. Everything
+is imported on first use, so that `import goodsam` costs next to nothing.
 """
 
 from __future__ import annotations
@@ -25,18 +28,35 @@ if TYPE_CHECKING:
     from goodsam.data.errors import InputError
     from goodsam.data.window_masks import WindowMasks
     from goodsam.data.windows import Windows
-    from goodsam.pipeline.api import cache_sam, evaluate, export, load, predict, train
+    from goodsam.pipeline.api import (
+        cache_sam,
+        check,
+        evaluate,
+        evaluate_predictions,
+        export,
+        export_labels,
+        frames,
+        label,
+        load,
+        predict,
+        train,
+    )
     from goodsam.stages.adapt.fusion import fuse
     from goodsam.stages.segformer.segmenter import Segmenter
 
     __version__: str
 
 _HOMES = {
+    "check": "goodsam.pipeline.api",
+    "frames": "goodsam.pipeline.api",
     "cache_sam": "goodsam.pipeline.api",
     "train": "goodsam.pipeline.api",
     "load": "goodsam.pipeline.api",
     "evaluate": "goodsam.pipeline.api",
+    "evaluate_predictions": "goodsam.pipeline.api",
     "predict": "goodsam.pipeline.api",
+    "label": "goodsam.pipeline.api",
+    "export_labels": "goodsam.pipeline.api",
     "export": "goodsam.pipeline.api",
     "Windows": "goodsam.data.windows",
     "WindowMasks": "goodsam.data.window_masks",
@@ -54,9 +74,14 @@ __all__ = [
     "Windows",
     "__version__",
     "cache_sam",
+    "check",
     "evaluate",
+    "evaluate_predictions",
     "export",
+    "export_labels",
+    "frames",
     "fuse",
+    "label",
     "load",
     "predict",
     "train",

@@ -36,7 +36,7 @@ def view(
     image = np.full((windows.height, windows.width, 3), _GREY, np.uint8)
     if images is not None:
         cache.check_image(name, images)
-        image = read_panorama(images / name, windows, cache.identity.fit)
+        image = read_panorama(images / name, windows, cache.identity.fit, pose=cache.identity.pose)
     layers = [
         Layer("Panorama", image),
         Layer("Masks", masks_picture(image, record.windows, windows), "the smallest on top"),

@@ -56,9 +56,11 @@ class FusionConfig:
     """SSA: a small class with this share of the votes wins the mask; 0: no such exception."""
     believe: float = 0.0
     """Masks whose label is believed less are left out of the ensemble; the paper: 0, none."""
+    sure: float = 1.0
+    """Pixels with a greater probability keep the TA's label in any mask; the paper: 1, none."""
 
     def __post_init__(self) -> None:
-        for name in ("small_share", "believe"):
+        for name in ("small_share", "believe", "sure"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"step.fusion.{name} {getattr(self, name)}: between 0 and 1")
 
@@ -161,7 +163,12 @@ def fuse_prediction(
     elif config.votes == "soft":
         votes_MC = soft_MC
     labels, classes = prediction.labels, prediction.classes
-    return fuse_maps(labels, doubts, masks, classes, config, votes_MC, soft_MC)
+    fused = fuse_maps(labels, doubts, masks, classes, config, votes_MC, soft_MC)
+    ensemble, weight_map, weight = fused
+    if config.sure < 1:
+        sure_NHW = prediction.probabilities.amax(dim=1) > config.sure
+        ensemble = torch.where(sure_NHW, labels.to(ensemble.dtype), ensemble)
+    return ensemble, weight_map, weight
 
 
 def doubt_maps(prediction: Prediction, config: FusionConfig) -> list[torch.Tensor]:

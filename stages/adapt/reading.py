@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from goodsam.data.cache import SamCache
 from goodsam.data.geometry import Geometry
-from goodsam.data.panoramas import read_panorama
+from goodsam.data.panoramas.fitted import FittedPictures, pictures_folder
 from goodsam.data.windows import Windows
 from goodsam.stages.adapt.beyond.paste import Donor
 from goodsam.stages.adapt.beyond.view import View, ViewConfig, view_at
@@ -41,7 +41,7 @@ class CachedPanoramas:
     def __init__(self, images: Path, cache: SamCache, names: list[str]) -> None:
         self.images, self.cache, self.names = images, cache, names
         self.windows: Windows = cache.identity.windows
-        self.fit: bool = cache.identity.fit
+        self.pictures = FittedPictures(pictures_folder(cache.path), cache.identity.geometry)
         ignored = cache.identity.ignored_mask
         self.kept = None if ignored is None else torch.from_numpy(~ignored)
 
@@ -59,7 +59,7 @@ class CachedPanoramas:
     def read(self, index: int, view_of: Callable[[torch.Tensor], View]) -> Item:
         """A panorama, and of its masks what its view learns from."""
         name = self.names[index]
-        image = torch.from_numpy(read_panorama(self.images / name, self.windows, self.fit))
+        image = self._image(name)
         view = view_of(image)
         record = self.cache.read(name)
         masks = [record.windows[i] for i in view.indices(self.windows)]
@@ -67,13 +67,18 @@ class CachedPanoramas:
         maps = [torch.from_numpy(np.asarray(map_)) for map_ in boundaries]
         return Item(name, image, MaskBatch.of(masks), maps, view, self._donor(index, view))
 
+    def _image(self, name: str) -> torch.Tensor:
+        """uint8 (H, W, 3): from beside the cache where it was fitted before."""
+        sha256 = self.cache.images[name]
+        return torch.from_numpy(self.pictures.read(name, self.images / name, sha256))
+
     def _donor(self, index: int, view: View) -> Donor | None:
         """Another panorama than `index`, where there is one."""
         if view.donor is None or len(self) < 2:
             return None
         draw, roll = view.donor
         name = self.names[(index + 1 + draw % (len(self) - 1)) % len(self)]
-        image = torch.from_numpy(read_panorama(self.images / name, self.windows, self.fit))
+        image = self._image(name)
         return Donor(image, MaskBatch.of(self.cache.read(name).windows), roll)
 
 

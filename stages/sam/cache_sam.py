@@ -16,7 +16,8 @@ from typing import Any
 
 from goodsam.data.cache import BoundaryMode, Identity, SamCache, ignored_runs, writing
 from goodsam.data.errors import InputError
-from goodsam.data.files import file_hash
+from goodsam.data.geometry import LEVELLED, Pose
+from goodsam.data.hashes import Hashes
 from goodsam.data.panoramas import (
     Conversions,
     Sample,
@@ -24,6 +25,7 @@ from goodsam.data.panoramas import (
     fitted_ignore_mask,
     image_size,
 )
+from goodsam.data.panoramas.fitted import hashes_beside
 from goodsam.data.windows import ASPECT, PAPER_HEIGHT, PAPER_WIDTH, Windows, is_band
 from goodsam.stages.sam.factory import GeneratorFactory
 from goodsam.stages.sam.workers import Stage1Job, start_workers
@@ -40,6 +42,8 @@ class Stage1Config:
     and all must have it.
     ignore_mask: a picture that is not black where the panoramas show no scene (rig, tripod, black
     border): masks and boundaries are cut there, and training takes no loss from it.
+    pose: of the cameras, undone if `fit`. verify: read every image again, even those whose size and
+    time of change are as remembered.
     workers: processes beside this one, 0 for none. scheduler: address of a Dask cluster to use
     instead, which must see the same files.
     """
@@ -52,6 +56,8 @@ class Stage1Config:
     height: int | None = None
     width: int | None = None
     ignore_mask: Path | None = None
+    verify: bool = False
+    pose: Pose = LEVELLED
     workers: int = 0
     scheduler: str | None = None
 
@@ -120,7 +126,8 @@ def _run(
     progress: Callable[[Stage1Progress], None],
 ) -> Stage1Summary:
     samples, identity = samples_and_identity(images, config, factory)
-    hashes = {sample.name: file_hash(sample.image) for sample in samples}
+    hash_of = Hashes(hashes_beside(cache), config.verify).of
+    hashes = {sample.name: hash_of(sample.image) for sample in samples}
     store = SamCache.create_or_resume(cache, identity, hashes, _provenance(factory))
 
     missing = set(store.missing())
@@ -167,7 +174,7 @@ def samples_and_identity(
     if config.ignore_mask is not None:
         runs = ignored_runs(fitted_ignore_mask(config.ignore_mask, geometry, config.fit))
     return samples, Identity(
-        factory.sam, factory.settings, config.boundaries, geometry, config.fit, runs
+        factory.sam, factory.settings, config.boundaries, geometry, config.fit, runs, config.pose
     )
 
 

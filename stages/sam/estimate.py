@@ -60,7 +60,7 @@ def estimate_stage1(
 def _trial(sample: Sample, identity: Identity, factory: GeneratorFactory) -> tuple[float, int]:
     """Seconds of a window, and bytes of a cache of one panorama whose windows are all like it."""
     geometry = identity.windows
-    image = read_panorama(sample.image, geometry, identity.fit)
+    image = read_panorama(sample.image, geometry, identity.fit, pose=identity.pose)
     window = geometry.cut_images(image)[0]
     generator = factory.build()
     generator([window])  # the first one pays for much that the others do not

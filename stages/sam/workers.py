@@ -15,7 +15,8 @@ from typing import Any
 
 from goodsam.data.cache import SamCache
 from goodsam.data.errors import InputError
-from goodsam.data.panoramas import Conversions, Sample, read_panorama
+from goodsam.data.panoramas import Conversions, Sample
+from goodsam.data.panoramas.fitted import FittedPictures, pictures_folder
 from goodsam.stages.memory import keep_freed_memory
 from goodsam.stages.sam.factory import GeneratorFactory
 from goodsam.stages.sam.generate import MaskGenerator
@@ -125,7 +126,10 @@ def _in_a_worker(job: Stage1Job, sample: Sample) -> Stage1Result:
 def _one_panorama(job: Stage1Job, sample: Sample, generator: MaskGenerator) -> Stage1Result:
     identity, conversions = job.cache.identity, Conversions()
     try:
-        image = read_panorama(sample.image, identity.windows, identity.fit, conversions)
+        folder = pictures_folder(job.cache.path)
+        pictures = FittedPictures(folder, identity.geometry, write=True)
+        sha256 = job.cache.images[sample.name]
+        image = pictures.read(sample.name, sample.image, sha256, conversions)
         masks = panorama_masks(
             image, identity.windows, identity.boundaries, generator, identity.ignored_mask
         )

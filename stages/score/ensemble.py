@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from goodsam.data.cache import SamCache
 from goodsam.data.panoramas import Sample, read_image, read_labels
-from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse
+from goodsam.stages.adapt.fusion import FusionConfig
+from goodsam.stages.pseudo_labels import ensemble
 from goodsam.stages.score.confusion import Scores, confusion
-from goodsam.stages.segformer.segment import normalise, segment
 from goodsam.stages.segformer.segmenter import Segmenter
 
 
@@ -19,13 +18,7 @@ def ensemble_labels(
     teacher: Segmenter, image: np.ndarray, cache: SamCache, name: str, config: FusionConfig
 ) -> np.ndarray:
     """uint8 (H, W): the ensemble of a panorama, from the windows that tile it."""
-    windows = cache.identity.windows
-    with torch.inference_mode():
-        pixels = normalise(image[None], teacher.device)[0]
-        logits = segment(teacher.model, windows.cut(pixels))
-        masks = MaskBatch.of(cache.read(name).windows).to(teacher.device)
-        ensemble, _ = fuse(logits, masks, config)
-    return windows.join(ensemble).to(torch.uint8).cpu().numpy()
+    return ensemble(teacher, image, cache, name, config).labels.cpu().numpy()
 
 
 def ensemble_scores(

@@ -18,6 +18,7 @@ from goodsam.data.classes import IGNORE, NINETEEN, THIRTEEN, Protocol
 from goodsam.data.errors import InputError
 from goodsam.data.panoramas import (
     Conversions,
+    Placement,
     Sample,
     pair_predictions,
     read_image,
@@ -28,7 +29,12 @@ from goodsam.stages.score.boundary import RADIUS, BoundaryScores, boundary_count
 from goodsam.stages.score.confusion import Scores, confusion
 
 Progress = Callable[[str], None]
-Unseen = Callable[[tuple[int, int]], np.ndarray | None]
+Size = tuple[int, int]
+Unseen = Callable[..., np.ndarray | None]  # of a size, and of a placement if there is one
+Placed = Callable[[Path, Size], Placement | None]
+
+
+Predicted = tuple[Sample, np.ndarray, np.ndarray | None]  # the labels, and what is unseen
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class Evaluation:
 
 
 def evaluate(
-    predict: Callable[[np.ndarray], np.ndarray],
+    predict: Callable[..., np.ndarray],
     samples: Sequence[Sample],
     protocol: Protocol = NINETEEN,
     progress: Progress = lambda name: None,
@@ -64,22 +70,28 @@ def evaluate(
     *,
     ignore: np.ndarray | None = None,
     unseen: Unseen = lambda size: None,
+    placed: Placed = lambda path, size: None,
     boundary_radius: int = RADIUS,
 ) -> Evaluation:
     """Score `predict` (uint8 (H, W, 3) -> uint8 (H, W) train ids) on labelled samples.
 
     ignore: bool (H, W), true where pixels of every image are left out. unseen: of an image's size,
-    bool (H, W), true where `predict` has not looked: left out too. boundary_radius: px, of the
-    boundary F-score; 0 leaves it out.
+    bool (H, W), true where `predict` has not looked: left out too. placed: how a photograph lies on
+    its sphere; where that is not None, it is the second argument of `predict` and `unseen`.
+    boundary_radius: px, of the boundary F-score; 0 leaves it out.
     Raises InputError for a sample without labels, or labels that do not belong to its image.
     """
 
-    def predicted() -> Iterable[tuple[Sample, np.ndarray]]:
+    def predicted() -> Iterable[Predicted]:
         for sample in samples:
-            yield sample, predict(read_image(sample.image, conversions))
+            image = read_image(sample.image, conversions)
+            size = (image.shape[0], image.shape[1])
+            where = placed(sample.image, size)
+            more = () if where is None else (where,)
+            yield sample, predict(image, *more), unseen(size, *more)
 
     _check_labels(samples, protocol)
-    return _score(predicted(), protocol, progress, ignore, unseen, boundary_radius)
+    return _score(predicted(), protocol, progress, ignore, boundary_radius)
 
 
 def evaluate_predictions(
@@ -94,8 +106,8 @@ def evaluate_predictions(
     """Score the label maps in a folder, ours or another program's, paired with samples by name."""
     _check_labels(samples, protocol)
     pairs = pair_predictions(samples, predictions)
-    read = ((sample, read_labels(path, protocol.ids)) for sample, path in pairs)
-    return _score(read, protocol, progress, ignore, lambda size: None, boundary_radius)
+    read = ((sample, read_labels(path, protocol.ids), None) for sample, path in pairs)
+    return _score(read, protocol, progress, ignore, boundary_radius)
 
 
 def _check_labels(samples: Sequence[Sample], protocol: Protocol) -> None:
@@ -112,24 +124,29 @@ def _check_labels(samples: Sequence[Sample], protocol: Protocol) -> None:
 
 
 def _score(
-    predicted: Iterable[tuple[Sample, np.ndarray]],
+    predicted: Iterable[Predicted],
     protocol: Protocol,
     progress: Progress,
     ignore: np.ndarray | None,
-    unseen: Unseen,
     boundary_radius: int,
 ) -> Evaluation:
     per_image: dict[str, Scores] = {}
     count = len(protocol.names)
     edges = np.zeros((count, 4), dtype=np.int64)
     labelled = scored = 0
-    for sample, prediction in predicted:
+    for sample, prediction, unseen in predicted:
         assert sample.labels is not None  # `_check_labels`
         truth = read_truth(sample.labels, protocol)
+        if truth.shape != prediction.shape:
+            (h, w), (th, tw) = prediction.shape, truth.shape
+            raise InputError(
+                f"{sample.labels}: {tw} x {th}, and the prediction for {sample.name} is {w} x {h}; "
+                "both must have the photograph's own size"
+            )
         try:
             truth = masked(truth, ignore)
             labelled += int((truth != IGNORE).sum())
-            truth = masked(truth, unseen((truth.shape[0], truth.shape[1])))
+            truth = masked(truth, unseen)
             scored += int((truth != IGNORE).sum())
             classes = protocol.lookup[prediction]
             matrix = confusion(classes, truth, count)
@@ -157,7 +174,7 @@ def masked(labels: np.ndarray, *left_out: np.ndarray | None) -> np.ndarray:
         if labels.shape != mask.shape:
             (h, w), (mh, mw) = labels.shape, mask.shape
             raise InputError(
-                f"the labels are {w} x {h}, the ignore mask {mw} x {mh}: sizes must agree"
+                f"the labels are {w} x {h}, the ignore mask {mw} x {mh}: draw it at their size"
             )
         labels = np.where(mask, IGNORE, labels).astype(np.uint8)
     return labels

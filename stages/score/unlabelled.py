@@ -103,7 +103,9 @@ def inspect(
     changes = np.zeros((count, count), dtype=np.int64) if peers.before else None
     images = {}
     for sample in samples:
-        view = segmenter.view(read_image(sample.image, conversions))
+        image = read_image(sample.image, conversions)
+        where = segmenter.placement(sample.image, (image.shape[0], image.shape[1]))
+        view = segmenter.view(image, where)
         after = segmenter.classes(view[None])[0]
         kept = masked(after, ignore, segmenter.unseen((view.shape[0], view.shape[1]))) != IGNORE
         after_counts += np.bincount(after[kept], minlength=count + 1)

@@ -8,67 +8,163 @@ are interpolated across the seam too.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from goodsam.data.classes import IGNORE
-from goodsam.data.panoramas import band_share
+from goodsam.data.panoramas import Placement, band_share
 
+MapKind = Literal["confidence", "trust", "probabilities"]
 _ELEMENTS = 2**24  # of the interpolated probabilities held at once, 64 MiB
 
 
-def native_labels(probabilities_NCHW: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
-    """uint8 (N, height, width): the labels of photographs of `size`, 255 outside the band.
+@dataclass(frozen=True)
+class Maps:
+    """What is known of N photographs of one size, in their own pixels.
 
-    Across the seam whatever the windows do: a photograph that is fitted is a whole circle, and was
-    resized as one.
-
-    probabilities: of the fitted panoramas, float32.
+    labels: uint8 (N, H, W), 255 where nothing is known. confidence: uint8 (N, H, W), the label's
+    probability, 255 for 1 and 0 where there is no label. trust: likewise, 255 where SAM's masks
+    and the teacher assistant agree. probabilities: float16 (N, C, h, w), of the panoramas that the
+    network saw, at their size. None where it was not asked for.
     """
-    (height, width), (h, w) = size, probabilities_NCHW.shape[-2:]
-    labels = np.full((len(probabilities_NCHW), height, width), IGNORE, np.uint8)
-    rows, y = _inside(height, h, band_share(size, (h, w)))
-    x = torch.from_numpy((np.arange(width) + 0.5) / width * w - 0.5)
-    left = x.floor().long()
-    across = (x - left).to(probabilities_NCHW)
-    left, right = (column.to(across.device) % w for column in (left, left + 1))
+
+    labels: np.ndarray
+    confidence: np.ndarray | None = None
+    trust: np.ndarray | None = None
+    probabilities: np.ndarray | None = None
+
+    def of(self, index: int) -> dict[MapKind, np.ndarray]:
+        """What there is of one photograph besides its labels."""
+        kinds: tuple[MapKind, ...] = ("confidence", "trust", "probabilities")
+        found = {kind: getattr(self, kind) for kind in kinds}
+        return {kind: maps[index] for kind, maps in found.items() if maps is not None}
+
+
+def as_bytes(shares: torch.Tensor) -> np.ndarray:
+    """float, 0 to 1 -> uint8, 0 to 255."""
+    return shares.mul(255).round_().to(torch.uint8).cpu().numpy()
+
+
+def native_labels(probabilities_NCHW: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+    """uint8 (N, height, width): as `native_maps`, the labels alone."""
+    return native_maps(probabilities_NCHW, size).labels
+
+
+def native_maps(
+    probabilities_NCHW: torch.Tensor,
+    size: tuple[int, int],
+    wanted: Collection[MapKind] = (),
+    placement: Placement | None = None,
+) -> Maps:
+    """The labels of photographs of `size`, 255 outside the band, and their confidence if wanted.
+
+    probabilities: of the fitted panoramas, float32. placement: of the photographs on their spheres.
+    """
+    labels = np.full((len(probabilities_NCHW), *size), IGNORE, np.uint8)
+    confidence = np.zeros_like(labels) if "confidence" in wanted else None
+    for rows, inside, found in native_parts(probabilities_NCHW, size, placement):
+        labels[:, rows] = np.where(inside, _numpy(found.argmax(dim=1).to(torch.uint8)), IGNORE)
+        if confidence is not None:
+            confidence[:, rows] = np.where(inside, as_bytes(found.amax(dim=1)), 0)
+    return Maps(labels, confidence)
+
+
+def native_parts(
+    maps_NCHW: torch.Tensor, size: tuple[int, int], placement: Placement | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray, torch.Tensor]]:
+    """Maps of panoramas, bilinearly at the pixels of photographs of `size`, some rows at a time.
+
+    Gives the rows, int (R,); which of their pixels the panorama shows, bool (R, width) or (1, 1);
+    and the maps there, (N, C, R, width). Rows outside the panorama are left out. Across the seam
+    whatever the windows do: a photograph that is fitted is a whole circle.
+    """
+    (height, width), (h, w) = size, maps_NCHW.shape[-2:]
+    step = max(1, _ELEMENTS // (len(maps_NCHW) * maps_NCHW.shape[1] * width))
+    if placement is not None and not placement.upright:
+        # a column on either side and the row beyond: the circle is closed, the rim repeated
+        around = torch.cat([maps_NCHW[..., -1:], maps_NCHW, maps_NCHW[..., :1]], dim=-1)
+        for first in range(0, height, step):
+            rows = np.arange(first, min(first + step, height))
+            y, x = placement.band_places(size, (h, w), slice(first, first + step))
+            inside = (y > -0.5) & (y < h - 0.5)
+            kept = inside.any(axis=1)
+            if kept.any():
+                grid = np.stack([(2 * x[kept] + 3) / (w + 2) - 1, (2 * y[kept] + 1) / h - 1], -1)
+                places = torch.from_numpy(grid).to(around)[None].expand(len(around), -1, -1, -1)
+                found = F.grid_sample(around, places, padding_mode="border", align_corners=False)
+                yield rows[kept], inside[kept], found
+        return
+    rows, y, x = _rows_and_columns(size, (h, w), placement)
+    left = np.floor(x).astype(int)
+    across = torch.from_numpy(x - left).to(maps_NCHW)
+    at, beside = (torch.from_numpy(c % w).to(maps_NCHW.device) for c in (left, left + 1))
     upper = np.clip(np.floor(y).astype(int), 0, max(h - 2, 0))
     lower = np.minimum(upper + 1, h - 1)
-    down = torch.from_numpy(y - upper).to(probabilities_NCHW)
-    each = len(probabilities_NCHW) * probabilities_NCHW.shape[1] * width
-    step = max(1, _ELEMENTS // each)
+    down = torch.from_numpy(y - upper).to(maps_NCHW)
     for first in range(0, len(rows), step):
         part = slice(first, first + step)
-        weight = down[part, None]
-        above, below = (probabilities_NCHW[:, :, index[part]] for index in (upper, lower))
-        lines = above.lerp(below, weight)
-        found = lines[..., left].lerp(lines[..., right], across).argmax(dim=1)
-        labels[:, rows[part]] = found.to(torch.uint8).cpu().numpy()
-    return labels
+        above, below = (maps_NCHW[:, :, index[part]] for index in (upper, lower))
+        lines = above.lerp(below, down[part, None])
+        yield rows[part], np.ones((1, 1), bool), lines[..., at].lerp(lines[..., beside], across)
 
 
 def native_mask(
-    mask_HW: np.ndarray | None, size: tuple[int, int], fitted: tuple[int, int], band: float
+    mask_HW: np.ndarray | None,
+    size: tuple[int, int],
+    fitted: tuple[int, int],
+    fit: bool = True,
+    placement: Placement | None = None,
 ) -> np.ndarray:
     """bool (height, width) of a picture of `size`: true where the network has not looked.
 
     mask: bool, of the panorama that the network sees, of the size `fitted`; true where pixels are
-    left out, the nearest one counts. band: the share of the picture's height that it shows.
+    left out, the nearest one counts. fit: the picture was fitted; otherwise the panorama shows all
+    of it. placement: of the photograph on its sphere.
     """
-    (height, width), (h, w) = size, fitted
+    h, w = fitted
     unseen = np.ones(size, bool)
-    rows, y = _inside(height, h, band)
+    if placement is not None and not placement.upright:
+        y, x = placement.band_places(size, fitted)
+        unseen = (y <= -0.5) | (y >= h - 0.5)
+        if mask_HW is not None:
+            nearest = np.clip(np.rint(y).astype(int), 0, h - 1), np.rint(x).astype(int) % w
+            unseen |= mask_HW[nearest]
+        return unseen
+    rows, y, x = _rows_and_columns(size, fitted, placement, fit)
     unseen[rows] = False
     if mask_HW is not None:
-        nearest = np.rint(y).astype(int)
-        columns = ((np.arange(width) + 0.5) / width * w).astype(int)
-        unseen[rows] = mask_HW[nearest[:, None], columns]
+        columns = np.floor(x + 0.5).astype(int) % w
+        unseen[rows] = mask_HW[np.rint(y).astype(int)[:, None], columns]
     return unseen
 
 
-def _inside(height: int, h: int, band: float) -> tuple[np.ndarray, np.ndarray]:
-    """The photograph's rows whose centres lie in the band, and where these are in its `h` rows."""
+def _rows_and_columns(
+    size: tuple[int, int],
+    fitted: tuple[int, int],
+    placement: Placement | None,
+    fit: bool = True,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The rows of an upright photograph that lie in the band, where these are there, and columns.
+
+    Rows, int (R,); places of these, (R,), and of all columns, (width,), in the panorama.
+    """
+    (height, width), (h, w) = size, fitted
+    if placement is not None:
+        y, x = placement.band_rows_and_columns(size, fitted)
+        rows = np.flatnonzero((y > -0.5) & (y < h - 0.5))
+        return rows, np.clip(y[rows], 0, h - 1), x
+    x = (np.arange(width) + 0.5) / width * w - 0.5
+    band = band_share(size, fitted) if fit else 1.0
     top = height * (1 - band) / 2
     y = (np.arange(height) + 0.5 - top) / (height * band)
     rows = np.flatnonzero((y > 0) & (y < 1))
-    return rows, np.clip(y[rows] * h - 0.5, 0, h - 1)
+    return rows, np.clip(y[rows] * h - 0.5, 0, h - 1), x
+
+
+def _numpy(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.cpu().numpy()

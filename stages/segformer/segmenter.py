@@ -10,6 +10,7 @@ those were that the network learnt from, and its labels come back at the photogr
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,13 +23,13 @@ from transformers import SegformerForSemanticSegmentation
 
 from goodsam.data.classes import IGNORE, palette_for
 from goodsam.data.errors import InputError
-from goodsam.data.geometry import Geometry
-from goodsam.data.panoramas import band_share, to_band
+from goodsam.data.geometry import LEVELLED, Geometry, Pose
+from goodsam.data.panoramas import Placement, fitted_view, placement_in, posed
 from goodsam.data.windows import Windows, widen
 from goodsam.stages.device import pick_device
 from goodsam.stages.segformer.files import load_segformer
 from goodsam.stages.segformer.lean import LeanDecoder, lean_logits
-from goodsam.stages.segformer.native import native_labels, native_mask
+from goodsam.stages.segformer.native import MapKind, Maps, as_bytes, native_maps, native_mask
 from goodsam.stages.segformer.origin import licence_of, origin_of
 from goodsam.stages.segformer.segment import class_names, normalise
 
@@ -125,9 +126,9 @@ class Segmenter:
             model.to(where).eval(), where, mode, geometry, wrap, licence, str(source), network
         )
 
-    def seeing(self, windows: Windows, fit: bool = False) -> Segmenter:
+    def seeing(self, windows: Windows, fit: bool = False, pose: Pose = LEVELLED) -> Segmenter:
         """The same network with a geometry of the caller's."""
-        return replace(self, geometry=Geometry(windows, fit))
+        return replace(self, geometry=Geometry(windows, fit, pose=pose))
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -155,39 +156,63 @@ class Segmenter:
             digest.update(tensor.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
+    def __call__(self, image: np.ndarray, placement: Placement | None = None) -> np.ndarray:
         """uint8 (H, W, 3) RGB -> uint8 (H, W) ids, in the image's own pixels.
 
         255 where the network has not looked: outside the band of a fitted photograph, and where the
-        run left pixels out. InputError for sides below 32 px, and for an image that the geometry
-        cannot fit.
+        run left pixels out. placement: of the photograph on its sphere, as `placement` finds it.
+        InputError for sides below 32 px, and for an image that the geometry cannot fit.
         """
-        return self.label(self.view(image)[None], image.shape[:2])[0]
+        view = self.view(image, placement)[None]
+        return self._native(self._logits(view), image.shape[:2], placement).labels[0]
 
-    def view(self, image: np.ndarray) -> np.ndarray:
-        """uint8 (h, w, 3): what the network sees of an image, fitted where its run fitted."""
+    def placement(self, path: Path, size: tuple[int, int]) -> Placement | None:
+        """How the photograph in a file, (H, W) px, lies on its sphere; None: whole and upright."""
+        return placement_in(self.geometry, path, size)
+
+    def posed(self, size: tuple[int, int]) -> Placement | None:
+        """The same of a frame of a video, (H, W) px, which says nothing of itself."""
         if self.geometry is None or not self.geometry.fit:
-            return image
-        windows = self.geometry.windows
-        return to_band(image, windows.height, windows.width)
+            return None
+        return posed(size, self.geometry.pose.pitch, self.geometry.pose.roll)
+
+    def view(self, image: np.ndarray, placement: Placement | None = None) -> np.ndarray:
+        """uint8 (h, w, 3): what the network sees of an image, fitted where its run fitted."""
+        return fitted_view(self.geometry, image, placement)
+
+    def kept_view(self, name: str, sha256: str) -> None:
+        """A network keeps no views."""
 
     def label(self, views_NHWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """uint8 (N, h, w, 3), views of images of `size` (H, W) -> uint8 (N, H, W), 255 unseen."""
-        return self._native(self._logits(views_NHWC), size)
+        return self._native(self._logits(views_NHWC), size).labels
 
-    def with_probabilities(
-        self, views_NHWC: np.ndarray, size: tuple[int, int]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """As `label`, and float16 (N, C, h, w), the softmax at the size of the views."""
+    def maps(
+        self,
+        names: Sequence[str],
+        views_NHWC: np.ndarray,
+        size: tuple[int, int],
+        wanted: Collection[MapKind] = (),
+        placement: Placement | None = None,
+    ) -> Maps:
+        """As `label`, with a confidence map and probabilities (softmax, of the views) if wanted.
+
+        names: of the images, which a network need not know. placement: of all of them.
+        """
         logits_NCHW = self._logits(views_NHWC)
-        probabilities = logits_NCHW.softmax(dim=1).half().contiguous().cpu().numpy()
-        return self._native(logits_NCHW, size), probabilities
+        found = self._native(logits_NCHW, size, placement, wanted)
+        if "probabilities" not in wanted:
+            return found
+        shares = logits_NCHW.softmax(dim=1).half().contiguous().cpu().numpy()
+        return replace(found, probabilities=shares)
 
     def classes(self, views_NHWC: np.ndarray) -> np.ndarray:
         """uint8 (N, h, w, 3) -> uint8 (N, h, w): the class of every pixel of views as they are."""
         return _labels(self._logits(views_NHWC))
 
-    def unseen(self, size: tuple[int, int]) -> np.ndarray | None:
+    def unseen(
+        self, size: tuple[int, int], placement: Placement | None = None
+    ) -> np.ndarray | None:
         """bool (H, W) of an image of `size`, true where `__call__` gives 255; None: nowhere.
 
         Outside the band of a photograph that is fitted, and where the run left pixels out: on a
@@ -197,9 +222,9 @@ class Segmenter:
         if geometry is None:
             return None
         mask, fitted = geometry.ignored_mask, (geometry.windows.height, geometry.windows.width)
-        if size == fitted or (mask is None and not geometry.fit):
+        if placement is None and (size == fitted or (mask is None and not geometry.fit)):
             return mask
-        return native_mask(mask, size, fitted, band_share(size, fitted) if geometry.fit else 1.0)
+        return native_mask(mask, size, fitted, geometry.fit, placement)
 
     def window_labels(self, view: np.ndarray) -> np.ndarray:
         """uint8 (h, w, 3) -> uint8 (n, h, window): the labels of each window on its own."""
@@ -222,16 +247,26 @@ class Segmenter:
             return Windows.of(height, width)
         return self.geometry.windows.scaled(height, width)
 
-    def _native(self, logits_NCHW: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
-        """uint8 (N, H, W): the labels at the images' own size, 255 where they are unseen."""
-        if size == tuple(logits_NCHW.shape[-2:]):
-            labels = _labels(logits_NCHW)
+    def _native(
+        self,
+        logits_NCHW: torch.Tensor,
+        size: tuple[int, int],
+        placement: Placement | None = None,
+        wanted: Collection[MapKind] = (),
+    ) -> Maps:
+        """The maps at the images' own size, labels 255 and confidence 0 where they are unseen."""
+        if size != tuple(logits_NCHW.shape[-2:]) or placement is not None:
+            found = native_maps(logits_NCHW.softmax(dim=1), size, wanted, placement)
         else:
-            labels = native_labels(logits_NCHW.softmax(dim=1), size)
-        unseen = self.unseen(size)
+            found = Maps(_labels(logits_NCHW))
+            if "confidence" in wanted:
+                found = replace(found, confidence=as_bytes(logits_NCHW.softmax(dim=1).amax(dim=1)))
+        unseen = self.unseen(size, placement)
         if unseen is not None:
-            labels[:, unseen] = IGNORE
-        return labels
+            found.labels[:, unseen] = IGNORE
+            if found.confidence is not None:
+                found.confidence[:, unseen] = 0
+        return found
 
     @torch.inference_mode()
     def _logits(self, views_NHWC: np.ndarray) -> torch.Tensor:

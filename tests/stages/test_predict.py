@@ -5,10 +5,12 @@ from PIL import Image
 
 from goodsam.data.classes import CITYSCAPES, PALETTE
 from goodsam.data.errors import InputError
+from goodsam.data.labels import read_classes
 from goodsam.data.panoramas import Sample, find_panoramas
 from goodsam.data.windows import Windows
-from goodsam.stages.predict import label_path, overlay, predict, probability_path
+from goodsam.stages.predict import label_path, map_path, overlay, predict
 from goodsam.stages.score.unlabelled import rolled
+from goodsam.stages.segformer.native import native_maps
 from goodsam.stages.segformer.segment import normalise, segment
 from goodsam.stages.segformer.segmenter import Segmenter
 
@@ -88,8 +90,9 @@ def test_predict_writes_labels_and_overlays(run, images, tmp_path):
         assert label_path(tmp_path / "out", sample.name) == tmp_path / "out/labels" / name
         shown = np.array(Image.open(tmp_path / "out/overlays" / name))
         assert (shown == overlay(image, labels, PALETTE)).all()
-    written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
-    assert len(written) == 4
+    written = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert written <= {"a.png", "b.png", "classes.json", "hashes.jsonl"}
+    assert [c.name for c in read_classes(tmp_path / "out")] == list(CITYSCAPES)
 
 
 def test_predict_goes_on_and_redoes_what_changed(run, images, tmp_path):
@@ -171,15 +174,43 @@ def test_probabilities_are_those_of_the_labels(run, tmp_path):
     Image.fromarray(panorama()).save(tmp_path / "a.png")
     samples, segmenter = find_panoramas(tmp_path), Segmenter.load(run)
     assert predict(segmenter, samples, tmp_path / "out").done == ["a.png"]
-    again = predict(segmenter, samples, tmp_path / "out", probabilities=True)
+    again = predict(segmenter, samples, tmp_path / "out", wanted=["probabilities"])
     assert again.done == ["a.png"]  # the label map is there, its probabilities are not
-    assert predict(segmenter, samples, tmp_path / "out", probabilities=True).skipped == ["a.png"]
-    shares = np.load(probability_path(tmp_path / "out", "a.png"), allow_pickle=False)
+    again = predict(segmenter, samples, tmp_path / "out", wanted=["probabilities"])
+    assert again.skipped == ["a.png"]
+    shares = np.load(map_path(tmp_path / "out", "probabilities", "a.png"), allow_pickle=False)
     assert (shares.dtype, shares.shape) == (np.float16, (19, 32, 128))
     assert shares.astype(float).sum(axis=0) == pytest.approx(np.ones((32, 128)), abs=0.01)
     labels = segmenter(panorama())
     picked = np.take_along_axis(shares, labels[None].astype(int), axis=0)[0]
     assert (picked == shares.max(axis=0)).all()
+
+
+@pytest.mark.parametrize("fit", [False, True])
+def test_confidence_is_the_probability_of_the_label(run, tmp_path, fit):
+    """In the photograph's own pixels; nothing is known outside the band, so 0 there."""
+    image = panorama(64, 128)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    segmenter = Segmenter.load(run)
+    if fit:
+        segmenter = segmenter.seeing(Windows.of(40, 205), fit=True)
+    out = tmp_path / "out"
+    predict(segmenter, find_panoramas(tmp_path), out, wanted=["confidence", "probabilities"])
+    with Image.open(label_path(out, "a.png")) as picture:
+        assert picture.mode == "P"
+        assert picture.info["photograph"] == "a.png"
+        labels = np.array(picture)
+    found = np.array(Image.open(map_path(out, "confidence", "a.png")))
+    assert found.shape == labels.shape == (64, 128)
+    assert ((found == 0) == (labels == 255)).all()
+    shares = np.load(map_path(out, "probabilities", "a.png")).astype(np.float32)
+    shares /= shares.sum(axis=0)
+    expected = shares.max(axis=0)
+    if fit:
+        assert (labels == 255).mean() == pytest.approx(1 - 2 * 40 / 205, abs=0.02)
+        expected = native_maps(torch.from_numpy(shares)[None], (64, 128), ["confidence"])
+        expected = expected.confidence[0] / 255
+    assert (np.abs(found / 255 - expected) < 0.006).all()
 
 
 def seam_agreement(segmenter, image, reach=16):

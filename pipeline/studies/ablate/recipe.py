@@ -77,6 +77,7 @@ _INGREDIENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("plain majority", ("step.fusion.votes=all", "step.fusion.small_share=0")),
     ("whole softmaxes, no exception for small classes", ("step.fusion.small_share=0",)),
     ("the surest half votes", ("step.fusion.votes=surest",)),
+    ("masks overrule the surest pixels, too", ("step.fusion.sure=1",)),
     ("doubtful masks left out", ("step.fusion.believe=0.3",)),
     ("photometric changes, mild", ("view.photometric=0.3",)),
     ("small things pasted in", ("view.paste=true",)),

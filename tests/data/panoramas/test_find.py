@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from goodsam.data.errors import InputError
-from goodsam.data.panoramas import find_panoramas, pair_predictions
+from goodsam.data.panoramas import find_panoramas, pair_predictions, survey
 
 
 def write(path, array, **options):
@@ -112,10 +112,11 @@ def test_bad_folders(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty: no images here"):
         find_panoramas(tmp_path / "empty")
-    with pytest.raises(InputError, match="no such folder"):
+    with pytest.raises(InputError, match="no such folder, image or list"):
         find_panoramas(tmp_path / "nowhere")
+    image = write(tmp_path / "one/a.png", picture())
     with pytest.raises(InputError, match="a file, not a folder"):
-        find_panoramas(write(tmp_path / "one/a.png", picture()))
+        find_panoramas(tmp_path / "one", labels=image)
     with pytest.raises(InputError, match="empty: no label maps here"):
         find_panoramas(tmp_path / "one", tmp_path / "empty")
 
@@ -135,8 +136,15 @@ def test_unpaired_files_are_named(tmp_path):
 def test_names_that_cannot_be_told_apart(tmp_path):
     write(tmp_path / "a/1.png", picture())
     write(tmp_path / "a/1.jpg", picture())
-    with pytest.raises(InputError, match="cannot be told from"):
-        find_panoramas(tmp_path / "a")
+    told = []
+    assert [s.name for s in find_panoramas(tmp_path / "a", say=told.append)] == ["1.jpg"]
+    assert told == [
+        f"1 file is not taken (1 of a name that is taken): `goodsam data check {tmp_path / 'a'}` "
+        "says why"
+    ]
+    (left,) = survey(tmp_path / "a").not_taken
+    assert left.path == tmp_path / "a/1.png"
+    assert "1.jpg is taken" in left.why
     write(tmp_path / "b/x/1.png", picture())
     write(tmp_path / "b/y/1.png", picture())
     write(tmp_path / "flat/1.png", ids(1))
@@ -156,3 +164,11 @@ def test_predictions_pair_with_samples(tmp_path):
     (tmp_path / "flat/2.png").unlink()
     with pytest.raises(InputError, match=r"no prediction for leftImg8bit/val/2_.png \(1 of 2"):
         pair_predictions(samples, tmp_path / "flat")
+
+
+def test_a_folder_that_predict_wrote_is_its_label_maps(tmp_path):
+    write(tmp_path / "images/x/1.jpg", picture())
+    for kind in ("labels", "overlays", "confidence"):
+        write(tmp_path / f"out/{kind}/x/1.png", ids(1))
+    ((_, path),) = pair_predictions(find_panoramas(tmp_path / "images"), tmp_path / "out")
+    assert path == tmp_path / "out/labels/x/1.png"

@@ -69,15 +69,30 @@ def write_png(path, width, bits, colour_type, row):
     return path
 
 
-def test_sixteen_bit_images_are_refused(tmp_path):
-    grey = tmp_path / "grey.png"
-    Image.fromarray(np.zeros((2, 2), dtype=np.uint16)).save(grey)
-    Image.fromarray(np.zeros((2, 2), dtype=np.float32)).save(tmp_path / "float.tiff")
-    rgb = write_png(tmp_path / "rgb.png", width=1, bits=16, colour_type=2, row=bytes(6))
-    for path in (grey, rgb, tmp_path / "float.tiff"):
-        for read in (read_image, image_size, read_labels):
-            with pytest.raises(InputError, match=f"{path.name}: more than 8 bits"):
-                read(path)
+def test_sixteen_bits_are_scaled_and_said_once(tmp_path):
+    values = np.array([[0, 255, 256, 40000, 65535]], np.uint16)
+    conversions = Conversions()
+    for suffix in ("png", "tif"):
+        path = write(tmp_path / f"grey.{suffix}", values)
+        assert image_size(path) == (1, 5)
+        seen = read_image(path, conversions)
+        assert seen[0, :, 0].tolist() == [0, 1, 1, 156, 255]
+        with pytest.raises(InputError, match="a label map holds one 8-bit id"):
+            read_labels(path)
+    row = struct.pack(">6H", 0, 65535, 40000, 256, 255, 65535)
+    rgb = write_png(tmp_path / "rgb.png", width=2, bits=16, colour_type=2, row=row)
+    assert (
+        np.abs(read_image(rgb, conversions)[0].astype(int) - [[0, 255, 156], [1, 1, 255]]).max()
+        <= 1
+    )
+    assert str(conversions) == "3 images converted to RGB (3 16-bit, scaled)"
+
+
+def test_what_has_no_known_range_is_refused(tmp_path):
+    for kind in (np.int32, np.float32):
+        path = write(tmp_path / "deep.tif", np.zeros((2, 2), kind))
+        with pytest.raises(InputError, match="32 bits a channel"):
+            read_image(path)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg"])

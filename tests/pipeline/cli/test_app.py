@@ -105,7 +105,7 @@ def test_eval_by_protocols_and_with_an_ignore_mask(world, goodsam, tmp_path):
     assert "'19', '13', 'wildpass'" in err
     one_line(*goodsam(*arguments[:-1], "--protocol", "wildpass"), 2, "--protocol 19")
     picture(tmp_path / "small.png", (9, 9))
-    one_line(*goodsam(*arguments[:-1], "--ignore-mask", tmp_path / "small.png"), 2, "sizes")
+    one_line(*goodsam(*arguments[:-1], "--ignore-mask", tmp_path / "small.png"), 2, "draw it")
 
 
 def test_an_ignore_mask_from_stage_1_to_training(world, goodsam, tmp_path):
@@ -278,11 +278,12 @@ def test_a_broken_image_fails_alone_and_the_others_are_kept(goodsam, tmp_path, h
     assert goodsam(*training, "--partial")[0] == 0
 
 
-def test_sixteen_bit_image(goodsam, tmp_path):
+def test_sixteen_bit_images_are_scaled_and_it_is_said(goodsam, tmp_path):
     (tmp_path / "i").mkdir()
     Image.fromarray(np.zeros((HEIGHT, 328), np.uint16)).save(tmp_path / "i/a.png")
-    result = cache_sam(goodsam, tmp_path / "i", tmp_path / "c.zarr")
-    one_line(*result, 2, "a.png", "more than 8 bits a channel")
+    status, _, err = cache_sam(goodsam, tmp_path / "i", tmp_path / "c.zarr")
+    assert status == 0
+    assert err.count("1 16-bit, scaled") == 1
 
 
 def test_other_sizes_are_refused_with_advice_and_fitted_when_asked(goodsam, tmp_path):

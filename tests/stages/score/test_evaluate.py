@@ -76,7 +76,9 @@ def test_evaluate_refuses(labelled):
         evaluate(read_red, [])
     with pytest.raises(InputError, match="has no labels; give their folder"):
         evaluate(read_red, [Sample(samples[0].name, samples[0].image)])
-    with pytest.raises(InputError, match=r"leftImg8bit/val/0_.png: the prediction is 9 x 6"):
+    with pytest.raises(
+        InputError, match=r"0_labelTrainIds.png: 10 x 6, and .*0_.png is 9 x 6; both"
+    ):
         evaluate(lambda image: image[:, 1:, 0], samples)
 
 
@@ -139,7 +141,7 @@ def test_an_ignore_mask_leaves_pixels_out(labelled):
     evaluation = evaluate(read_red, samples, ignore=ignore)
     assert evaluation.scores.miou == 100
     assert evaluation.scores.confusion.sum() == 3 * 49
-    with pytest.raises(InputError, match="the labels are 10 x 6, the ignore mask 9 x 6"):
+    with pytest.raises(InputError, match="the labels are 10 x 6, the ignore mask 9 x 6: draw it"):
         evaluate(read_red, samples, ignore=ignore[:, 1:])
 
 

@@ -87,3 +87,22 @@ def test_the_settings_reach_the_ensemble():
 def test_a_share_is_a_share():
     with pytest.raises(InputError, match="small_share"):
         FusionConfig(small_share=1.2)
+
+
+@pytest.mark.parametrize("rule", ["ctcf", "ssa", "sepl", "none"])
+def test_sure_pixels_keep_their_label_in_any_mask(rule):
+    rng = np.random.default_rng(4)
+    batch, _ = batch_of(rng.random((2, 5, 12, 10)) < 0.4)
+    logits = torch.from_numpy(rng.normal(size=(2, 4, 12, 10)) * 2).float()
+    plain, plain_map = fuse(logits, batch, FusionConfig(rule=rule, sepl_share=0.2))
+    found, found_map = fuse(logits, batch, FusionConfig(rule=rule, sepl_share=0.2, sure=0.8))
+    p, overruled = logits.softmax(dim=1).numpy(), 0
+    for place in np.ndindex(2, 12, 10):
+        own = p[place[0], :, place[1], place[2]]
+        wanted = own.argmax() if own.max() > 0.8 else plain[place]
+        assert found[place] == wanted
+        overruled += int(found[place] != plain[place])
+    assert torch.equal(found_map, plain_map)
+    assert (overruled > 0) == (rule != "none")
+    with pytest.raises(InputError, match=r"step.fusion.sure 1.5: between 0 and 1"):
+        FusionConfig(sure=1.5)

@@ -1,0 +1,22 @@
+"""`goodsam frames`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def frames(
+    video: Annotated[Path, typer.Argument(help="A video of panoramas, such as a camera exports.")],
+    out: Annotated[Path, typer.Argument(help="The folder for the photographs, .jpg.")],
+    every: Annotated[
+        float, typer.Option(help="Seconds, of each of which the sharpest frame is taken.")
+    ] = 2.0,
+) -> None:
+    """Take sharp frames of a video, at a distance from each other, as photographs."""
+    from goodsam.pipeline import api
+
+    written = api.frames(video, out, every=every)
+    print(f"{out}: {len(written)} photographs")

@@ -1,0 +1,68 @@
+"""`goodsam label`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from goodsam.pipeline.cli.options import Cache, Device, Images, Settings, Verify
+
+
+def label(
+    images: Images,
+    cache: Cache,
+    out: Annotated[
+        Path, typer.Option(help="The folder for labels/, overlays/, confidence/ and trust/.")
+    ],
+    teacher_assistant: Annotated[
+        str | None,
+        typer.Option(
+            help="The TA: a run, whose adapted TA is taken, a SegFormer directory or a hub name; "
+            "the preset's if not given."
+        ),
+    ] = None,
+    preset: Annotated[
+        str, typer.Option(help="Whose TA and fusion to take: a preset's name, or a YAML file.")
+    ] = "goodsam-m",
+    rule: Annotated[
+        Literal["ctcf", "ssa", "sepl", "none"] | None,
+        typer.Option(
+            help="How TA and masks are fused: the paper's rule, two others, or not; the preset's "
+            "if not given."
+        ),
+    ] = None,
+    set_: Settings = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Leave out panoramas that the cache lacks.")
+    ] = False,
+    overlays: Annotated[
+        bool,
+        typer.Option(help="Write overlays/; without them photographs need not be decoded again."),
+    ] = True,
+    verify: Verify = False,
+    device: Device = "auto",
+) -> None:
+    """The pseudo labels themselves: the ensemble of TA and cached masks, as label maps."""
+    from goodsam.pipeline import api
+
+    summary = api.label(
+        images,
+        cache,
+        out,
+        teacher_assistant=teacher_assistant,
+        preset=preset,
+        settings=set_ or (),
+        rule=rule,
+        partial=partial,
+        overlays=overlays,
+        verify=verify,
+        device=device,
+    )
+    print(
+        f"{out}: {len(summary.done)} written, {len(summary.skipped)} already there, "
+        f"{len(summary.failed)} failed"
+    )
+    if summary.failed:
+        raise typer.Exit(1)

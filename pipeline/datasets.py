@@ -1,0 +1,142 @@
+"""Data sets as verbs: looked at, taken from videos, labelled, and written for other programs.
+
+`goodsam.pipeline.api` offers them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from goodsam.data.panoramas import Sample, image_root, not_taken_line, survey
+from goodsam.pipeline.stage1 import AnyPath, say_what_was_odd
+from goodsam.pipeline.tell import bar_of_names, progress_bar, say
+
+if TYPE_CHECKING:
+    from goodsam.data.cache import SamCache
+    from goodsam.data.check import Checked
+    from goodsam.data.labels.export import Format
+    from goodsam.stages.adapt.fusion import Rule
+    from goodsam.stages.predict import PredictSummary
+    from goodsam.stages.segformer.segmenter import Network, Segmenter
+
+
+def check(images: AnyPath, *, labels: AnyPath | None = None) -> Checked:
+    """Recognise a data set, pair its images with labels, and read every file once.
+
+    images, labels: as for `evaluate`. What is wrong stands in `.problems`, and files that are not
+    taken, each with what to do about it, in `.not_taken`.
+
+    >>> found = check("photos")
+    >>> found.images, found.problems, dict(found.sizes)
+    (2, [], {(500, 250): 2})
+    """
+    from goodsam.data.check import check as run
+
+    with progress_bar("check") as update:
+        return run(Path(images), None if labels is None else Path(labels), update)
+
+
+def frames(video: AnyPath, out: AnyPath, *, every: float = 2.0) -> list[Path]:
+    """Write the sharpest frame of each `every` seconds of a video to `out`, as photographs.
+
+    Frames that show what the last one showed are left out. Needs the extra `video`. Raises
+    InputError for a video that is broken or cut off; the frames before that are there then.
+
+    >>> frames("clip.mp4", "photos of the clip", every=0.5)[0].suffix
+    '.jpg'
+    """
+    from goodsam.data.frames import take_frames
+
+    written: list[Path] = []
+    with progress_bar("frames") as update:
+        for path in take_frames(Path(video), Path(out), every):
+            written.append(path)
+            update(len(written), note=path.name)
+    return written
+
+
+def label(
+    images: AnyPath,
+    cache: AnyPath | SamCache,
+    out: AnyPath,
+    *,
+    preset: str = "goodsam-m",
+    settings: Iterable[str] = (),
+    teacher_assistant: Segmenter | AnyPath | None = None,
+    rule: Rule | None = None,
+    partial: bool = False,
+    overlays: bool = True,
+    verify: bool = False,
+    device: str = "auto",
+) -> PredictSummary:
+    """Write the pseudo labels themselves: the ensemble of TA and cached masks, as label maps.
+
+    What the student would learn from, in the photographs' own pixels, as `predict` writes it, with
+    `OUT/confidence/` (the TA's probability of the label) and `OUT/trust/` (255 where the rule
+    trusts the masks) beside it. images, cache, preset, settings, partial, verify: as for `train`;
+    of the settings those of the fusion and the TA count (`step.fusion.votes=soft`).
+    teacher_assistant: a run, whose adapted TA is taken, a SegFormer directory or a hub name; the
+    preset's if not given. rule: ctcf (the paper), ssa, sepl, or none; the settings' if not given.
+    overlays: without them photographs that stage 1 has fitted are not decoded again.
+
+    >>> label("photos", "photos.zarr", "pseudo", teacher_assistant="runs/mine").done
+    ['0.png', '1.png']
+    """
+    from goodsam.pipeline.config import adapt_config
+    from goodsam.pipeline.rundir import Run, finished_panoramas
+    from goodsam.stages.predict import predict as run
+    from goodsam.stages.pseudo_labels import EnsembleLabeller
+    from goodsam.stages.segformer.segmenter import Segmenter
+
+    settings = (*settings, *(() if rule is None else (f"step.fusion.rule={rule}",)))
+    config = adapt_config(preset, settings)
+    source = os.fspath(cache) if isinstance(cache, str | os.PathLike) else cache.path
+    sam_cache, hashes = finished_panoramas(Path(images), source, partial, verify)
+    root = image_root(Path(images))
+    samples = [Sample(name, root / name) for name in hashes]
+    say(not_taken_line(survey(Path(images)).not_taken, Path(images)))
+    teacher = teacher_assistant or config.teacher_assistant
+    if isinstance(teacher, str | os.PathLike):
+        of_run = Run.found(teacher) is not None
+        network: Network = "teacher_assistant" if of_run else "student"
+        teacher = Segmenter.load(os.fspath(teacher), network, device=device)
+    labeller = EnsembleLabeller(teacher, sam_cache, config.step.fusion)
+    with bar_of_names("label", len(samples)) as finished:
+        summary = run(
+            labeller,
+            samples,
+            Path(out),
+            finished,
+            wanted=("confidence", "trust"),
+            overlays=overlays,
+            verify=verify,
+        )
+    say_what_was_odd(summary)
+    return summary
+
+
+def export_labels(
+    labelled: AnyPath, out: AnyPath, *, format: Format = "coco", prefix: str | None = None
+) -> list[Path]:
+    """Write all label maps of a folder for another program; the files that were written.
+
+    labelled: a folder that `predict` or `label` wrote. out: a .json (coco, label-studio) or .xml
+    (cvat). prefix: what Label Studio's links to the photographs begin with; files of the machine
+    that it runs on if not given.
+
+    >>> export_labels("predicted", "predicted.json")
+    [PosixPath('predicted.json')]
+    """
+    from goodsam.data.errors import InputError
+    from goodsam.data.labels.export import LOCAL_FILES
+    from goodsam.data.labels.export import export_labels as run
+
+    if prefix is not None and format != "label-studio":
+        raise InputError(f"--prefix: {format} has no links to photographs; leave it out")
+    prefix = LOCAL_FILES if prefix is None else prefix
+    count, written = run(Path(labelled), Path(out), format, prefix)
+    say(f"{count} label maps")
+    return written
