@@ -1,7 +1,7 @@
 """A run directory: what it says of itself, what it was started with, and whether it may resume.
 
 RUN/config.yaml     every setting of stage 2
-RUN/origin.json     identity of the cache, and the hashes of the images
+RUN/origin.json     identity of the cache, the SAM that made it, and the hashes of the images
 RUN/metrics.jsonl, tensorboard/, checkpoints/, teacher_assistant/, student/
 """
 
@@ -75,7 +75,11 @@ class Run:
     def _origin(self) -> dict[str, Any]:
         found = _read(self.path / ORIGIN)
         try:
-            return {"cache": Identity.from_json(found["cache"]), "images": dict(found["images"])}
+            return {
+                "cache": Identity.from_json(found["cache"]),
+                "images": dict(found["images"]),
+                "teachers": [(of["sam"], of["licence"]) for of in found.get("teachers", [])],
+            }
         except (ValueError, KeyError, TypeError) as error:
             raise _torn(self.path / ORIGIN, error) from error
 
@@ -92,9 +96,14 @@ class Run:
     def facts(self) -> Sequence[str]:
         """What a model card says of the run, a line each."""
         config = self.config
+        teachers = [
+            f"masks by SAM `{sam}`, licence: {licence or 'not known'}"
+            for sam, licence in self._origin["teachers"]
+        ]
         return (
             f"student started from {config.student}",
             f"teacher assistant started from {config.teacher_assistant}",
+            *teachers,
             f"adapted to {len(self.images)} panoramas, without a label",
             f"seed {config.seed}; learning rates {config.student_lr} and {config.teacher_lr}",
         )
@@ -174,12 +183,15 @@ def _claim(out: Path, config: AdaptConfig, images: dict[str, str], cache: SamCac
     record = json.loads(
         json.dumps({"cache": cache.identity.to_json(), "images": images}, default=str)
     )
+    made_by = {entry["sam"]: entry.get("licence") for entry in cache.provenance if "sam" in entry}
+    teachers = [{"sam": sam, "licence": licence} for sam, licence in made_by.items()]
     settings, origin = out / SETTINGS, out / ORIGIN
     text = as_yaml(config)
     if latest_checkpoint(out / "checkpoints") is not None:
         kept, wanted = _read(settings), yaml.safe_load(text)
         differing = [key for key in wanted if key not in FREE and kept.get(key) != wanted[key]]
-        if _read(origin) != record:
+        before = _read(origin)
+        if any(before.get(key) != value for key, value in record.items()):
             differing.append("the cache")
         if differing:
             raise InputError(
@@ -187,7 +199,7 @@ def _claim(out: Path, config: AdaptConfig, images: dict[str, str], cache: SamCac
                 "choose another --out, or delete it"
             )
     write_whole(settings, text)
-    write_whole(origin, json.dumps(record, indent=1))
+    write_whole(origin, json.dumps({**record, "teachers": teachers}, indent=1))
 
 
 def _read(path: Path) -> dict[str, Any]:

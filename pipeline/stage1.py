@@ -72,7 +72,8 @@ def cache_sam(
 ) -> Cached:
     """Stage 1: SAM once over all windows of all panoramas below `images`, into the cache `cache`.
 
-    sam: vit_h, vit_l, vit_b (downloaded once if no `checkpoint` is given), or street, the demo's.
+    sam: a name that `goodsam teachers` lists (vit_h, sam2.1-large, ...; downloaded once if no
+    `checkpoint` is given; street is the demo's), a directory of transformers, or a hub name.
     fit, height: cut the 70.3° band from 2:1 panoramas and resize all images to `height` px
     (default 400). window, stride: px; a quarter of the width, and half the window. wrap: windows
     run over the seam. boundaries: of an overlap by SAM on its crop (the paper), or from the masks

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from goodsam.data.errors import InputError
-from goodsam.pipeline.cli.options import Boundaries, Checkpoint, Sam
+from goodsam.pipeline.cli.options import Boundaries, Checkpoint, sam_option
 
 if TYPE_CHECKING:
     from goodsam.pipeline.studies.ablate.tables import Masks
@@ -88,7 +88,7 @@ def ablate(
     labelled: Annotated[
         Path | None, typer.Option(help="Your labelled panoramas, to score on; goes with --images.")
     ] = None,
-    sam: Annotated[Sam, typer.Option(help="The SAM whose masks all rows have.")] = "street",
+    sam: Annotated[str, sam_option("The SAM whose masks all rows have.")] = "street",
     checkpoint: Checkpoint = None,
     boundaries: Annotated[
         Boundaries,

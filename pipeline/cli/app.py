@@ -37,6 +37,7 @@ from goodsam.pipeline.cli import (
     reproduce,
     settings,
     source,
+    teachers,
     train,
     world,
 )
@@ -63,6 +64,7 @@ app.command("label")(label.label)
 app.command("export")(export.export)
 app.command("source")(source.source)
 app.command("settings")(settings.settings)
+app.command("teachers")(teachers.teachers)
 app.add_typer(cache.app, name="cache")
 app.add_typer(data.app, name="data")
 app.add_typer(bench.app, name="bench")

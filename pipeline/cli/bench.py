@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from goodsam.pipeline.cli.options import Device, Json, Precision, Sam
+from goodsam.pipeline.cli.options import Device, Json, Precision, sam_option
 from goodsam.pipeline.tell import progress_bar, say
 
 app = typer.Typer(no_args_is_help=True, help="Measure the parts against their peers, in one run.")
@@ -31,9 +31,10 @@ def bench_weights_(
 
 @app.command("stage1")
 def stage1(
-    sam: Annotated[Sam, typer.Option(help="The SAM to measure.")] = "street",
+    sam: Annotated[str, sam_option("The SAM to measure.")] = "street",
     checkpoint: Annotated[
-        Path | None, typer.Option(help="The SAM's weights; without them, random ones for vit_*.")
+        Path | None,
+        typer.Option(help="The SAM's weights; without them, random ones but for street."),
     ] = None,
     windows: Annotated[
         int, typer.Option(help="Number of windows that each generator is given.", min=1, max=8)

@@ -15,8 +15,8 @@ from goodsam.pipeline.cli.options import (
     Level,
     Pitch,
     Roll,
-    Sam,
     Verify,
+    sam_option,
 )
 
 
@@ -25,7 +25,7 @@ def cache_sam(
     cache: Annotated[
         Path, typer.Argument(help="The cache to make, NAME.zarr; an unfinished one is resumed.")
     ],
-    sam: Annotated[Sam, typer.Option(help="Which SAM to use; street is the demo's toy.")] = "vit_h",
+    sam: Annotated[str, sam_option("Which SAM to use; street is the demo's toy.")] = "vit_h",
     checkpoint: Checkpoint = None,
     window: Annotated[
         int | None,

@@ -3,11 +3,49 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-Sam = Literal["street", "vit_b", "vit_l", "vit_h"]
+# A test holds this against the registry, which takes seconds to import.
+SAM_NAMES = (
+    "street",
+    "vit_b",
+    "vit_l",
+    "vit_h",
+    *(
+        f"{v}-{size}"
+        for v in ("sam2.1", "sam2")
+        for size in ("tiny", "small", "base-plus", "large")
+    ),
+    "edgetam",
+    "sam3",
+    "sam_hq_vit_b",
+    "sam_hq_vit_l",
+    "sam_hq_vit_h",
+    "mobile_sam",
+)
+
+
+def sam_option(help: str) -> Any:
+    """The option of a SAM: a known name, a directory of transformers, or a name on the hub."""
+    return typer.Option(
+        help=f"{help} Or a transformers directory or a name on the hub; `goodsam teachers` lists "
+        "the known ones.",
+        metavar=f"[{'|'.join(SAM_NAMES[:4])}|...]",
+        parser=_sam,
+    )
+
+
+def _sam(value: str) -> str:
+    if value in SAM_NAMES or "/" in value or Path(value).is_dir():
+        return value
+    known = ", ".join(map(repr, SAM_NAMES))
+    raise typer.BadParameter(
+        f"{value!r} is not one of {known}, nor a directory here or a name like 'facebook/sam3'."
+    )
+
+
 Boundaries = Literal["overlap", "windows"]
 Precision = Literal["float32", "bfloat16"]
 
@@ -29,7 +67,8 @@ Settings = Annotated[
 Checkpoint = Annotated[
     Path | None,
     typer.Option(
-        help="The file with SAM's weights; official weights are downloaded if it is not given."
+        help="The file with SAM's weights, for SAM 2 and the like a transformers directory; "
+        "published weights are downloaded if it is not given."
     ),
 ]
 

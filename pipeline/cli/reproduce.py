@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from goodsam.pipeline.cli.options import Boundaries, Checkpoint, Json, Sam, Settings
+from goodsam.pipeline.cli.options import Boundaries, Checkpoint, Json, Settings, sam_option
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,7 +23,7 @@ Training = Annotated[
 Out = Annotated[
     Path, typer.Option(help="The folder for cache, run and table; an unfinished one is resumed.")
 ]
-WhichSam = Annotated[Sam, typer.Option(help="The SAM; the paper's is vit_h.")]
+WhichSam = Annotated[str, sam_option("The SAM; the paper's is vit_h.")]
 Assistant = Annotated[
     str | None,
     typer.Option(help="The TA: a SegFormer directory or hub name; the preset's if not given."),

@@ -1,4 +1,4 @@
-"""SAM's mask decoder for many prompts on one image: the same sums in another order, far fewer.
+"""SAMs' mask decoders for many prompts on one image: the same sums in another order, far fewer.
 
 A prompt brings T = 7 tokens to the N = h * w tokens of the image, and the reference repeats the
 image for every prompt and projects all its tokens to queries, keys and values, layer by layer. Here
@@ -11,6 +11,8 @@ image for every prompt and projects all its tokens to queries, keys and values, 
 - the transposed convolutions (kernel 2, stride 2) are matrix products over channels-last tokens;
 - masks are built only for the prompts that are asked for.
 
+All decoders share the two-way transformer and differ in what stands around it: that is a `Decoder`.
+
 Differences to the reference are those of float rounding. The image's side works in the dtype of its
 tokens, bfloat16 if they come so; the few tokens of the prompts stay in that of the weights.
 
@@ -22,15 +24,73 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from segment_anything.modeling import MaskDecoder
 from segment_anything.modeling.common import LayerNorm2d
-from segment_anything.modeling.transformer import Attention
+from segment_anything.modeling.transformer import Attention, TwoWayTransformer
 from torch import Tensor, nn
 
-from goodsam.stages.sam.street import StreetDecoder, vector_terms
+
+@runtime_checkable
+class Decoder(Protocol):
+    """What a kind of SAM has around the two-way transformer. X: channels of that kind, C or more.
+
+    `own`, what the masks take of the image beside its tokens, is in whatever form suits the kind.
+    """
+
+    @property
+    def transformer(self) -> TwoWayTransformer: ...
+
+    def own_of_image(self, image_XHW: Tensor, dtype: torch.dtype) -> Any:
+        """`own`, once an image, from the encoder's output (X, h, w)."""
+
+    def begin(self, prompts_PnX: Tensor, own: Any) -> tuple[Tensor, Any]:
+        """Sparse embeddings -> all the prompts' tokens (P, T, C), and what `end` wants to know."""
+
+    def end(self, tokens_PTC: Tensor, begun: Any) -> tuple[Tensor, Tensor]:
+        """Tokens after the transformer -> those of the masks (P, 4, X), predicted IoU (P, 4)."""
+
+    def masks(
+        self, tokens_PmX: Tensor, image_PNC: Tensor, size: tuple[int, int], first: int, own: Any
+    ) -> Tensor:
+        """Mask logits (P, m, 4h, 4w), as `decode_masks` says."""
+
+
+@dataclass(frozen=True)
+class SamDecoder:
+    """The decoder of the first SAM."""
+
+    decoder: MaskDecoder
+
+    @property
+    def transformer(self) -> TwoWayTransformer:
+        return self.decoder.transformer
+
+    def own_of_image(self, image_XHW: Tensor, dtype: torch.dtype) -> None:
+        return None
+
+    def begin(self, prompts_PnX: Tensor, own: Any) -> tuple[Tensor, None]:
+        first = torch.cat([self.decoder.iou_token.weight, self.decoder.mask_tokens.weight])
+        return torch.cat([first.expand(len(prompts_PnX), -1, -1), prompts_PnX], dim=1), None
+
+    def end(self, tokens_PTC: Tensor, begun: Any) -> tuple[Tensor, Tensor]:
+        iou = self.decoder.iou_prediction_head(tokens_PTC[:, 0])
+        return tokens_PTC[:, 1 : 1 + self.decoder.num_mask_tokens], iou
+
+    def masks(
+        self, tokens_PmX: Tensor, image_PNC: Tensor, size: tuple[int, int], first: int, own: Any
+    ) -> Tensor:
+        hyper = weights_of(self.decoder.output_hypernetworks_mlps, tokens_PmX, first)
+        return mask_logits(hyper, self.pixels(image_PNC), size)
+
+    def pixels(self, image_PNC: Tensor) -> Tensor:
+        """What the masks are made of, (P, N, 2, 2, 2, 2, C/8), in the blocks of `mask_logits`."""
+        up1, norm, act, up2, act2 = self.decoder.output_upscaling
+        pixels = act(normed(norm, _up(image_PNC, up1)))
+        return act2(_up(pixels, up2))
 
 
 @dataclass(frozen=True)
@@ -40,7 +100,7 @@ class ProjectedImage:
     tokens: (N, C), the dense prompt added. keys, values, queries: (D, N), (N, D), (D, N) of
     the first layer. later_keys, later_queries: per later attention layer the projections (D, N) of
     the positional encoding alone, `later_keys` with that of the last attention at its end.
-    pixels: the terms of a street SAM's vectors, (TERMS, 4h, 4w), None for another SAM.
+    pixels: what the decoder's own part takes of the image (`own`), None if it takes nothing.
     """
 
     tokens: Tensor
@@ -49,22 +109,26 @@ class ProjectedImage:
     queries: Tensor
     later_keys: tuple[Tensor, ...]
     later_queries: tuple[Tensor, ...]
-    pixels: Tensor | None = None
+    pixels: Any = None
 
 
 def project_image(
-    decoder: MaskDecoder, image_CHW: Tensor, pe_CHW: Tensor, dtype: torch.dtype = torch.float32
+    decoder: MaskDecoder | Decoder,
+    image_CHW: Tensor,
+    pe_CHW: Tensor,
+    dtype: torch.dtype = torch.float32,
 ) -> ProjectedImage:
     """image_CHW: the encoder's output, the dense prompt added; pe_CHW: its positional encoding.
 
     dtype: of all work on the image's side.
     """
-    pixels = vector_terms(image_CHW) if isinstance(decoder, StreetDecoder) else None
+    kind = _kind(decoder)
+    pixels = kind.own_of_image(image_CHW, dtype)
     tokens, pe = image_CHW[: len(pe_CHW)].flatten(1).T, pe_CHW.flatten(1).T
-    first, *later = decoder.transformer.layers
+    first, *later = kind.transformer.layers
     read, write = first.cross_attn_token_to_image, first.cross_attn_image_to_token
     readers = [layer.cross_attn_token_to_image for layer in later]
-    readers.append(decoder.transformer.final_attn_token_to_image)
+    readers.append(kind.transformer.final_attn_token_to_image)
 
     def kept(x: Tensor) -> Tensor:
         return x.to(dtype).contiguous()
@@ -81,82 +145,80 @@ def project_image(
 
 
 def decode_tokens(
-    decoder: MaskDecoder, image: ProjectedImage, prompts_PnC: Tensor
+    decoder: MaskDecoder | Decoder, image: ProjectedImage, prompts_PnC: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Everything before the masks. prompts_PnC: sparse embeddings, float (P, n, C).
 
     Returns the mask tokens (P, 4, C), the prompted image tokens (P, N, C) and the predicted IoU of
-    the 4 masks (P, 4). A street SAM's mask tokens have their weights of `image.pixels` at the end.
+    the 4 masks (P, 4). Of some kinds of SAM prompts and mask tokens have more than C channels.
     """
-    near = None
-    if isinstance(decoder, StreetDecoder):
-        assert image.pixels is not None
-        prompts_PnC, near = decoder.looked_up(prompts_PnC, image.pixels)
-    own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
-    tokens = torch.cat([own.expand(len(prompts_PnC), -1, -1), prompts_PnC], dim=1)
-    tokens, image_PNC = _two_way(decoder, tokens, image)
-    iou = decoder.iou_prediction_head(tokens[:, 0])
-    of_masks = tokens[:, 1 : 1 + decoder.num_mask_tokens]
-    if near is not None:
-        of_masks = torch.cat([of_masks, decoder.leanings(of_masks, near)], dim=-1)
+    kind = _kind(decoder)
+    tokens, begun = kind.begin(prompts_PnC, image.pixels)
+    tokens, image_PNC = two_way(kind.transformer, tokens, image)
+    of_masks, iou = kind.end(tokens, begun)
     return of_masks, image_PNC, iou
 
 
 def decode_masks(
-    decoder: MaskDecoder,
+    decoder: MaskDecoder | Decoder,
     tokens_PmC: Tensor,
     image_PNC: Tensor,
     size: tuple[int, int],
     first: int,
-    pixels_FHW: Tensor | None = None,
+    pixels_FHW: Any = None,
 ) -> Tensor:
     """Mask logits, float (P, m, 4h, 4w), of `m` consecutive mask tokens beginning with `first`.
 
-    tokens_PmC: those tokens of `decode_tokens`. size: (h, w) with h * w = N. pixels_FHW: those of
-    the image.
+    tokens_PmC: those tokens of `decode_tokens`. size: (h, w) with h * w = N. pixels_FHW: `pixels`
+    of the ProjectedImage.
     """
-    tokens_PmC, leanings = tokens_PmC.tensor_split([decoder.transformer_dim], dim=-1)
-    up1, norm, act, up2, act2 = decoder.output_upscaling
-    # Pixels stay in blocks of the token they come from: (P, N, row, column, C') and once more.
-    pixels = act(_normed(norm, _up(image_PNC, up1)))
-    pixels = act2(_up(pixels, up2))
-    weights = [
-        decoder.output_hypernetworks_mlps[first + i](tokens_PmC[:, i])
-        for i in range(tokens_PmC.shape[1])
-    ]
-    hyper = torch.stack(weights, dim=1).to(pixels.dtype)  # (P, m, C/8)
-    p, m = hyper.shape[:2]
-    logits = hyper @ pixels.flatten(1, -2).transpose(1, 2)
+    return _kind(decoder).masks(tokens_PmC, image_PNC, size, first, pixels_FHW)
+
+
+def _kind(decoder: MaskDecoder | Decoder) -> Decoder:
+    return decoder if isinstance(decoder, Decoder) else SamDecoder(decoder)
+
+
+def weights_of(mlps: nn.ModuleList, tokens_PmC: Tensor, first: int) -> Tensor:
+    """What each mask makes of a pixel's channels: (P, m, C/8), by the mlps from `first` on."""
+    weights = [mlps[first + i](tokens_PmC[:, i]) for i in range(tokens_PmC.shape[1])]
+    return torch.stack(weights, dim=1)
+
+
+def mask_logits(hyper_PmC: Tensor, pixels: Tensor, size: tuple[int, int]) -> Tensor:
+    """(P, m, C'), pixels (P, N, ..., C') in blocks, of tokens (h, w) = `size` -> (P, m, 4h, 4w).
+
+    Pixels stay in blocks of the token they come from: (N, row, column, C') and once more.
+    """
+    p, m = hyper_PmC.shape[:2]
+    logits = hyper_PmC.to(pixels.dtype) @ pixels.flatten(1, -2).transpose(1, 2)
     h, w = size
     blocks = logits.view(p, m, h, w, 2, 2, 2, 2)  # ..., row, column of up1, row, column of up2
-    masks = blocks.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(p, m, 4 * h, 4 * w)
-    if pixels_FHW is None:
-        return masks
-    with torch.autocast(masks.device.type, enabled=False):  # squares of distances want float32
-        terms = leanings.float() @ pixels_FHW.flatten(1)
-    return masks + terms.view_as(masks)
+    return blocks.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(p, m, 4 * h, 4 * w)
 
 
 def _up(x: Tensor, up: nn.ConvTranspose2d) -> Tensor:
     """(..., C) -> (..., 2, 2, C'): each pixel's 2 x 2 children."""
-    kernel = up.weight.permute(2, 3, 1, 0)  # (2, 2, C', C)
     assert up.bias is not None  # Sam's have one
-    matrix = kernel.reshape(-1, x.shape[-1]).to(x.dtype)
-    children = F.linear(x, matrix, up.bias.repeat(4).to(x.dtype))
+    children = F.linear(x, up_matrix(up).to(x.dtype), up.bias.repeat(4).to(x.dtype))
     return children.view(*x.shape[:-1], 2, 2, len(up.bias))
 
 
-def _normed(norm: nn.LayerNorm | LayerNorm2d, x: Tensor) -> Tensor:
+def up_matrix(up: nn.ConvTranspose2d) -> Tensor:
+    """A transposed convolution of kernel and stride 2 as a matrix: (2 * 2 * C', C)."""
+    return up.weight.permute(2, 3, 1, 0).reshape(-1, up.in_channels)
+
+
+def normed(norm: nn.LayerNorm | LayerNorm2d, x: Tensor) -> Tensor:
     """Layer norm over the last axis, in the dtype of x."""
     weight, bias = norm.weight.to(x.dtype), norm.bias.to(x.dtype)
     return F.layer_norm(x, weight.shape, weight, bias, norm.eps)
 
 
-def _two_way(
-    decoder: MaskDecoder, tokens_PTC: Tensor, image: ProjectedImage
+def two_way(
+    transformer: TwoWayTransformer, tokens_PTC: Tensor, image: ProjectedImage
 ) -> tuple[Tensor, Tensor]:
     """TwoWayTransformer.forward: tokens (P, T, C) and image tokens (P, N, C)."""
-    transformer = decoder.transformer
     queries, image_PNC = tokens_PTC, image.tokens[None]
     for number, layer in enumerate(transformer.layers):
         if layer.skip_first_layer_pe:
@@ -176,7 +238,7 @@ def _two_way(
             places, own = image.queries, None
         else:
             places, own = image.later_queries[number - 1], image_PNC
-        image_PNC = _normed(
+        image_PNC = normed(
             layer.norm4, _written(writer, queries, tokens_PTC, image_PNC, places, own)
         )
     last = transformer.final_attn_token_to_image

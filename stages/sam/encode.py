@@ -28,12 +28,23 @@ def encode(encoder: nn.Module, pixels_BCHW: Tensor) -> Tensor:
     if not isinstance(encoder, ImageEncoderViT):
         tokens: Tensor = encoder(pixels_BCHW)
         return tokens
+    return encode_vit(encoder, pixels_BCHW)[0]
+
+
+def encode_vit(encoder: ImageEncoderViT, pixels_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+    """Image tokens (B, C, h, w), and what the first block of global attention gives (B, h, w, C').
+
+    Without such a block, that of the last one.
+    """
     x = encoder.patch_embed(pixels_BCHW)
     if encoder.pos_embed is not None:
         x = x + encoder.pos_embed
+    early = None
     for block in encoder.blocks:
         x = _block(block, x)
-    return encoder.neck(x.permute(0, 3, 1, 2))
+        if early is None and block.window_size == 0:
+            early = x
+    return encoder.neck(x.permute(0, 3, 1, 2)), x if early is None else early
 
 
 def _block(block: Block, x_BHWC: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from goodsam.stages.device import pick_device
 from goodsam.stages.sam.generate import GeneratorConfig, MaskGenerator, SamGenerator, precision
 from goodsam.stages.sam.load import LoadedSam, load_sam
+from goodsam.stages.sam.registry import known_sam
 
 
 class GeneratorFactory(Hashable, Protocol):
@@ -60,6 +61,7 @@ class SamFactory:
     def provenance(self) -> dict[str, Any]:
         return {
             "sam": self.name,
+            "licence": known_sam(self.name).licence,
             "points_per_batch": self.generator.points_per_batch,
             "device": pick_device().type,
             "precision": str(self._dtype).removeprefix("torch."),

@@ -27,7 +27,6 @@ import torch
 import torch.nn.functional as F
 from segment_anything.modeling import Sam
 from segment_anything.utils.amg import build_point_grid
-from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 from torchvision.ops import nms
 
@@ -35,6 +34,7 @@ from goodsam.data.errors import InputError
 from goodsam.data.window_masks import WindowMasks
 from goodsam.stages.sam.decode import ProjectedImage, decode_masks, decode_tokens, project_image
 from goodsam.stages.sam.encode import encode
+from goodsam.stages.sam.square import resize_of
 
 Mode = Literal["fast", "exact"]
 Points = Literal["grid", "adaptive"]
@@ -136,7 +136,7 @@ class SamGenerator:
         self.encoder = sam.image_encoder
         if self.dtype != torch.float32:
             self.encoder = copy.deepcopy(self.encoder).to(self.dtype)
-        self.resize = ResizeLongestSide(sam.image_encoder.img_size)
+        self.resize = resize_of(sam)
         self.grid = build_point_grid(self.config.points_per_side)  # (P, 2) x, y in 0..1
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[WindowMasks]:
@@ -169,7 +169,8 @@ class SamGenerator:
                 self.sam.preprocess(torch.as_tensor(r, device=self.sam.device).permute(2, 0, 1))
                 for r in resized
             ]
-            tokens = encode(self.encoder, torch.stack(pixels).to(self.dtype)).float() + empty
+            tokens = encode(self.encoder, torch.stack(pixels).to(self.dtype)).float()
+            tokens[:, : empty.shape[1]] += empty
             for one, r, image in zip(tokens, resized, images[start:], strict=False):
                 projected = project_image(self.sam.mask_decoder, one, pe, self.dtype)
                 yield _Image(projected, one.shape[1:], r.shape[:2], image.shape[:2])

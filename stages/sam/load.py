@@ -1,4 +1,4 @@
-"""Load a SAM of the registry from a checkpoint, and say what a checkpoint of another kind is."""
+"""Load a SAM from a checkpoint or a transformers directory, and say what one of another kind is."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 
 from goodsam.data.errors import InputError
-from goodsam.stages.sam.registry import SAMS, Download, known_sam
+from goodsam.stages.sam.hub import hub_folder, load_folder
+from goodsam.stages.sam.registry import SAMS, Download, Hub, known_sam
 
 DOWNLOADS = Path.home() / ".cache" / "goodsam"
 
 # What a checkpoint is, by a part of a key that no other has; the official ones by their width.
 FOREIGN = {
     "memory_attention.": "SAM 2",
-    "image_encoder.patch_embed.seq.": "MobileSAM",
     "mask_decoder.hf_token": "HQ-SAM",
     "vision_encoder.": "a transformers SAM",
     "segformer.": "a SegFormer",
@@ -32,11 +32,17 @@ FOREIGN = {
 WIDTHS = {1280: "vit_h", 1024: "vit_l", 768: "vit_b"}
 PATCHES = "image_encoder.patch_embed.proj.weight"
 STREET = "image_encoder.place"
+MOBILE = "image_encoder.patch_embed.seq.0.c.weight"
+ALIKE = 0.02  # of the parameters: a network of a known name has as many, so far
 
 
 @dataclass(frozen=True)
 class LoadedSam:
-    """A SAM in evaluation mode, on the CPU. sha256: of the bytes of its weights' file."""
+    """A SAM in evaluation mode, on the CPU.
+
+    sha256: of the bytes of its weights' file; of a transformers directory, of the list of its files
+    that matter and their hashes.
+    """
 
     model: Sam
     name: str
@@ -44,15 +50,18 @@ class LoadedSam:
 
 
 def load_sam(name: str, checkpoint: Path | None = None) -> LoadedSam:
-    """The SAM of the registry called `name`, from `checkpoint` if one is given.
+    """The SAM called `name` (`registry.known_sam`), from `checkpoint` if one is given.
 
     Without one, the demo SAM comes from the package and an official SAM from the cache in the
-    user's home, where it is downloaded on demand and held to its published hash.
+    user's home, where it is downloaded on demand and held to its published hash; a SAM of
+    transformers comes from its directory or the hub, and its checkpoint is a directory.
 
     Raises InputError for an unknown name, a file that is missing or unreadable or holds another
     architecture, and a download that fails.
     """
     known, expected = known_sam(name), None
+    if isinstance(known.weights, Hub):
+        return _of_hub(name, known.weights, checkpoint)
     if checkpoint is None:
         if isinstance(known.weights, Download):
             checkpoint, expected = download(known.weights), known.weights.sha256
@@ -77,6 +86,30 @@ def load_sam(name: str, checkpoint: Path | None = None) -> LoadedSam:
     return LoadedSam(model.eval().requires_grad_(False), name, sha256)
 
 
+def _of_hub(name: str, hub: Hub, checkpoint: Path | None) -> LoadedSam:
+    if checkpoint is not None and name not in SAMS:
+        raise InputError(f"{checkpoint}: {name} names the weights already; leave --checkpoint out")
+    if checkpoint is None:
+        folder = Path(hub.name) if Path(hub.name).is_dir() else hub_folder(hub.name)
+        spoken = hub.name
+    elif checkpoint.is_dir():
+        folder, spoken = checkpoint, str(checkpoint)
+    else:
+        raise InputError(
+            f"{checkpoint}: no directory; a {name} is read from a transformers directory, with "
+            "config.json and model.safetensors"
+        )
+    model, sha256 = load_folder(folder, spoken)
+    if expected := name in SAMS and SAMS[name].parameters:
+        found = sum(p.numel() for p in model.parameters()) / 1e6
+        if abs(found - expected) > ALIKE * expected:
+            raise InputError(
+                f"{spoken}: has {found:.1f} million parameters, {name} {expected:.1f}; it is "
+                f"another SAM: give the directory itself, --sam {spoken}"
+            )
+    return LoadedSam(model, name, sha256)
+
+
 def architecture(state: Mapping[str, Tensor]) -> str:
     """What a state dict's keys and shapes look like: a name of SAMS, or words for a user."""
     for part, words in FOREIGN.items():
@@ -86,6 +119,8 @@ def architecture(state: Mapping[str, Tensor]) -> str:
         return "no SAM that is known here"
     if STREET in state:
         return "street"
+    if MOBILE in state:
+        return "mobile_sam"
     if PATCHES not in state:
         return "no SAM that is known here"
     width = len(state[PATCHES])

@@ -16,6 +16,7 @@ from segment_anything.modeling import MaskDecoder, PromptEncoder
 from segment_anything.modeling.mask_decoder import MLP
 from torch import Tensor, nn
 
+from goodsam.stages.sam.decode import SamDecoder
 from goodsam.stages.sam.encoder import CELL, VECTOR
 
 PLACE = 3  # numbers beside each sparse embedding: x, y in pixels of a mask, 1 for "this is it"
@@ -83,6 +84,35 @@ class StreetDecoder(MaskDecoder):
         masks = (hyper @ upscaled.flatten(2)).view(len(hyper), -1, *upscaled.shape[-2:])
         terms = self.leanings(of_masks, near) @ pixels.flatten(1)
         return masks + terms.view_as(masks), self.iou_prediction_head(out[:, 0])
+
+    # As `goodsam.stages.sam.decode.Decoder`: the first SAM's, and the vectors.
+
+    def own_of_image(self, image_XHW: Tensor, dtype: torch.dtype) -> Tensor:
+        return vector_terms(image_XHW)
+
+    def begin(self, prompts_PnX: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+        prompts, near = self.looked_up(prompts_PnX, own)
+        return SamDecoder(self).begin(prompts, None)[0], near
+
+    def end(self, tokens_PTC: Tensor, begun: Tensor) -> tuple[Tensor, Tensor]:
+        of_masks, iou = SamDecoder(self).end(tokens_PTC, None)
+        return torch.cat([of_masks, self.leanings(of_masks, begun)], dim=-1), iou
+
+    def masks(
+        self,
+        tokens_PmX: Tensor,
+        image_PNC: Tensor,
+        size: tuple[int, int],
+        first: int,
+        own: Tensor | None,
+    ) -> Tensor:
+        tokens, leanings = tokens_PmX.tensor_split([self.transformer_dim], dim=-1)
+        masks = SamDecoder(self).masks(tokens, image_PNC, size, first, None)
+        if own is None:
+            return masks
+        with torch.autocast(masks.device.type, enabled=False):  # squares of distances want float32
+            terms = leanings.float() @ own.flatten(1)
+        return masks + terms.view_as(masks)
 
     def looked_up(self, prompts_PnX: Tensor, pixels_FHW: Tensor) -> tuple[Tensor, Tensor]:
         """Sparse embeddings with places (P, n, C + PLACE) -> (P, n, C) that know the vectors there,

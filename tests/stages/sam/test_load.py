@@ -72,7 +72,6 @@ def test_a_checkpoint_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ("keys", "words"),
     [
         (["memory_attention.layers.0.norm1.weight"], "SAM 2"),
-        (["image_encoder.patch_embed.seq.0.c.weight"], "MobileSAM"),
         (["mask_decoder.hf_token.weight"], "HQ-SAM"),
         (["vision_encoder.pos_embed"], "a transformers SAM"),
         (["segformer.encoder.block.0.0.layer_norm_1.weight"], "a SegFormer"),

@@ -7,26 +7,31 @@ import pytest
 
 from goodsam.data.errors import InputError
 from goodsam.stages.sam.generate import GeneratorConfig
-from goodsam.stages.sam.registry import SAMS, default_generator, known_sam
+from goodsam.stages.sam.published import PUBLISHED
+from goodsam.stages.sam.registry import SAMS, Download, Hub, default_generator, known_sam
 
 
-def test_official_sams_have_sam_s_own_defaults_and_the_demo_s_has_its_own() -> None:
-    assert [name for name in SAMS if default_generator(name) == GeneratorConfig()] == [
-        "vit_h",
-        "vit_l",
-        "vit_b",
-    ]
+def test_sams_have_their_authors_defaults_and_the_demo_s_its_own() -> None:
+    official = GeneratorConfig()
+    for name in SAMS:
+        if name.startswith(("vit_", "sam_hq", "mobile")):
+            assert default_generator(name) == official
+        elif name != "street":
+            assert default_generator(name) == replace(official, pred_iou_thresh=0.8)
     assert default_generator("street").points_per_side == 16
 
 
 def test_every_sam_has_weights_and_a_licence() -> None:
-    for sam in SAMS.values():
-        assert sam.licence == "Apache-2.0"
-        if isinstance(sam.weights, Path):
-            assert sam.weights.is_file()
-        else:
-            assert sam.weights.url.startswith("https://")
-            assert len(bytes.fromhex(sam.weights.sha256)) == 32
+    for name, sam in SAMS.items():
+        assert sam.licence == ("SAM License" if name == "sam3" else "Apache-2.0")
+        match sam.weights:
+            case Path():
+                assert sam.weights.is_file()
+            case Download(url, sha256):
+                assert url.startswith("https://")
+                assert len(bytes.fromhex(sha256)) == 32
+            case Hub(repository):
+                assert repository in PUBLISHED  # whose shapes are known without a download
 
 
 @pytest.mark.parametrize("ask", [known_sam, default_generator])

@@ -3,7 +3,12 @@ import json
 import numpy as np
 import pytest
 
+from goodsam.data.errors import InputError
+from goodsam.pipeline.studies.bench import stage1
+from goodsam.pipeline.studies.bench.peers import peers_of
 from goodsam.pipeline.studies.bench.stage1 import bench_stage1, matched_iou, stage1_table, unpacked
+from goodsam.stages.sam.generate import GeneratorConfig
+from tests.stages.sam.tiny_transformers import TRAINED
 
 
 def iou(a, b):
@@ -37,3 +42,36 @@ def test_the_bench_has_every_key():
     assert keys | {"reference_s"} <= set(record)
     json.dumps(record)
     assert "reference" in stage1_table(record)
+
+
+@pytest.mark.slow
+def test_a_transformers_directory_is_measured_against_the_pipeline(monkeypatch):
+    easy = GeneratorConfig(pred_iou_thresh=0.2, stability_score_thresh=0.4)
+    monkeypatch.setattr(stage1, "default_generator", lambda sam: easy)
+    record = bench_stage1(str(TRAINED), points_per_side=8)
+    assert record["against"] == "transformers"
+    assert record["weights"] == str(TRAINED)
+    assert record["window_px"] == [400, 400]
+    assert record["exact_masks"] == record["transformers_masks"] > 0
+    assert record["exact_matched_iou"] > 0.99
+    assert record["exact_cpu_s"] > 0
+    assert "transformers" in stage1_table(record)
+
+
+@pytest.mark.parametrize(
+    ("sam", "peers"),
+    [
+        ("street", ("reference",)),
+        ("mobile_sam", ("reference",)),
+        ("vit_b", ("reference", "transformers")),
+        *((sam, ("transformers",)) for sam in ("sam2.1-tiny", "edgetam", "sam3", "sam_hq_vit_b")),
+    ],
+)
+def test_who_can_run_a_sam(sam, peers):
+    assert peers_of(sam) == (*peers, "exact", "fast")
+
+
+@pytest.mark.slow
+def test_bad_weights_are_an_input_error_in_another_process_too(tmp_path):
+    with pytest.raises(InputError, match=r"none\.pth: no such file"):
+        bench_stage1("vit_b", tmp_path / "none.pth")
