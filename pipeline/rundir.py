@@ -97,7 +97,7 @@ class Run:
         """What a model card says of the run, a line each."""
         config = self.config
         teachers = [
-            f"masks by SAM `{sam}`, licence: {licence or 'not known'}"
+            f"masks by SAM {sam}, licence: {licence or 'not known'}"
             for sam, licence in self._origin["teachers"]
         ]
         return (

@@ -21,7 +21,7 @@ from goodsam.stages.segformer.segmenter import Segmenter
 GEOMETRY = Geometry(
     Windows(64, 256, 64, 32, wrap=False), fit=True, ignored=(0, 256, 64 * 256 - 256)
 )
-FACTS = ("student started from `nvidia/segformer-b0`", "adapted to 2 panoramas, without a label")
+FACTS = ("student started from nvidia/segformer-b0", "adapted to 2 panoramas, without a label")
 SCORES = {
     "miou": 41.5,
     "pixel_accuracy": 80.25,
@@ -67,7 +67,7 @@ def test_transformers_alone_gives_the_labels_of_the_run(run, tmp_path):
 def test_the_model_card_says_where_from_how_good_and_what_licence(run, tmp_path):
     export_huggingface(Segmenter.load(run), tmp_path / "hf", FACTS, SCORES)
     card = (tmp_path / "hf/README.md").read_text()
-    assert "started from `nvidia/segformer-b0`" in card
+    assert "started from nvidia/segformer-b0" in card
     assert "adapted to 2 panoramas, without a label" in card
     assert "non-commercial use only" in " ".join(card.split())
     assert "--fit --height 64" in card
