@@ -94,9 +94,10 @@ def test_a_list_of_images_that_the_cache_lacks(world, tmp_path, goodsam):
     [
         ([], FusionConfig()),
         (["--rule", "sepl"], FusionConfig("sepl")),
-        (["--preset", "street-robust"], FusionConfig("ssa", votes="soft", small_share=0.2)),
+        (["--preset", "street-robust"],
+         FusionConfig("ssa", votes="soft", small_share=0.2, sure=0.9)),
         (["--preset", "street-robust", "--rule", "ctcf"],
-         FusionConfig("ctcf", votes="soft", small_share=0.2)),
+         FusionConfig("ctcf", votes="soft", small_share=0.2, sure=0.9)),
         (["--rule", "ssa", "--set", "step.fusion.votes=surest"],
          FusionConfig("ssa", votes="surest")),
     ],
