@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from goodsam.data.errors import InputError
 from goodsam.data.files import regular
@@ -77,20 +78,19 @@ class Address:
             raise ValueError(f"{key} has more than {limit} bytes")
         return bytes(content)
 
-    def _open(self, key: str, first: int) -> Any:
+    @contextmanager
+    def _open(self, key: str, first: int) -> Iterator[IO[bytes]]:
         """A file to be read from its byte `first` on."""
-        path = f"{self._root}/{key}"
-        if not self._over_http:
-            return self._files.open(path, "rb")
-        # one request a file, none before it to ask for the size
-        options: dict[str, Any] = {"block_size": 0, "size": 1}
+        options: dict[str, Any] = {}
+        if self._over_http:
+            options = {"block_size": 0, "size": 1}  # no request before it, to ask for the size
         if first:
             options["headers"] = {"Range": f"bytes={first}-"}
-        file = self._files.open(path, "rb", **options)
-        if first and file.r.status != 206:  # a server that knows no ranges begins anew
-            while first and (part := file.read(min(first, _CHUNK))):
-                first -= len(part)
-        return file
+        with self._files.open(f"{self._root}/{key}", "rb", **options) as file:
+            if first and file.r.status != 206:  # a server that knows no ranges begins anew
+                while first and (part := file.read(min(first, _CHUNK))):
+                    first -= len(part)
+            yield file
 
     def each(self, function: Callable[[str], T], keys: Iterable[str]) -> list[T]:
         """The function's results, in order; several are worked on at once."""

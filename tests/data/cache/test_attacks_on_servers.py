@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from contextlib import contextmanager
 
 import pytest
 
@@ -57,9 +58,10 @@ def test_a_server_that_knows_no_ranges_begins_anew(remote, full, assert_same, mo
     url, _ = remote
     open_ = address.Address._open
 
+    @contextmanager
     def interrupted(place, key, first):
-        file = open_(place, key, first)
-        return file if first else Cut(file.read())
+        with open_(place, key, first) as file:
+            yield file if first else Cut(file.read())
 
     monkeypatch.setattr(address.Address, "_open", interrupted)
     assert_same(SamCache.open(url).read("a.jpg"), full.read("a.jpg"))
