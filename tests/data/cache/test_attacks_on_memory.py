@@ -128,7 +128,7 @@ LARGEST = {
     "one window": (Windows(8192, 8192, 8192, 8192), 2**12),
     "two that overlap": (Windows(4096, 8192, 8192, 4096), 2**11),
     "many that overlap": (Windows(512, 4096, 1024, 32), 64),
-    "the most": (Windows(16, 4096, 1024, 1), 1),
+    "the most": (Windows(16, 4096, 1024, 1), 8),  # 8: no bits to spare, which are not kept
     "narrow and high": (Windows(2**20, 8, 8, 1), 64),
 }
 
@@ -136,11 +136,12 @@ LARGEST = {
 def largest(path, windows, masks, boundaries):
     """A cache of one record, as large as the format lets it be."""
     n = len(windows)
-    cells = min(2**16, bounds.MAX_INCIDENCE // (masks * n))
-    maps = np.arange(n * windows.height * windows.window, dtype=np.uint32) % cells
-    maps = maps.astype(np.uint16).reshape(n, windows.height, windows.window)
     overlaps = windows.overlaps if boundaries == "overlap" else []
     bits = sum(-(-windows.height * overlap.width // 8) for overlap in overlaps)
+    room = bounds.MAX_TABLES - 8 * n - 28 * masks * n - bits
+    cells = min(2**16, bounds.MAX_INCIDENCE // (masks * n), room // (n * -(-masks // 8)))
+    maps = np.arange(n * windows.height * windows.window, dtype=np.uint32) % cells
+    maps = maps.astype(np.uint16).reshape(n, windows.height, windows.window)
     head = np.tile(np.array([masks, cells], "<u4"), n).view(np.uint8)
     body = np.full(n * cells * -(-masks // 8) + bits, 0xA5, np.uint8)
     tables = np.concatenate([head, np.zeros(28 * masks * n, np.uint8), body])
