@@ -27,7 +27,7 @@ from goodsam.data.panoramas import Placement, fitted_view, placement_in
 from goodsam.data.panoramas.fitted import FittedPictures, pictures_folder
 from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse_prediction
 from goodsam.stages.adapt.prediction import Prediction
-from goodsam.stages.segformer.native import MapKind, Maps, as_bytes, native_mask, native_parts
+from goodsam.stages.segformer.native import MapKind, Maps, as_bytes, native_parts, unseen_pixels
 from goodsam.stages.segformer.segment import normalise, segment
 from goodsam.stages.segformer.segmenter import Segmenter
 
@@ -140,14 +140,12 @@ class EnsembleLabeller:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """uint8 (H, W) of labels, confidence and trust."""
         found = ensemble(self.teacher, view, self.cache, name, self.fusion)
-        mask = self.geometry.ignored_mask
         if size == self._size and placement is None:
             labels = found.labels.cpu().numpy()
             maps = labels.copy(), as_bytes(found.confidence), as_bytes(found.trust)
-            unseen = mask
         else:
             maps = _native(found, len(self.names), size, placement)
-            unseen = native_mask(mask, size, self._size, self.geometry.fit, placement)
+        unseen = unseen_pixels(self.geometry, size, placement)
         if unseen is not None:
             for map_, nothing in zip(maps, (IGNORE, 0, 0), strict=True):
                 map_[unseen] = nothing

@@ -155,12 +155,13 @@ def fuse_prediction(
     """`fuse` of a prediction whose softmax is there already, and each mask's own weight, (M,)."""
     doubts = doubt_maps(prediction, config) if config.rule == "ctcf" else []
     votes_MC = soft_MC = None
-    if config.votes == "soft" or config.believe:
+    votes = config.votes if config.rule == "ssa" else "all"
+    if votes == "soft" or (config.believe and config.rule != "none"):
         soft_MC = soft_votes(prediction.probabilities, masks)
-    if config.votes == "surest":
+    if votes == "surest":
         sure = prediction.probabilities.amax(dim=1)
         votes_MC = surest_votes(prediction.labels, sure, masks, prediction.classes)
-    elif config.votes == "soft":
+    elif votes == "soft":
         votes_MC = soft_MC
     labels, classes = prediction.labels, prediction.classes
     fused = fuse_maps(labels, doubts, masks, classes, config, votes_MC, soft_MC)

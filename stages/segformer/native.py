@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from goodsam.data.classes import IGNORE
+from goodsam.data.geometry import Geometry
 from goodsam.data.panoramas import Placement, band_share
 
 MapKind = Literal["confidence", "trust", "probabilities"]
@@ -111,6 +112,22 @@ def native_parts(
         above, below = (maps_NCHW[:, :, index[part]] for index in (upper, lower))
         lines = above.lerp(below, down[part, None])
         yield rows[part], np.ones((1, 1), bool), lines[..., at].lerp(lines[..., beside], across)
+
+
+def unseen_pixels(
+    geometry: Geometry | None, size: tuple[int, int], placement: Placement | None = None
+) -> np.ndarray | None:
+    """bool (H, W) of a photograph of `size`, true where labels are 255; None: nowhere.
+
+    Outside the band of a photograph that is fitted, and where the run left pixels out: on a
+    panorama of another size that is not fitted, in proportion. placement: on its sphere.
+    """
+    if geometry is None:
+        return None
+    mask, fitted = geometry.ignored_mask, (geometry.windows.height, geometry.windows.width)
+    if placement is None and (size == fitted or (mask is None and not geometry.fit)):
+        return mask
+    return native_mask(mask, size, fitted, geometry.fit, placement)
 
 
 def native_mask(

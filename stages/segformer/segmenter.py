@@ -29,7 +29,7 @@ from goodsam.data.windows import Windows, widen
 from goodsam.stages.device import pick_device
 from goodsam.stages.segformer.files import load_segformer
 from goodsam.stages.segformer.lean import LeanDecoder, lean_logits
-from goodsam.stages.segformer.native import MapKind, Maps, as_bytes, native_maps, native_mask
+from goodsam.stages.segformer.native import MapKind, Maps, as_bytes, native_maps, unseen_pixels
 from goodsam.stages.segformer.origin import licence_of, origin_of
 from goodsam.stages.segformer.segment import class_names, normalise
 
@@ -218,18 +218,8 @@ class Segmenter:
     def unseen(
         self, size: tuple[int, int], placement: Placement | None = None
     ) -> np.ndarray | None:
-        """bool (H, W) of an image of `size`, true where `__call__` gives 255; None: nowhere.
-
-        Outside the band of a photograph that is fitted, and where the run left pixels out: on a
-        panorama of another size that is not fitted, in proportion.
-        """
-        geometry = self.geometry
-        if geometry is None:
-            return None
-        mask, fitted = geometry.ignored_mask, (geometry.windows.height, geometry.windows.width)
-        if placement is None and (size == fitted or (mask is None and not geometry.fit)):
-            return mask
-        return native_mask(mask, size, fitted, geometry.fit, placement)
+        """bool (H, W), true where `__call__` gives 255; see `unseen_pixels`. size: of the image."""
+        return unseen_pixels(self.geometry, size, placement)
 
     def window_labels(self, view: np.ndarray) -> np.ndarray:
         """uint8 (h, w, 3) -> uint8 (n, h, window): the labels of each window on its own."""
