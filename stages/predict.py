@@ -78,6 +78,10 @@ class PredictSummary:
     failed: dict[str, str] = field(default_factory=dict)
     conversions: Conversions = field(default_factory=Conversions)
 
+    def __str__(self) -> str:
+        done, skipped, failed = map(len, (self.done, self.skipped, self.failed))
+        return f"{done} written, {skipped} already there, {failed} failed"
+
 
 def predict(
     labeller: Labeller,

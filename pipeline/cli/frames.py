@@ -12,10 +12,10 @@ def frames(
     video: Annotated[Path, typer.Argument(help="A video of panoramas, such as a camera exports.")],
     out: Annotated[Path, typer.Argument(help="The folder for the photographs, .jpg.")],
     every: Annotated[
-        float, typer.Option(help="Seconds, of each of which the sharpest frame is taken.")
+        float, typer.Option(help="Take the sharpest frame out of every so many seconds.")
     ] = 2.0,
 ) -> None:
-    """Take sharp frames of a video, at a distance from each other, as photographs."""
+    """Take sharp frames from a video, spaced apart, as photographs."""
     from goodsam.pipeline import api
 
     written = api.frames(video, out, every=every)

@@ -24,13 +24,14 @@ def label(
         ),
     ] = None,
     preset: Annotated[
-        str, typer.Option(help="Whose TA and fusion to take: a preset's name, or a YAML file.")
+        str,
+        typer.Option(help="Where TA and fusion come from: a preset's name, or a YAML file."),
     ] = "goodsam-m",
     rule: Annotated[
         Literal["ctcf", "ssa", "sepl", "none"] | None,
         typer.Option(
-            help="How TA and masks are fused: the paper's rule, two others, or not; the preset's "
-            "if not given."
+            help="How the TA's labels and the masks are fused: ctcf is the paper's rule; none uses "
+            "the TA alone. The preset's if not given."
         ),
     ] = None,
     set_: Settings = None,
@@ -60,9 +61,6 @@ def label(
         verify=verify,
         device=device,
     )
-    print(
-        f"{out}: {len(summary.done)} written, {len(summary.skipped)} already there, "
-        f"{len(summary.failed)} failed"
-    )
+    print(f"{out}: {summary}")
     if summary.failed:
         raise typer.Exit(1)

@@ -91,9 +91,6 @@ def predict(
         sound=sound,
         verify=verify,
     )
-    print(
-        f"{out}: {len(summary.done)} written, {len(summary.skipped)} already there, "
-        f"{len(summary.failed)} failed"
-    )
+    print(f"{out}: {summary}")
     if summary.failed:
         raise typer.Exit(1)

@@ -11,52 +11,12 @@ import itertools
 import os
 import shutil
 
-import numpy as np
 import pytest
 from filelock import FileLock
-from PIL import Image
 
-from goodsam.data.cache import Identity, PanoramaMasks, SamCache, lock, writing
-from goodsam.data.files import file_hash
-from goodsam.data.window_masks import WindowMasks, overlap_boundaries
-from goodsam.data.windows import Windows
-from goodsam.stages.segformer.build import build_segformer
-from goodsam.stages.segformer.files import save_segformer
+from goodsam.data.cache import SamCache, lock, writing
 
 pytestmark = pytest.mark.attack("two at once")
-
-WINDOWS = Windows(64, 328, 82, 41)
-NAMES = ("road", "car")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """Two images, a cache of them, an archive's worth of another, and a network."""
-    root = tmp_path_factory.mktemp("two")
-    rng, hashes = np.random.default_rng(0), {}
-    (root / "i").mkdir()
-    for name in ("a.png", "b.png"):
-        pixels = rng.integers(256, size=(64, 328, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(root / "i" / name)
-        hashes[name] = file_hash(root / "i" / name)
-    cache = SamCache.create(
-        root / "c.zarr", Identity("0" * 64, {}, "windows", WINDOWS, False), hashes, {}
-    )
-    mask = np.zeros((2, 64, 82), bool)
-    mask[0, :30], mask[1, 20:] = True, True
-    windows = tuple(WindowMasks.of(mask, np.ones(2), np.ones(2)) for _ in WINDOWS.starts)
-    for name in hashes:
-        cache.write(name, PanoramaMasks(windows, tuple(overlap_boundaries(windows, WINDOWS))))
-    save_segformer(build_segformer("w8", NAMES), root / "model")
-    return root
-
-
-@pytest.fixture
-def here(made, tmp_path, monkeypatch):
-    shutil.copytree(made, tmp_path / "here")
-    monkeypatch.chdir(tmp_path / "here")
-    return tmp_path / "here"
-
 
 # Each writes into the same place, or reads what the others write
 ON_A_CACHE = {

@@ -16,51 +16,13 @@ import rich.console
 from PIL import Image
 
 from goodsam.data import files
-from goodsam.data.cache import Identity, PanoramaMasks, SamCache
-from goodsam.data.files import file_hash
-from goodsam.data.window_masks import WindowMasks, overlap_boundaries
-from goodsam.data.windows import Windows
+from goodsam.data.cache import SamCache
 from goodsam.pipeline.tell import progress_bar
 from goodsam.stages.segformer.build import build_segformer
 from goodsam.stages.segformer.files import save_segformer
+from tests.pipeline.cli.conftest import HEIGHT, NAMES, WIDTH, picture
 
 pytestmark = pytest.mark.attack("statuses")
-
-HEIGHT, WIDTH = 64, 328
-WINDOWS = Windows(HEIGHT, WIDTH, 82, 41)
-NAMES = ("road", "car")
-
-
-def picture(path, seed=0):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(256, size=(HEIGHT, WIDTH, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """Two images, their cache, packed too, and a network."""
-    root = tmp_path_factory.mktemp("door")
-    names = ["a.png", "b.png"]
-    hashes = {name: file_hash(picture(root / "i" / name, i)) for i, name in enumerate(names)}
-    cache = SamCache.create(
-        root / "c.zarr", Identity("0" * 64, {}, "windows", WINDOWS, False), hashes, {}
-    )
-    mask = np.zeros((2, HEIGHT, 82), bool)
-    mask[0, :30], mask[1, 20:] = True, True
-    windows = tuple(WindowMasks.of(mask, np.ones(2), np.ones(2)) for _ in WINDOWS.starts)
-    for name in names:
-        cache.write(name, PanoramaMasks(windows, tuple(overlap_boundaries(windows, WINDOWS))))
-    save_segformer(build_segformer("w8", NAMES), root / "model")
-    return root
-
-
-@pytest.fixture
-def here(made, tmp_path, monkeypatch):
-    shutil.copytree(made, tmp_path / "here")
-    monkeypatch.chdir(tmp_path / "here")
-    return tmp_path / "here"
 
 
 def everything(root):
