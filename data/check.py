@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from goodsam.data.classes import CITYSCAPES, IGNORE, MAPILLARY, WILDPASS
+from goodsam.data.class_map import ClassMap
+from goodsam.data.classes import CITYSCAPES, IGNORE, MAPILLARY, NINETEEN, WILDPASS, Protocol
 from goodsam.data.errors import InputError
 from goodsam.data.geometry import LEVELLED
 from goodsam.data.panoramas import (
@@ -22,7 +23,6 @@ from goodsam.data.panoramas import (
     placement_of,
     read_ids,
     read_image,
-    read_labels,
     read_truth,
     survey,
 )
@@ -107,22 +107,26 @@ def check(
     folder: Path,
     labels: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    class_map: ClassMap | None = None,
 ) -> Checked:
     """Recognise a folder's layout, pair its images with labels, and read every file once.
+
+    class_map: what the labels' ids become; None: they are Cityscapes' or WildPASS's.
 
     Raises InputError for a folder that holds no images, or whose names cannot be told apart.
     """
     found = survey(folder, labels)
     layout = recognise(found.samples)
     labelled = [sample for sample in found.samples if sample.labels is not None]
-    mapillary = any(_mapillary(sample) for sample in labelled)
+    mapillary = class_map is None and any(_mapillary(sample) for sample in labelled)
+    truth_by = WILDPASS if mapillary else NINETEEN if class_map is None else class_map.protocol()
     if mapillary:
         layout = WILDPASS_LAYOUT
     result = Checked(
         layout,
         found.images,
         len(labelled),
-        protocol=None if not labelled else WILDPASS.key if mapillary else "19",
+        protocol=truth_by.key if labelled else None,
         images_alone=found.images_alone,
         labels_alone=found.labels_alone,
     )
@@ -142,7 +146,7 @@ def check(
             elif not (is_band(height, width) or is_sphere(height, width)):
                 result.odd += 1
             if sample.labels is not None:
-                truth = _classes(sample, mapillary)
+                truth = _classes(sample, truth_by)
                 if truth[1] != (height, width):
                     h, w = truth[1]
                     raise InputError(
@@ -196,14 +200,10 @@ def _mapillary(sample: Sample) -> bool:
     return bool(ids & MAPILLARY.keys()) and max(ids) >= len(CITYSCAPES)
 
 
-def _classes(sample: Sample, mapillary: bool) -> tuple[set[str], tuple[int, int]]:
-    names = WILDPASS.names if mapillary else CITYSCAPES
+def _classes(sample: Sample, protocol: Protocol) -> tuple[set[str], tuple[int, int]]:
     path = sample.labels
     assert path is not None
-    if mapillary:
-        truth = read_truth(path, WILDPASS)
-    else:
-        truth = read_labels(path, label_ids=sample.label_ids)
+    truth = read_truth(path, protocol, sample.label_ids)
     present = np.unique(truth[truth != IGNORE])
     height, width = truth.shape
-    return {names[index] for index in present}, (height, width)
+    return {protocol.names[index] for index in present}, (height, width)

@@ -92,7 +92,8 @@ class Protocol:
     train id, 255 where the id has none: such a pixel is left out in the truth, and wrong in a
     prediction. ids: how many train ids there are. label_lookup: the same of the ids in its label
     maps where those are no train ids; LEFT_OUT marks the ids that may stand there without meaning
-    anything, 255 those that may not. note: what has to be said beside its numbers.
+    anything, 255 those that may not. note: what has to be said beside its numbers. of_cityscapes:
+    the truth has Cityscapes' ids, whatever becomes of them.
     """
 
     key: str
@@ -101,6 +102,7 @@ class Protocol:
     ids: int = len(CITYSCAPES)
     label_lookup: np.ndarray | None = None
     note: str = ""
+    of_cityscapes: bool = False
 
 
 LEFT_OUT = 254
@@ -114,7 +116,9 @@ _MERGED = {
 }
 _THIRTEEN_NAMES = tuple(name for name in CITYSCAPES if name not in {*_MERGED, "train"})
 
-NINETEEN = Protocol("19", CITYSCAPES, _lookup({i: i for i in range(len(CITYSCAPES))}))
+NINETEEN = Protocol(
+    "19", CITYSCAPES, _lookup({i: i for i in range(len(CITYSCAPES))}), of_cityscapes=True
+)
 THIRTEEN = Protocol(
     "13",
     _THIRTEEN_NAMES,
@@ -125,6 +129,7 @@ THIRTEEN = Protocol(
             if name != "train"
         }
     ),
+    of_cityscapes=True,
     note="13 classes: rider counts as person; truck, bus, motorcycle and bicycle as car; train is "
     "left out. Another benchmark than that of 19 classes",
 )

@@ -16,14 +16,21 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from transformers import SegformerForSemanticSegmentation
 
+from goodsam.data.classes import IGNORE
 from goodsam.data.errors import InputError
 from goodsam.data.files import check_folder, write_whole, written_aside
 from goodsam.data.geometry import Geometry
-from goodsam.stages.segformer.files import save_segformer
-from goodsam.stages.segformer.lean import LeanDecoder, lean_logits
-from goodsam.stages.segformer.segment import IMAGENET_MEAN, IMAGENET_STD, parameter_count
+from goodsam.stages.networks.adapted import Adapted
+from goodsam.stages.networks.classes import bare
+from goodsam.stages.networks.files import save_model
+from goodsam.stages.networks.inference import logits_of
+from goodsam.stages.segformer.segment import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    class_names,
+    parameter_count,
+)
 from goodsam.stages.segformer.segmenter import Segmenter
 
 OPSET = 17
@@ -33,7 +40,7 @@ CHECKED_SIZES = ((1, 200, 256), (2, 128, 416), (1, 147, 333))  # batch, height, 
 _CARD = """---
 library_name: transformers
 pipeline_tag: image-segmentation
-tags: [segformer, panorama, 360-degree, goodsam]
+tags: [{kind}, panorama, 360-degree, goodsam]
 license: other
 license_name: as-of-the-weights-it-was-trained-from
 ---
@@ -48,10 +55,7 @@ license_name: as-of-the-weights-it-was-trained-from
 
 ## Use
 
-`SegformerForSemanticSegmentation.from_pretrained` and `SegformerImageProcessor.from_pretrained`
-load this directory. Images go in as RGB with ImageNet mean and standard deviation, and the logits
-come at a quarter of their size: upsample them bilinearly before the argmax. The processor that lies
-here does so and does not squash the image to a square.
+{use}
 
 {geometry}
 
@@ -61,6 +65,17 @@ Classes: {classes}.
 
 The weights keep the licences of the weights and images that they were trained from: {licence}.
 """
+
+_USE_SEGFORMER = """\
+`SegformerForSemanticSegmentation.from_pretrained` and `SegformerImageProcessor.from_pretrained`
+load this directory. Images go in as RGB with ImageNet mean and standard deviation, and the logits
+come at a quarter of their size: upsample them bilinearly before the argmax. The processor that lies
+here does so and does not squash the image to a square."""
+
+_USE_OTHERS = """\
+`{model}.from_pretrained` and `{processor}.from_pretrained` load this directory; the processor
+that lies here has the mean, the standard deviation and the size that the network wants.
+`goodsam predict` and `goodsam.load` label pictures of any size with it."""
 
 
 def export_huggingface(
@@ -78,7 +93,7 @@ def export_huggingface(
         raise InputError(f"{out}: is there already; give a folder that is not")
     check_folder(out.parent)
     with written_aside(out) as aside:
-        save_segformer(segmenter.model, aside)
+        save_model(segmenter.model, aside)
         write_whole(aside / "README.md", model_card(segmenter, facts, scores))
 
 
@@ -99,8 +114,14 @@ def model_card(
             "",
             *(f"- {_plain(fact)}" for fact in facts),
         ]
+    model, kind, use = bare(segmenter.model), "SegFormer", _USE_SEGFORMER
+    if isinstance(model, Adapted):
+        kind = model.config.model_type
+        use = _USE_OTHERS.format(model=model.family.model, processor=model.family.processor)
     return _CARD.format(
-        title=f"SegFormer for panoramas, {_plain(Path(segmenter.source).name)}",
+        title=f"{kind} for panoramas, {_plain(Path(segmenter.source).name)}",
+        kind=kind.lower(),
+        use=use,
         origin="\n".join(lines),
         numbers=_numbers(scores),
         geometry=_geometry(segmenter.geometry),
@@ -149,19 +170,25 @@ class LabelNetwork(torch.nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, model: SegformerForSemanticSegmentation) -> None:
+    def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
-        self.model = model
-        self.decoder = LeanDecoder.of(model)
+        self.model, self.classes = model, len(class_names(model))
+        self.logits = logits_of(model)
         self.register_buffer("mean", 255 * torch.tensor(IMAGENET_MEAN).view(3, 1, 1))
         self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD).view(3, 1, 1))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         pixels = (image.permute(0, 3, 1, 2).float() - self.mean) / self.std
-        logits = lean_logits(self.model, self.decoder, pixels)
+        logits = self.logits(pixels)
         size = image.shape[1:3]
         whole = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
-        return whole.argmax(dim=1).to(torch.uint8)
+        labels = whole.argmax(dim=1).to(torch.uint8)
+        # by a class map the last channel is of what it ignores
+        return (
+            labels
+            if whole.shape[1] == self.classes
+            else labels.where(labels < self.classes, IGNORE)
+        )
 
 
 def export_onnx(segmenter: Segmenter, out: Path) -> float:
@@ -183,22 +210,35 @@ def export_onnx(segmenter: Segmenter, out: Path) -> float:
         raise InputError(
             f"--format onnx needs onnx and onnxruntime ({error}): pip install 'goodsam[export]'"
         ) from error
+    inner = bare(segmenter.model)
+    if isinstance(inner, Adapted) and inner.side is not None:
+        raise InputError(
+            f"{segmenter.source}: sees pictures by squares of {inner.side} px, as many "
+            "as a picture has, which ONNX cannot say; use --format huggingface"
+        )
     on_cpu = copy.deepcopy(segmenter.model).cpu()
     segmenter = replace(segmenter, model=on_cpu, device=torch.device("cpu"))
     dynamic = {0: "batch", 1: "height", 2: "width"}
     with _quiet(), torch.inference_mode(), TemporaryDirectory() as folder:
         # The exporter that traces: it needs no further package and takes a second. What a trace
         # could get wrong, sizes that became constants, the check below would find.
-        torch.onnx.export(
-            LabelNetwork(segmenter.model).eval(),
-            (torch.zeros(CHECKED_SIZES[0] + (3,), dtype=torch.uint8),),
-            f"{folder}/labels.onnx",
-            input_names=["image"],
-            output_names=["labels"],
-            dynamic_axes={"image": dynamic, "labels": dynamic},
-            opset_version=OPSET,
-            dynamo=False,
-        )
+        try:
+            torch.onnx.export(
+                LabelNetwork(segmenter.model).eval(),
+                (torch.zeros(CHECKED_SIZES[0] + (3,), dtype=torch.uint8),),
+                f"{folder}/labels.onnx",
+                input_names=["image"],
+                output_names=["labels"],
+                dynamic_axes={"image": dynamic, "labels": dynamic},
+                opset_version=OPSET,
+                dynamo=False,
+            )
+        except (RuntimeError, ValueError) as error:  # an operator that ONNX has not
+            first = (str(error).strip().splitlines() or [repr(error)])[0]
+            raise InputError(
+                f"{segmenter.source}: cannot be written as ONNX for pictures of any size "
+                f"({first}); use --format huggingface"
+            ) from error
         model = onnx.load(f"{folder}/labels.onnx")
     properties = {
         "classes": json.dumps(segmenter.names),

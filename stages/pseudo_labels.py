@@ -52,9 +52,12 @@ def ensemble(
     """
     windows = cache.identity.windows
     pixels = normalise(np.require(view[None], requirements="W"), teacher.device)[0]
-    prediction = Prediction.of(segment(teacher.model, windows.cut(pixels)))
+    logits = segment(teacher.model, windows.cut(pixels))
+    prediction = Prediction.of(logits, len(teacher.names))
     masks = MaskBatch.of(cache.read(name).windows).to(teacher.device)
     labels, trust, _ = fuse_prediction(prediction, masks, fusion)
+    if prediction.ignored is not None:
+        labels = labels.masked_fill(prediction.ignored, IGNORE)
     known = labels != IGNORE
     taken = torch.where(known, labels, 0)[:, None]
     confidence = prediction.probabilities.gather(1, taken)[:, 0] * known

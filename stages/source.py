@@ -36,9 +36,10 @@ from goodsam.stages.checkpoint import (
 )
 from goodsam.stages.device import autocast, pick_device
 from goodsam.stages.loading import as_raised
+from goodsam.stages.networks.adapted import Adapted
+from goodsam.stages.networks.files import load_model, save_model
 from goodsam.stages.schedule import poly_schedule
 from goodsam.stages.segformer.build import build_segformer
-from goodsam.stages.segformer.files import load_segformer, save_segformer
 from goodsam.stages.segformer.segment import class_names, normalise, segment
 
 
@@ -46,8 +47,8 @@ from goodsam.stages.segformer.segment import class_names, normalise, segment
 class SourceConfig:
     """Supervised training.
 
-    model: an architecture of ours (w16, w32, b0 to b5), built anew, or a SegFormer directory or
-        hub name to start from.
+    model: an architecture of ours (w16, w32, b0 to b5), built anew, or a network's directory or
+        hub name to start from, of any family.
     steps, batch: length. crop: (height, width) px of the training crops.
     scale: range of the random resize. jitter: photometric distortion on or off.
     class_balance: temperature of rare-class sampling (crops are drawn around a class c with
@@ -203,7 +204,7 @@ def train_source(
     _claim(out, identity)
     torch.manual_seed(config.seed)
     if Path(config.model).exists() or "/" in config.model:
-        model = load_segformer(config.model)
+        model = load_model(config.model)
         if len(class_names(model)) != len(CITYSCAPES):
             raise InputError(
                 f"{config.model}: {len(class_names(model))} classes, the labels have 19"
@@ -247,16 +248,17 @@ def train_source(
                 path = folder / f"step_{step + 1:08d}.safetensors"
                 save_checkpoint(path, {"model": model}, {"model": optimizer}, {"step": step + 1})
                 prune_checkpoints(folder, keep=2)
-    save_segformer(model.eval(), out / "model")
+    save_model(model.eval(), out / "model")
     return out / "model"
 
 
 def _optimizer(model: torch.nn.Module, config: SourceConfig) -> torch.optim.Optimizer:
+    heads: tuple[str, ...] = ("decode_head",)
+    if isinstance(model, Adapted):
+        heads = tuple(f"model.{path.partition('.')[0]}." for path in model.family.heads)
     groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        groups.setdefault((name.startswith("decode_head"), parameter.ndim > 1), []).append(
-            parameter
-        )
+        groups.setdefault((name.startswith(heads), parameter.ndim > 1), []).append(parameter)
     return torch.optim.AdamW(
         [
             {

@@ -102,7 +102,8 @@ def read_truth(path: Path, protocol: Protocol, label_ids: bool | None = None) ->
     """
     if protocol.label_lookup is None:
         return protocol.lookup[read_labels(path, protocol.ids, label_ids)]
-    ids = read_ids(path)
+    by_labels = label_ids and protocol.of_cityscapes
+    ids = read_labels(path, label_ids=True) if by_labels else read_ids(path)
     classes = protocol.label_lookup[ids]
     if (classes == IGNORE).any():
         raise InputError(

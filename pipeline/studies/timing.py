@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from goodsam.data.windows import Windows
-from goodsam.stages.adapt.learner import AdaptConfig, load_networks
+from goodsam.stages.adapt.learner import AdaptConfig
+from goodsam.stages.adapt.pair import load_networks
 from goodsam.stages.device import autocast, pick_device
 from goodsam.stages.segformer.segment import normalise, segment
 

@@ -44,15 +44,18 @@ class Labels:
 
 @torch.no_grad()
 def predict_labels(
-    network: torch.nn.Module, pieces_NCHW: torch.Tensor, mirrored: bool
+    network: torch.nn.Module, pieces_NCHW: torch.Tensor, mirrored: bool, classes: int | None = None
 ) -> Prediction:
-    """The labeller's prediction of clean windows; the mean of both softmaxes if also `mirrored`."""
+    """The labeller's prediction of clean windows; the mean of both softmaxes if also `mirrored`.
+
+    classes: as for `Prediction.of`.
+    """
     logits = segment(network, pieces_NCHW)
     if not mirrored:
-        return Prediction.of(logits)
+        return Prediction.of(logits, classes)
     other = segment(network, pieces_NCHW.flip(-1)).flip(-1)
     mean = (logits.float().softmax(dim=1) + other.float().softmax(dim=1)) / 2
-    return Prediction.of(mean.clamp_(min=torch.finfo(mean.dtype).tiny).log_())
+    return Prediction.of(mean.clamp_(min=torch.finfo(mean.dtype).tiny).log_(), classes)
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from goodsam.stages.adapt.beyond.labeller import alignments, follow_teacher
 from goodsam.stages.adapt.beyond.paste import cut_outs, pasted
 from goodsam.stages.adapt.beyond.view import View, ViewConfig
 from goodsam.stages.adapt.labels import predict_labels
+from goodsam.stages.adapt.pair import load_networks
 from goodsam.stages.adapt.processes import Processes, gather_only
 from goodsam.stages.adapt.reading import Item
 from goodsam.stages.adapt.step import (
@@ -37,7 +38,8 @@ from goodsam.stages.checkpoint import (
     save_checkpoint,
 )
 from goodsam.stages.device import autocast
-from goodsam.stages.segformer.files import load_segformer, save_segformer
+from goodsam.stages.networks.classes import Mapped
+from goodsam.stages.networks.files import save_model
 from goodsam.stages.segformer.origin import KEY, Origin
 from goodsam.stages.segformer.segment import class_names, normalise, parameter_count
 
@@ -47,9 +49,11 @@ class AdaptConfig:
     """The settings of stage 2, the training of teacher assistant and student."""
 
     teacher_assistant: str
-    """The teacher assistant (TA) to begin with: a SegFormer directory or hub name, or street-ta."""
+    """The teacher assistant (TA) to begin with: a network's directory or hub name, or street-ta."""
     student: str
-    """The student to begin with: a SegFormer directory or hub name, or street-student."""
+    """The student to begin with: a network's directory or hub name, or street-student."""
+    classes: dict[str, str | tuple[str, ...]] | None = None
+    """The wanted classes, and of which of the TA's each is made; null: the TA's as they are."""
     step: StepConfig = field(default_factory=StepConfig)
     """What one step computes: fusion, boundaries and losses."""
     epochs: int = 10
@@ -152,7 +156,8 @@ class Learner:
         """
         self.kept = None if kept_HW is None else kept_HW.to(group.device)
         self.config, self.group, self.windows = config, group, windows
-        teacher, student = load_networks(config, group.device)
+        self._notes: list[str] = []
+        teacher, student = load_networks(config, group.device, self._notes.append)
         self.names = class_names(teacher)
         self.networks: dict[str, Any] = {"teacher_assistant": teacher, "student": student}
         self.by_class = ByClass()
@@ -181,19 +186,20 @@ class Learner:
         self._rows: list[tuple[str, dict[str, torch.Tensor]]] = []
 
     def doubts(self) -> str:
-        """What speaks against this pair of networks; "" where nothing does.
+        """What is worth knowing of this pair of networks; "" where nothing is.
 
         A student ends near the level of its TA, a lower one too (docs/results.md, Table 5).
         """
         teacher, student = (
             parameter_count(self.networks[name]) / 1e6 for name in ("teacher_assistant", "student")
         )
-        if teacher >= student:
-            return ""
-        return (
-            f"the teacher assistant ({teacher:.2f} M parameters) is smaller than the student "
-            f"({student:.2f} M): a student sinks to the level of a weaker teacher assistant"
-        )
+        found = list(self._notes)
+        if teacher < student:
+            found.append(
+                f"the teacher assistant ({teacher:.2f} M parameters) is smaller than the student "
+                f"({student:.2f} M): a student sinks to the level of a weaker teacher assistant"
+            )
+        return "; ".join(found)
 
     def set_rate(self, factor: float) -> None:
         """Learning rates of the next `update`: `factor` times those of the configuration."""
@@ -250,7 +256,10 @@ class Learner:
         step = self.config.step
         image = normalise(item.donor.image[None], device)
         labeller = predict_labels(
-            self.labeller or self.teacher, self.windows.cut(image[0]), step.labels_mirrored
+            self.labeller or self.teacher,
+            self.windows.cut(image[0]),
+            step.labels_mirrored,
+            len(self.names),
         )
         roll, masks = item.donor.roll, item.donor.masks.to(device)
         labels_HW = cut_outs(labeller, masks, self.windows, step.fusion, roll)
@@ -314,28 +323,16 @@ class Learner:
 
         geometry: how the panoramas were seen; it stays with the networks.
         """
-        origin = Origin(geometry, (self.config.student, self.config.teacher_assistant))
+        teacher = self.networks["teacher_assistant"]
+        origin = Origin(
+            geometry,
+            (self.config.student, self.config.teacher_assistant),
+            teacher.classes if isinstance(teacher, Mapped) else None,
+        )
         if self.group.first:
             for name in ("teacher_assistant", "student"):
                 setattr(self.networks[name].config, KEY, origin.to_json())
-                save_segformer(self.networks[name], out / name)
-
-
-def load_networks(config: AdaptConfig, device: torch.device) -> tuple[Any, Any]:
-    """TA and student on `device`, in evaluation mode, which they keep while they learn.
-
-    A step has one panorama: too few for batch statistics (docs/method.md, "Learning"). Raises
-    InputError when their classes differ.
-    """
-    teacher = load_segformer(config.teacher_assistant)
-    student = load_segformer(config.student)
-    if class_names(teacher) != class_names(student):
-        raise InputError(
-            f"{config.student}: its classes are not those of {config.teacher_assistant} "
-            f"({len(class_names(student))} and {len(class_names(teacher))}); "
-            "start the student from a model with the teacher assistant's classes"
-        )
-    return teacher.to(device).eval(), student.to(device).eval()
+                save_model(self.networks[name], out / name)
 
 
 def _optimizer(network: torch.nn.Module, rate: float, decay: float) -> torch.optim.Optimizer:

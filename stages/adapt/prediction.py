@@ -14,20 +14,30 @@ import torch
 
 @dataclass(frozen=True)
 class Prediction:
-    """labels: uint8 (N, H, W), the argmax. The others: (N, C, H, W), with their gradient."""
+    """labels: uint8 (N, H, W), the argmax. ignored: bool (N, H, W), where what a class map ignores is
+    likelier; None: no map ignores any. The others: (N, C, H, W), with their gradient.
+    """
 
     logits: torch.Tensor
     labels: torch.Tensor
     log_probabilities: torch.Tensor
     probabilities: torch.Tensor
+    ignored: torch.Tensor | None = None
 
     @classmethod
-    def of(cls, logits_NCHW: torch.Tensor) -> Prediction:
-        """From logits of at most 255 classes; those of 16 bits are made float32."""
+    def of(cls, logits_NCHW: torch.Tensor, classes: int | None = None) -> Prediction:
+        """From logits of at most 255 classes; those of 16 bits are made float32.
+
+        classes: how many; a channel more is of those that a class map ignores. None: all channels.
+        """
         if logits_NCHW.dtype.itemsize < 4:
             logits_NCHW = logits_NCHW.float()
+        ignored = None
+        if classes is not None and logits_NCHW.shape[1] > classes:
+            logits_NCHW, of_ignored = logits_NCHW.split([classes, 1], dim=1)
+            ignored = of_ignored[:, 0] > logits_NCHW.amax(dim=1)
         log_p = logits_NCHW.log_softmax(dim=1)
-        return cls(logits_NCHW, argmax_labels(logits_NCHW), log_p, log_p.exp())
+        return cls(logits_NCHW, argmax_labels(logits_NCHW), log_p, log_p.exp(), ignored)
 
     @property
     def classes(self) -> int:

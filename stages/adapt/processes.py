@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
+from transformers import SegformerForSemanticSegmentation
 
 from goodsam.data.errors import InputError
 from goodsam.stages.device import pick_device
@@ -48,7 +49,13 @@ class Processes:
         if self.count == 1:
             return network
         ids = None if self.device.type == "cpu" else [self.device]
-        return DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
+        return DistributedDataParallel(
+            network,
+            device_ids=ids,
+            broadcast_buffers=False,
+            # an auxiliary head, which some families have, is not called
+            find_unused_parameters=not isinstance(network, SegformerForSemanticSegmentation),
+        )
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
         """The mean of a tensor over all processes."""

@@ -171,7 +171,8 @@ def adaptation_step(
 
     image: normalised, (1, 3, H, W). masks, sam_boundaries: of the windows that are learned from;
     `B_SAM` of each overlap, bool (H, w_o). kept: bool, (H, W); no loss comes from the other
-    pixels, and they have no label in the ensemble. view: what the learners see. pasted: int64
+    pixels, nor from those of classes that a class map ignores, and they have no label in the
+    ensemble. view: what the learners see. pasted: int64
     (H, W), the labels of what was pasted into it, 255 elsewhere; None: nothing was.
     """
     strip, windows = view.strip(windows)
@@ -180,12 +181,16 @@ def adaptation_step(
         kept_HW = strip.of(kept_HW)
     clean = windows.cut(strip.of(image_13HW[0]))
     pieces = clean if view.seen is None else windows.cut(strip.of(seen_13HW[0]))
-    teacher = Prediction.of(logits_through(view, networks.teacher, pieces, whole=False))
     student = Prediction.of(strip.of(logits_through(view, networks.student, seen_13HW, whole=True)))
+    classes = student.classes
+    teacher = Prediction.of(logits_through(view, networks.teacher, pieces, whole=False), classes)
     labeller = teacher
     if networks.labeller is not None or config.labels_mirrored or view.of_teacher:
         source = networks.labeller or networks.teacher
-        labeller = predict_labels(source, clean, config.labels_mirrored)
+        labeller = predict_labels(source, clean, config.labels_mirrored, classes)
+    if labeller.ignored is not None:
+        seen_HW = ~windows.join(labeller.ignored)
+        kept_HW = seen_HW if kept_HW is None else kept_HW & seen_HW
     kept_NHW = None if kept_HW is None else windows.cut(kept_HW)
     labels = fused_labels(
         labeller, masks, config.fusion, kept_NHW, config.confident, by_class.thresholds
@@ -232,7 +237,7 @@ def adaptation_step(
             raise ValueError("step.weights.anchor needs the untouched TA")
         untouched = labeller
         if networks.untouched is not networks.labeller or config.labels_mirrored:
-            untouched = predict_labels(networks.untouched, clean, mirrored=False)
+            untouched = predict_labels(networks.untouched, clean, False, classes)
         terms["anchor"] = anchor_loss(teacher, untouched)
 
     def total(names: Sequence[str]) -> torch.Tensor:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from goodsam.data.classes import IGNORE, NINETEEN, THIRTEEN, Protocol
+from goodsam.data.classes import IGNORE, NINETEEN, Protocol
 from goodsam.data.errors import InputError
 from goodsam.data.panoramas import (
     Conversions,
@@ -120,7 +120,7 @@ def _check_labels(samples: Sequence[Sample], protocol: Protocol) -> None:
     for sample in samples:
         if sample.labels is None:
             raise InputError(f"{sample.image}: has no labels; give their folder with --labels")
-        if sample.label_ids and protocol not in (NINETEEN, THIRTEEN):
+        if sample.label_ids and not protocol.of_cityscapes:
             raise InputError(
                 f"{sample.labels}: Cityscapes ids, which the protocol {protocol.key!r} "
                 f"({len(protocol.names)} classes) is not made of"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from goodsam.data.class_map import ClassMap
 from goodsam.data.errors import InputError
 from goodsam.data.geometry import Geometry
 from goodsam.data.weights import SEGFORMERS
@@ -27,10 +28,13 @@ UNKNOWN = (
 
 @dataclass(frozen=True)
 class Origin:
-    """geometry: of the run that trained it. starts: the networks that this run began with."""
+    """geometry: of the run that trained it. starts: the networks that this run began with.
+    classes: how the run mapped the classes of its teacher assistant; None: not at all.
+    """
 
     geometry: Geometry
     starts: tuple[str, ...]
+    classes: ClassMap | None = None
 
     @property
     def licence(self) -> str:
@@ -39,7 +43,8 @@ class Origin:
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in `config.json`."""
-        return {"geometry": self.geometry.to_json(), "starts": list(self.starts)}
+        mapped = {} if self.classes is None else {"classes": self.classes.to_json()}
+        return {"geometry": self.geometry.to_json(), "starts": list(self.starts), **mapped}
 
 
 def licence_of(starts: tuple[str, ...]) -> str:
@@ -63,7 +68,9 @@ def origin_of(model: Any, source: object) -> Origin | None:
         starts = values["starts"]
         if not isinstance(starts, list) or not all(isinstance(start, str) for start in starts):
             raise InputError("starts holds other than names")
-        return Origin(Geometry.from_json(values["geometry"]), tuple(starts))
+        mapped = values.get("classes")
+        classes = None if mapped is None else ClassMap.from_json(mapped)
+        return Origin(Geometry.from_json(values["geometry"]), tuple(starts), classes)
     except (KeyError, TypeError, InputError) as error:
         raise InputError(
             f"{source}: its config.json has an entry {KEY!r} that cannot be read ({error}); "

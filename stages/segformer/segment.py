@@ -1,22 +1,25 @@
-"""A SegFormer in use: from pixels to logits.
+"""A network in use: from pixels to logits.
 
-Logits of a SegFormer are at H/4; `segment` brings them to the size of its input (docs/method.md,
-"Windows"). Shapes: N images, C classes, H x W pixels.
+Logits of a SegFormer are at H/4, others' at other strides; `segment` brings them to the size of its
+input (docs/method.md, "Windows"). Shapes: N images, C classes, H x W pixels.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
-from transformers import SegformerForSemanticSegmentation
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def class_names(model: SegformerForSemanticSegmentation) -> tuple[str, ...]:
+def class_names(model: Any) -> tuple[str, ...]:
     """The classes of a model in the order of its logits."""
+    if (names := getattr(model, "names", None)) is not None:  # by a class map
+        return names
     labels = model.config.id2label
     return tuple(str(labels[index]) for index in range(len(labels)))
 
@@ -34,8 +37,11 @@ def normalise(images_NHWC: np.ndarray | torch.Tensor, device: torch.device) -> t
     return (images - mean) / std
 
 
-def segment(model: SegformerForSemanticSegmentation, images_NCHW: torch.Tensor) -> torch.Tensor:
-    """float (N, 3, H, W) -> logits (N, C, H, W): the model's H/4 logits, upsampled bilinearly."""
+def segment(model: Any, images_NCHW: torch.Tensor) -> torch.Tensor:
+    """float (N, 3, H, W) -> logits (N, C, H, W): the model's own, upsampled bilinearly.
+
+    By a class map that ignores classes there is one channel more, of all these together.
+    """
     logits = model(pixel_values=images_NCHW).logits
     size = images_NCHW.shape[-2:]
     return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)

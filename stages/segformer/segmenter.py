@@ -1,4 +1,4 @@
-"""A model in use: a SegFormer, on a device, that labels photographs in their own pixels.
+"""A model in use: a network, on a device, that labels photographs in their own pixels.
 
     segmenter = Segmenter.load("runs/street")
     labels = segmenter(image)
@@ -10,25 +10,26 @@ those were that the network learnt from, and its labels come back at the photogr
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from transformers import SegformerForSemanticSegmentation
 
+from goodsam.data.class_map import ClassMap, Groups
 from goodsam.data.classes import IGNORE, palette_for
 from goodsam.data.errors import InputError
 from goodsam.data.geometry import LEVELLED, Geometry, Pose
 from goodsam.data.panoramas import Placement, fitted_view, placement_in, posed
 from goodsam.data.windows import Windows, widen
 from goodsam.stages.device import pick_device
-from goodsam.stages.segformer.files import load_segformer
-from goodsam.stages.segformer.lean import LeanDecoder, lean_logits
+from goodsam.stages.networks.classes import Mapped, remap
+from goodsam.stages.networks.files import load_model
+from goodsam.stages.networks.inference import logits_of
 from goodsam.stages.segformer.native import MapKind, Maps, as_bytes, native_maps, unseen_pixels
 from goodsam.stages.segformer.origin import licence_of, origin_of
 from goodsam.stages.segformer.segment import class_names, normalise
@@ -36,7 +37,7 @@ from goodsam.stages.segformer.segment import class_names, normalise
 Mode = Literal["direct", "windows"]
 Network = Literal["student", "teacher_assistant"]
 
-SMALLEST_SIDE = 32  # below it a SegFormer's first attention has nothing left to attend to
+SMALLEST_SIDE = 32  # below it a network's last stages have nothing left to look at
 
 
 def model_folder(source: str | Path, network: Network = "student") -> str | Path:
@@ -61,7 +62,7 @@ def model_folder(source: str | Path, network: Network = "student") -> str | Path
 
 @dataclass(frozen=True)
 class Segmenter:
-    """A SegFormer that labels images of any size.
+    """A network that labels images of any size; see `goodsam.stages.networks`.
 
     mode: `direct` sees the panorama whole; `windows` sees its windows and joins them.
     geometry: how panoramas are seen; None: each as it is, by the default windows of its size.
@@ -73,7 +74,7 @@ class Segmenter:
     ((64, 328), ('road', 'sidewalk'))
     """
 
-    model: SegformerForSemanticSegmentation
+    model: Any
     device: torch.device
     mode: Mode = "direct"
     geometry: Geometry | None = None
@@ -92,7 +93,7 @@ class Segmenter:
         device: str = "auto",
         wrap: bool = False,
     ) -> Segmenter:
-        """From a run directory, a SegFormer directory or a hub name. InputError if it is none.
+        """From a run, a folder that transformers loads or a hub name. InputError if it is none.
 
         windows: the geometry of a network that has none of its own; for one that has, it may only
         repeat it.
@@ -100,7 +101,7 @@ class Segmenter:
         if wrap and mode == "windows":
             raise InputError("--wrap: windows run over the seam by themselves; leave it out")
         folder = model_folder(source, network)
-        model = load_segformer(folder)
+        model = load_model(folder)
         if len(class_names(model)) > IGNORE:
             raise InputError(
                 f"{source}: more than {IGNORE} classes do not fit into 8-bit label maps"
@@ -125,7 +126,6 @@ class Segmenter:
                 f"{source}: was trained on {geometry}; leave --wrap out: a run applies its own"
             )
         where = pick_device(device)
-        model.config.reshape_last_stage = True  # the decoder wants maps, not rows of tokens
         licence = licence_of((str(source),)) if origin is None else origin.licence
         return cls(
             model.to(where).eval(), where, mode, geometry, wrap, licence, str(source), network
@@ -141,18 +141,32 @@ class Segmenter:
         return class_names(self.model)
 
     @cached_property
+    def class_map(self) -> ClassMap | None:
+        """How its classes were made of others, its own or its teacher's; None: not at all."""
+        if isinstance(self.model, Mapped):
+            return self.model.classes
+        origin = origin_of(self.model, self.source)
+        return None if origin is None else origin.classes
+
+    def with_classes(self, groups: Groups) -> Segmenter:
+        """The same network by a class map of the classes that it has now; InputError if none."""
+        return replace(self, model=remap(self.model, groups, self.source).to(self.device).eval())
+
+    @cached_property
     def palette(self) -> np.ndarray:
         """uint8 (C, 3): the colours of the classes."""
         return palette_for(self.names)
 
     @cached_property
-    def _decoder(self) -> LeanDecoder:
-        return LeanDecoder.of(self.model)
+    def _forward(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        return logits_of(self.model)
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the weights and of how they are used."""
         how = f"{self.mode} {self.geometry} {self.wrap} {self.names}"
+        if isinstance(self.model, Mapped):
+            how += f" {self.model.classes}"
         if self.geometry is not None:
             how += f" {self.geometry.ignored}"
         digest = hashlib.sha256(how.encode())
@@ -208,12 +222,21 @@ class Segmenter:
         found = self._native(logits_NCHW, size, placement, wanted)
         if "probabilities" not in wanted:
             return found
-        shares = logits_NCHW.softmax(dim=1).half().contiguous().cpu().numpy()
+        shares = logits_NCHW.softmax(dim=1)[:, : len(self.names)].half().contiguous().cpu().numpy()
         return replace(found, probabilities=shares)
 
     def classes(self, views_NHWC: np.ndarray) -> np.ndarray:
-        """uint8 (N, h, w, 3) -> uint8 (N, h, w): the class of every pixel of views as they are."""
-        return _labels(self._logits(views_NHWC))
+        """uint8 (N, h, w, 3) -> uint8 (N, h, w): the class of every pixel of views as they are.
+
+        255 where a class map ignores it.
+        """
+        return self._named(_labels(self._logits(views_NHWC)))
+
+    def _named(self, labels: np.ndarray) -> np.ndarray:
+        """uint8: the same labels, but 255 for the channel of what a class map ignores."""
+        if isinstance(self.model, Mapped) and self.model.classes.ignored:
+            labels[labels >= len(self.names)] = IGNORE
+        return labels
 
     def unseen(
         self, size: tuple[int, int], placement: Placement | None = None
@@ -224,7 +247,7 @@ class Segmenter:
     def window_labels(self, view: np.ndarray) -> np.ndarray:
         """uint8 (h, w, 3) -> uint8 (n, h, window): the labels of each window on its own."""
         views = self._geometry(view).cut_images(view)
-        return np.concatenate([_labels(self._see(window[None])) for window in views])
+        return self._named(np.concatenate([_labels(self._see(window[None])) for window in views]))
 
     def window_agreement(self, view: np.ndarray) -> float:
         """Percent of the pixels of all overlaps to which both windows give the same label."""
@@ -256,6 +279,9 @@ class Segmenter:
             found = Maps(_labels(logits_NCHW))
             if "confidence" in wanted:
                 found = replace(found, confidence=as_bytes(logits_NCHW.softmax(dim=1).amax(dim=1)))
+        self._named(found.labels)
+        if found.confidence is not None and isinstance(self.model, Mapped):
+            found.confidence[found.labels == IGNORE] = 0
         unseen = self.unseen(size, placement)
         if unseen is not None:
             found.labels[:, unseen] = IGNORE
@@ -287,7 +313,7 @@ class Segmenter:
         size = images_NHWC.shape[1:3]
         # pictures that pillow lends are read-only, of which torch would warn
         pixels = normalise(np.require(images_NHWC, requirements="W"), self.device)
-        logits = lean_logits(self.model, self._decoder, pixels)
+        logits = self._forward(pixels)
         if not bool(logits.isfinite().all()):
             raise InputError(f"{self.source}: its logits are no finite numbers; train it again")
         last = logits.contiguous(memory_format=torch.channels_last)

@@ -20,7 +20,8 @@ from goodsam.data.windows import PAPER_HEIGHT, PAPER_WIDTH, Windows
 from goodsam.pipeline.config import adapt_config
 from goodsam.pipeline.rundir import FREE
 from goodsam.pipeline.studies.reproduce import published
-from goodsam.stages.adapt.learner import AdaptConfig, load_networks
+from goodsam.stages.adapt.learner import AdaptConfig
+from goodsam.stages.adapt.pair import load_networks
 from goodsam.stages.sam.cache_sam import Stage1Config, choose_windows
 from goodsam.stages.sam.generate import GeneratorConfig
 from goodsam.stages.sam.load import load_sam

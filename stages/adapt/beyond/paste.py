@@ -41,6 +41,8 @@ def cut_outs(
     small_C = small_classes(labeller.labels, labeller.classes)
     taken = in_mask & small_C[ensemble.masked_fill(ensemble == IGNORE, 0)]
     taken &= ensemble != IGNORE
+    if labeller.ignored is not None:
+        taken &= ~labeller.ignored
     return turn(windows.join(ensemble.masked_fill(~taken, IGNORE)), roll)
 
 
