@@ -14,8 +14,8 @@ import torch
 
 @dataclass(frozen=True)
 class Prediction:
-    """labels: uint8 (N, H, W), the argmax. ignored: bool (N, H, W), where what a class map ignores is
-    likelier; None: no map ignores any. The others: (N, C, H, W), with their gradient.
+    """labels: uint8 (N, H, W), the argmax. ignored: bool (N, H, W), where what a class map ignores
+    is likelier; None: no map ignores any. The others: (N, C, H, W), with their gradient.
     """
 
     logits: torch.Tensor
@@ -32,12 +32,19 @@ class Prediction:
         """
         if logits_NCHW.dtype.itemsize < 4:
             logits_NCHW = logits_NCHW.float()
-        ignored = None
-        if classes is not None and logits_NCHW.shape[1] > classes:
-            logits_NCHW, of_ignored = logits_NCHW.split([classes, 1], dim=1)
-            ignored = of_ignored[:, 0] > logits_NCHW.amax(dim=1)
+        logits_NCHW, ignored = _without_ignored(logits_NCHW, classes)
         log_p = logits_NCHW.log_softmax(dim=1)
         return cls(logits_NCHW, argmax_labels(logits_NCHW), log_p, log_p.exp(), ignored)
+
+    @classmethod
+    def of_probabilities(
+        cls, probabilities_NCHW: torch.Tensor, classes: int | None = None
+    ) -> Prediction:
+        """From float32 probabilities that sum to 1; their logarithms stand for the logits."""
+        log_p = probabilities_NCHW.clamp(min=torch.finfo(probabilities_NCHW.dtype).tiny).log_()
+        if classes is not None and log_p.shape[1] > classes:
+            return cls.of(log_p, classes)
+        return cls(log_p, argmax_labels(probabilities_NCHW), log_p, probabilities_NCHW)
 
     @property
     def classes(self) -> int:
@@ -63,6 +70,16 @@ class Prediction:
             torch.maximum(second, torch.minimum(highest, p), out=second)
             torch.maximum(highest, p, out=highest)
         return highest - second
+
+
+def _without_ignored(
+    logits_NCHW: torch.Tensor, classes: int | None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The logits of the classes, and where the channel beyond them, if there is one, is larger."""
+    if classes is None or logits_NCHW.shape[1] == classes:
+        return logits_NCHW, None
+    wanted, beyond = logits_NCHW.split([classes, 1], dim=1)
+    return wanted, (beyond[:, 0] > wanted.amax(dim=1)).detach()
 
 
 @torch.no_grad()

@@ -23,6 +23,7 @@ from goodsam.stages.networks.classes import bare, map_classes
 from goodsam.stages.networks.families import FAMILIES, Family, transformers_class
 from goodsam.stages.segformer.bounds import MAX_CONFIG, check_folder_of_model
 from goodsam.stages.segformer.files import load_segformer, save_segformer
+from goodsam.stages.segformer.lean import LeanHead
 from goodsam.stages.segformer.origin import origin_of
 from goodsam.stages.segformer.segment import class_names
 
@@ -75,6 +76,8 @@ def model_of_config(values: Mapping[str, Any]) -> Any:
     family = check_network(values)
     kind: Any = transformers_class(family.model)
     model: Any = kind(kind.config_class.from_dict(dict(values)))
+    if family == FAMILIES["segformer"]:
+        LeanHead.put_into(model)
     network = model if family == FAMILIES["segformer"] else Adapted(model, family)
     return _as_a_run_mapped_it(network, "a checkpoint")
 
