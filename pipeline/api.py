@@ -64,6 +64,7 @@ def train(
     settings: Iterable[str] = (),
     teacher_assistant: str | None = None,
     student: str | None = None,
+    classes: AnyPath | None = None,
     seed: int | None = None,
     device: str | None = None,
     partial: bool = False,
@@ -74,9 +75,10 @@ def train(
     cache: a folder, a zip made by `goodsam cache pack`, the URL of a folder, or what `cache_sam`
     returned. out: the run directory; called again with the same settings, it resumes there.
     preset: a name, a YAML file, or all settings, to which nothing is added then. settings:
-    `key=value` each, over the preset's, as for `--set`. teacher_assistant, student: SegFormer
-    directories or hub names. partial: leave out panoramas that the cache lacks, not refuse them.
-    verify: read every image, even those whose size and time of change are as remembered.
+    `key=value` each, over the preset's, as for `--set`. teacher_assistant, student: directories or
+    hub names of networks. classes: a class map (.yaml). partial: leave out panoramas that the cache
+    lacks, not refuse them. verify: read every image, even those whose size and time of change are
+    as remembered.
 
     Raises InputError where images, cache and run do not belong together, FloatingPointError for a
     loss that is not finite, and `Collapse` for a run that falls apart, both after saving.
@@ -85,6 +87,7 @@ def train(
     >>> run.student, str(run.geometry)[:42]
     (PosixPath('runs/mine/student'), 'panoramas of 1024 x 200, --fit --height 20')
     """
+    from goodsam.pipeline.class_maps import read_groups
     from goodsam.pipeline.config import adapt_config
     from goodsam.pipeline.rundir import Run, open_run
     from goodsam.stages.adapt.loop import adapt
@@ -92,6 +95,7 @@ def train(
     named = {
         "teacher_assistant": teacher_assistant,
         "student": student,
+        "classes": None if classes is None else read_groups(Path(classes)),
         "seed": seed,
         "device": device,
     }
@@ -178,6 +182,7 @@ def evaluate(
     *,
     labels: AnyPath | None = None,
     protocol: str | None = None,
+    classes: AnyPath | None = None,
     ignore_mask: AnyPath | None = None,
     boundary_radius: int | None = None,
     out: AnyPath | None = None,
@@ -185,7 +190,9 @@ def evaluate(
     """Score a network on labelled images; without labels, say what can be said.
 
     images, labels: folders, or a data set's root (DensePASS, WildPASS, Cityscapes). protocol:
-    "19", "13" or "wildpass"; by default 19 classes, or the network's own. ignore_mask: a picture
+    "19", "13" or "wildpass"; by default 19 classes, or the network's own. classes: a class map
+    (.yaml) of the network's classes, or a run that was trained with one; label maps then have the
+    ids that the map is made of. ignore_mask: a picture
     of the images' size; what is not black in it is left out. boundary_radius: of the boundary
     F-score, px (3); 0 for none. out: where `eval.json`, `eval.md` and `report.html` are written;
     None: nowhere.
@@ -204,6 +211,7 @@ def evaluate(
         Path(images),
         labels=None if labels is None else Path(labels),
         protocol=protocol,
+        classes=None if classes is None else Path(classes),
         ignore_mask=None if ignore_mask is None else Path(ignore_mask),
         boundary_radius=boundary_radius,
         out=None if out is None else Path(out),
@@ -216,6 +224,7 @@ def evaluate_predictions(
     *,
     labels: AnyPath | None = None,
     protocol: str | None = None,
+    classes: AnyPath | None = None,
     ignore_mask: AnyPath | None = None,
     boundary_radius: int | None = None,
     out: AnyPath | None = None,
@@ -223,7 +232,8 @@ def evaluate_predictions(
     """Score label maps, whoever made them, on labelled images; otherwise as `evaluate`.
 
     predictions: a folder that `predict` or `label` wrote, or one of .png files with train ids that
-    are called like the images. A labelled pixel without a prediction counts as wrong.
+    are called like the images. A labelled pixel without a prediction counts as wrong. classes: a
+    class map of Cityscapes' 19, or a run with one; predictions then have the map's ids.
 
     >>> predict("street-student", "labelled", "seen").failed
     {}
@@ -237,6 +247,7 @@ def evaluate_predictions(
         Path(images),
         labels=None if labels is None else Path(labels),
         protocol=protocol,
+        classes=None if classes is None else Path(classes),
         ignore_mask=None if ignore_mask is None else Path(ignore_mask),
         boundary_radius=boundary_radius,
         out=None if out is None else Path(out),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
@@ -69,12 +70,22 @@ def _read_preset(name: str) -> dict[str, Any]:
 
 
 class _NoAliases(yaml.SafeLoader):
-    """Without references: a few of them, one in another, stand for more than any memory holds."""
+    """Without references: a few of them, one in another, stand for more than any memory holds.
+
+    And without two lines of one name, of which the last would count.
+    """
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise ValueError("it has an alias, *name; write the value out")
         return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for name, count in Counter(names).items():
+            if count > 1:
+                raise ValueError(f"it has {name!r} twice")
+        return super().construct_mapping(node, deep)
 
 
 def read_yaml(content: bytes) -> Any:

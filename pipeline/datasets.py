@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from goodsam.stages.segformer.segmenter import Network, Segmenter
 
 
-def check(images: AnyPath, *, labels: AnyPath | None = None) -> Checked:
+def check(
+    images: AnyPath, *, labels: AnyPath | None = None, classes: AnyPath | None = None
+) -> Checked:
     """Recognise a data set, pair its images with labels, and read every file once.
 
-    images, labels: as for `evaluate`. What is wrong stands in `.problems`, and files that are not
-    taken, each with what to do about it, in `.not_taken`.
+    images, labels, classes: as for `evaluate_predictions`. What is wrong stands in `.problems`, and
+    files that are not taken, each with what to do about it, in `.not_taken`.
 
     >>> found = check("photos")
     >>> found.images, found.problems, dict(found.sizes)
@@ -35,8 +37,14 @@ def check(images: AnyPath, *, labels: AnyPath | None = None) -> Checked:
     """
     from goodsam.data.check import check as run
 
+    if classes is None:
+        class_map = None
+    else:
+        from goodsam.pipeline.class_maps import class_map_at
+
+        class_map = class_map_at(Path(classes))
     with progress_bar("check") as update:
-        return run(Path(images), None if labels is None else Path(labels), update)
+        return run(Path(images), None if labels is None else Path(labels), update, class_map)
 
 
 def frames(video: AnyPath, out: AnyPath, *, every: float = 2.0) -> list[Path]:
@@ -67,6 +75,7 @@ def label(
     settings: Iterable[str] = (),
     teacher_assistant: Segmenter | AnyPath | None = None,
     rule: Rule | None = None,
+    classes: AnyPath | None = None,
     partial: bool = False,
     overlays: bool = True,
     verify: bool = False,
@@ -78,13 +87,15 @@ def label(
     `OUT/confidence/` (the TA's probability of the label) and `OUT/trust/` (255 where the rule
     trusts the masks) beside it. images, cache, preset, settings, partial, verify: as for `train`;
     of the settings those of the fusion and the TA count (`step.fusion.votes=soft`).
-    teacher_assistant: a run, whose adapted TA is taken, a SegFormer directory or a hub name; the
-    preset's if not given. rule: ctcf (the paper), ssa, sepl, or none; the settings' if not given.
-    overlays: without them photographs that stage 1 has fitted are not decoded again.
+    teacher_assistant: a run, whose adapted TA is taken, a network's directory or a hub name; the
+    preset's if not given. classes: a class map (.yaml) of its classes. rule: ctcf (the paper), ssa,
+    sepl, or none; the settings' if not given. overlays: without them photographs that stage 1 has
+    fitted are not decoded again.
 
     >>> label("photos", "photos.zarr", "pseudo", teacher_assistant="runs/mine").done
     ['0.png', '1.png']
     """
+    from goodsam.pipeline.class_maps import read_groups
     from goodsam.pipeline.config import adapt_config
     from goodsam.pipeline.rundir import Run, finished_panoramas
     from goodsam.stages.predict import predict as run
@@ -103,6 +114,9 @@ def label(
         of_run = Run.found(teacher) is not None
         network: Network = "teacher_assistant" if of_run else "student"
         teacher = Segmenter.load(os.fspath(teacher), network, device=device)
+    groups = config.classes if classes is None else read_groups(Path(classes))
+    if groups is not None:
+        teacher = teacher.with_classes(groups)
     labeller = EnsembleLabeller(teacher, sam_cache, config.step.fusion)
     with bar_of_names("label", len(samples)) as finished:
         summary = run(

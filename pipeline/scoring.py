@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from goodsam.data.classes import CITYSCAPES, palette_for, protocol_for
+from goodsam.data.classes import CITYSCAPES, Protocol, palette_for, protocol_for
 from goodsam.data.errors import InputError
 from goodsam.data.files import check_folder
 from goodsam.data.geometry import Geometry
@@ -26,6 +26,7 @@ from goodsam.data.panoramas import (
     says_label_ids,
 )
 from goodsam.data.strangers import parse_json, read_bounded
+from goodsam.pipeline.class_maps import class_map_at, read_groups
 from goodsam.pipeline.report.evaluation import best_median_worst, evaluation_report
 from goodsam.pipeline.report.pictures import Shown
 from goodsam.pipeline.report.unlabelled import unlabelled_report
@@ -84,16 +85,19 @@ def score_model(
     *,
     labels: Path | None = None,
     protocol: str | None = None,
+    classes: Path | None = None,
     ignore_mask: Path | None = None,
     boundary_radius: int | None = None,
     out: Path | None = None,
 ) -> Result:
     """`goodsam.evaluate` of a network that is loaded."""
     check_folder(*[out] if out is not None else [])
+    _check_one_of(protocol, classes)
     samples = find_panoramas(images, labels, say)
     labelled = any(sample.labels is not None for sample in samples)
     if not labelled and protocol is not None:
         raise InputError(f"{images}: --protocol {protocol} needs labels; give them with --labels")
+    segmenter, by_map = _mapped(segmenter, classes)
     settings: dict[str, Any] = {
         "images": str(images),
         "model": segmenter.source,
@@ -102,13 +106,15 @@ def score_model(
         "wrap": segmenter.wrap,
         "weights": segmenter.fingerprint,
     }
+    if segmenter.class_map is not None:
+        settings["classes"] = str(segmenter.class_map)
     if segmenter.geometry is not None:
         settings["geometry"] = segmenter.geometry.to_json()
     ignore = _ignored(ignore_mask, segmenter.geometry, settings, of_views=not labelled)
     conversions = Conversions()
     if not labelled:
         return _finished(_described(segmenter, samples, ignore, settings, conversions), out)
-    chosen = protocol_for(protocol, segmenter.names)
+    chosen = by_map or protocol_for(protocol, segmenter.names)
     with bar_of_names("evaluate", len(samples)) as finished:
         evaluation = evaluate(
             segmenter,
@@ -139,18 +145,23 @@ def score_predictions(
     *,
     labels: Path | None = None,
     protocol: str | None = None,
+    classes: Path | None = None,
     ignore_mask: Path | None = None,
     boundary_radius: int | None = None,
     out: Path | None = None,
 ) -> Result:
-    """Score label maps of train ids, whoever made them."""
+    """Score label maps of train ids, or by class map `classes` in its ids, whoever made them."""
     check_folder(*[out] if out is not None else [])
     samples = find_panoramas(images, labels, say)
     if all(sample.labels is None for sample in samples):
         raise InputError(f"{images}: no labels to hold {predictions} against; --labels DIR")
-    chosen = protocol_for(protocol, CITYSCAPES)
+    _check_one_of(protocol, classes)
+    mapped = None if classes is None else class_map_at(classes)
+    chosen = protocol_for(protocol, CITYSCAPES) if mapped is None else mapped.protocol()
     maps = {sample.name: path for sample, path in pair_predictions(samples, predictions)}
     settings = {"images": str(images), "predictions": str(predictions)}
+    if mapped is not None:
+        settings["classes"] = str(mapped)
     ignore = _ignored(ignore_mask, None, settings)
     with bar_of_names("evaluate", len(samples)) as finished:
         evaluation = evaluate_predictions(
@@ -168,6 +179,44 @@ def score_predictions(
 
     what = str(predictions)
     return _finished(_scored(evaluation, samples, label, what, settings, ignore), out)
+
+
+def _check_one_of(protocol: str | None, classes: Path | None) -> None:
+    if protocol is not None and classes is not None:
+        raise InputError(
+            f"--protocol {protocol}: --classes is a protocol of its own; leave one out"
+        )
+
+
+def _mapped(segmenter: Segmenter, classes: Path | None) -> tuple[Segmenter, Protocol | None]:
+    """The segmenter by a class map, and the protocol of its teacher's ids; by none, None.
+
+    A network that a run trained with the map has its classes already.
+    """
+    own = segmenter.class_map
+    if classes is None:
+        if own is not None:
+            say(
+                f"{segmenter.source}: its classes are made by a class map ({own}); label maps are "
+                f"read as of its {len(own.names)} ids; if theirs are the teacher assistant's, pass "
+                f"--classes {segmenter.source}"
+            )
+        return segmenter, None
+    if classes.is_dir():
+        given = class_map_at(classes)
+    elif own is not None and tuple(read_groups(classes)) == own.names:
+        given = class_map_at(classes, own.of)
+    elif tuple(read_groups(classes)) == segmenter.names:
+        given = class_map_at(classes)
+    else:
+        segmenter = segmenter.with_classes(class_map_at(classes, segmenter.names).groups)
+        given = segmenter.class_map or class_map_at(classes)
+    if given.names != segmenter.names:
+        raise InputError(
+            f"{classes}: makes {len(given.names)} classes, and {segmenter.source} has "
+            f"{len(segmenter.names)} others"
+        )
+    return segmenter, given.protocol()
 
 
 def _labels(segmenter: Segmenter, sample: Sample, image: np.ndarray) -> np.ndarray:
@@ -278,7 +327,10 @@ def find_peers(segmenter: Segmenter) -> Peers:
     device, before, teacher = str(segmenter.device), None, None
     try:
         loaded = Segmenter.load(run.config.student, mode=segmenter.mode, device=device)
-        before = replace(loaded, geometry=segmenter.geometry, wrap=segmenter.wrap)
+        if loaded.names == segmenter.names:
+            before = replace(loaded, geometry=segmenter.geometry, wrap=segmenter.wrap)
+        else:
+            say("not compared with the student that the run began with: it had other classes")
     except InputError as error:
         say(f"not compared with the student that the run began with: {error}")
     try:

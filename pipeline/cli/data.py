@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from goodsam.pipeline.cli.options import Json
+from goodsam.pipeline.cli.options import Json, TruthClasses
 
 app = typer.Typer(no_args_is_help=True, help="Look at a data set.")
 
@@ -28,12 +28,13 @@ def check(
         Path | None,
         typer.Option(help="The folder of label maps, if the data set's layout does not say it."),
     ] = None,
+    classes: TruthClasses = None,
     json: Json = False,
 ) -> None:
     """Recognise a data set, pair its images with labels, and read every file once."""
     from goodsam.pipeline import api
 
-    found = api.check(folder, labels=labels)
+    found = api.check(folder, labels=labels, classes=classes)
     if json:
         print(json_module.dumps(found.to_json(), indent=1))
     else:
@@ -42,10 +43,12 @@ def check(
         sizes = (f"{w} x {h} ({n})" for (w, h), n in found.sizes.most_common(8))
         print(f"sizes:    {', '.join(sizes)}")
         if found.classes:
-            classes = (f"{name} ({count})" for name, count in found.classes.most_common())
-            print(f"classes:  {', '.join(classes)}")
-        if found.protocol:
+            named = (f"{name} ({count})" for name, count in found.classes.most_common())
+            print(f"classes:  {', '.join(named)}")
+        if found.protocol and classes is None:
             print(f"protocol: goodsam eval --protocol {found.protocol}")
+        elif found.protocol:
+            print(f"protocol: goodsam eval --classes {classes}")
         for name, words in found.placed.items():
             print(f"placed:   {name}: {words}")
         for path, why in found.not_taken.items():

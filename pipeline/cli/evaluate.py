@@ -19,6 +19,7 @@ from goodsam.pipeline.cli.options import (
     Level,
     Pitch,
     Roll,
+    TruthClasses,
     WhichNetwork,
     Wrap,
 )
@@ -28,7 +29,7 @@ def evaluate(
     model: Annotated[
         str,
         typer.Argument(
-            help="A run directory, a SegFormer directory, or a name on the hub (not with "
+            help="A run directory, a network's directory, or a name on the hub (not with "
             "--predictions)."
         ),
     ],
@@ -53,6 +54,7 @@ def evaluate(
         Literal["19", "13", "wildpass"] | None,
         typer.Option(help="The classes to score by; if not given 19, or the network's own."),
     ] = None,
+    classes: TruthClasses = None,
     ignore_mask: IgnoreMask = None,
     boundary_radius: Annotated[
         int, typer.Option(help="Radius of the boundary F-score, px; 0 for none.", min=0, max=32)
@@ -77,6 +79,7 @@ def evaluate(
             images if images is not None else Path(model),
             labels=labels,
             protocol=protocol,
+            classes=classes,
             ignore_mask=ignore_mask,
             boundary_radius=boundary_radius,
             out=out,
@@ -103,6 +106,7 @@ def evaluate(
             images,
             labels=labels,
             protocol=protocol,
+            classes=classes,
             ignore_mask=ignore_mask,
             boundary_radius=boundary_radius,
             out=out,

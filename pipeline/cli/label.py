@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from goodsam.pipeline.cli.options import Cache, Device, Images, Settings, Verify
+from goodsam.pipeline.cli.options import Cache, Classes, Device, Images, Settings, Verify
 
 
 def label(
@@ -19,7 +19,7 @@ def label(
     teacher_assistant: Annotated[
         str | None,
         typer.Option(
-            help="The TA: a run, whose adapted TA is taken, a SegFormer directory or a hub name; "
+            help="The TA: a run, whose adapted TA is taken, a network's directory or a hub name; "
             "the preset's if not given."
         ),
     ] = None,
@@ -34,6 +34,7 @@ def label(
             "the TA alone. The preset's if not given."
         ),
     ] = None,
+    classes: Classes = None,
     set_: Settings = None,
     partial: Annotated[
         bool, typer.Option("--partial", help="Leave out panoramas that the cache lacks.")
@@ -56,6 +57,7 @@ def label(
         preset=preset,
         settings=set_ or (),
         rule=rule,
+        classes=classes,
         partial=partial,
         overlays=overlays,
         verify=verify,

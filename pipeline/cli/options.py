@@ -54,6 +54,20 @@ Images = Annotated[
     typer.Argument(help="A folder of panoramas, a data set's root, one image, or a list (.txt)."),
 ]
 Cache = Annotated[str, typer.Argument(help="A SAM cache: a folder, a zip, or a folder's URL.")]
+Classes = Annotated[
+    Path | None,
+    typer.Option(
+        help="A class map: a YAML file with lines like  road: [road, path]  that picks, merges and "
+        "renames the TA's classes; those that it does not name are ignored."
+    ),
+]
+TruthClasses = Annotated[
+    Path | None,
+    typer.Option(
+        help="A class map (.yaml), or a run that was trained with one: the labels have the ids of "
+        "the classes that the map is made of."
+    ),
+]
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or cuda:N.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Settings = Annotated[
@@ -74,7 +88,7 @@ Checkpoint = Annotated[
 
 # How a network is used: eval and predict
 Model = Annotated[
-    str, typer.Argument(help="A run directory, a SegFormer directory, or a name on the hub.")
+    str, typer.Argument(help="A run directory, a network's directory, or a name on the hub.")
 ]
 WhichNetwork = Annotated[
     Literal["student", "teacher_assistant"],

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from goodsam.pipeline.cli.options import Cache, Images, Settings, Verify
+from goodsam.pipeline.cli.options import Cache, Classes, Images, Settings, Verify
 
 
 def train(
@@ -19,14 +19,15 @@ def train(
     ] = "goodsam-m",
     teacher_assistant: Annotated[
         str | None,
-        typer.Option(help="The TA: a SegFormer directory or hub name; the preset's if not given."),
+        typer.Option(help="The TA: a network's directory or hub name; the preset's if not given."),
     ] = None,
     student: Annotated[
         str | None,
         typer.Option(
-            help="The student: a SegFormer directory or hub name; the preset's if not given."
+            help="The student: a network's directory or hub name; the preset's if not given."
         ),
     ] = None,
+    classes: Classes = None,
     set_: Settings = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed of the panoramas' order; the preset's if not given.")
@@ -51,6 +52,7 @@ def train(
         settings=set_ or (),
         teacher_assistant=teacher_assistant,
         student=student,
+        classes=classes,
         seed=seed,
         device=device,
         partial=partial,
