@@ -112,14 +112,16 @@ class ClassMap:
         return "; ".join([*lines, *([f"{ignored} ignored"] if ignored else [])])
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in a network's `config.json`."""
-        groups = {name: list(members) for name, members in self.groups.items()}
+        """As it stands in a network's `config.json`: in pairs, as transformers sorts its keys."""
+        groups = [[name, list(members)] for name, members in self.groups.items()]
         return {"groups": groups, "of": list(self.of)}
 
     @classmethod
     def from_json(cls, values: Any) -> ClassMap:
         """What `to_json` gave. InputError for anything else."""
-        of = values.get("of") if isinstance(values, Mapping) else None
-        if not isinstance(of, list) or not all(isinstance(name, str) for name in of):
-            raise InputError("its class map does not say what it is made of")
-        return cls.parse(values.get("groups"), of, "the model")
+        try:
+            of = [str(name) for name in values["of"]]
+            groups = {name: members for name, members in values["groups"]}
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"its class map cannot be read ({error})") from error
+        return cls.parse(groups, of, "the model")

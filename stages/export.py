@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -234,11 +235,7 @@ def export_onnx(segmenter: Segmenter, out: Path) -> float:
                 dynamo=False,
             )
         except (RuntimeError, ValueError) as error:  # an operator that ONNX has not
-            first = (str(error).strip().splitlines() or [repr(error)])[0]
-            raise InputError(
-                f"{segmenter.source}: cannot be written as ONNX for pictures of any size "
-                f"({first}); use --format huggingface"
-            ) from error
+            raise _no_onnx(segmenter, error) from error
         model = onnx.load(f"{folder}/labels.onnx")
     properties = {
         "classes": json.dumps(segmenter.names),
@@ -251,7 +248,12 @@ def export_onnx(segmenter: Segmenter, out: Path) -> float:
     onnx.helper.set_model_props(model, properties)
     content = model.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    agreement = _agreement(segmenter, session)
+    try:
+        agreement = _agreement(segmenter, session)
+    except InputError:
+        raise
+    except Exception as error:  # ONNX Runtime's own, of a size that became a constant
+        raise _no_onnx(segmenter, error) from error
     if agreement < AGREEMENT:
         raise RuntimeError(
             f"{out}: not written: ONNX Runtime labels {agreement:.3f} % of the pixels as torch "
@@ -259,6 +261,14 @@ def export_onnx(segmenter: Segmenter, out: Path) -> float:
         )
     write_whole(out, content)
     return agreement
+
+
+def _no_onnx(segmenter: Segmenter, error: Exception) -> InputError:
+    first = (str(error).strip().splitlines() or [repr(error)])[0]
+    return InputError(
+        f"{segmenter.source}: cannot be written as ONNX for pictures of any size ({first[:200]}); "
+        "use --format huggingface"
+    )
 
 
 def _agreement(segmenter: Segmenter, session: Any) -> float:
@@ -276,7 +286,10 @@ def _agreement(segmenter: Segmenter, session: Any) -> float:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's warnings: that it is the older one, and of what it makes constant."""
-    with warnings.catch_warnings():
+    """Without the exporter's warnings: that it is the older one, and of what it makes constant.
+
+    Nor with the whole graph, which it prints when it fails.
+    """
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield

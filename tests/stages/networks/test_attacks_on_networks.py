@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
-import httpx
 import pytest
 from huggingface_hub.errors import GatedRepoError
 
@@ -38,7 +38,7 @@ def changed(folder, tmp_path, values, name="config.json"):
 SWIN = {"model_type": "swin", "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 1, 1]}
 CONFIGS = [
     ("upernet-swin", {"backbone_config": {**SWIN, "depths": [10**6, 1, 1, 1]}}, "depths 1000000"),
-    ("upernet-swin", {"backbone_config": {**SWIN, "depths": [500] * 4}}, "2000.* layers"),
+    ("upernet-swin", {"backbone_config": {**SWIN, "depths": [500] * 4}}, "2001 layers"),
     ("upernet-swin", {"backbone_config": {**SWIN, "depths": [1] * 10**4}}, "10000 values"),
     ("upernet-swin", {"backbone_config": {**SWIN, "embed_dim": 10**9}}, "embed_dim"),
     ("upernet-swin", {"backbone_config": {**SWIN, "embed_dim": 10**5}}, "numbers, the most is"),
@@ -46,7 +46,7 @@ CONFIGS = [
     (
         "upernet-swin",
         {"backbone_config": {"model_type": "timm_backbone"}},
-        "its backbone is a timm",
+        "backbone is a timm",
     ),
     ("upernet-swin", {"backbone_config": None, "backbone": "resnet50"}, "from elsewhere"),
     ("upernet-swin", {"use_pretrained_backbone": True}, "from elsewhere"),
@@ -56,7 +56,7 @@ CONFIGS = [
     ("upernet-swin", {"id2label": {str(i): str(i) for i in range(5000)}}, "4096 classes"),
     ("upernet-swin", {"id2label": {"0": "a", "1": "a"}, "label2id": {"a": 0}}, "of another size"),
     ("eomt", {"image_size": 10**5}, "image_size 100000"),
-    ("eomt", {"image_size": [64, 128]}, "squares"),
+    ("eomt", {"image_size": [64, 128]}, "makes no network"),
     ("eomt", {"num_queries": 10**5}, "num_queries 100000"),
     ("mask2former", {"encoder_layers": 10**6}, "encoder_layers 1000000"),
     ("mobilenet_v2", {"auto_map": {"AutoModel": "evil.Model"}}, "code of its own"),
@@ -103,7 +103,7 @@ def test_a_task_without_a_tokenizer_is_refused(folders, tmp_path):
 
 def test_a_gated_network_says_how_to_get_it(monkeypatch):
     def gated(name):
-        response = httpx.Response(401, request=httpx.Request("GET", "https://huggingface.co"))
+        response = SimpleNamespace(headers={}, request=None)
         raise OSError("You are trying to access a gated repo.") from GatedRepoError(
             "gated", response=response
         )
