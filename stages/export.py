@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-import io
 import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +23,7 @@ from goodsam.data.files import check_folder, write_whole, written_aside
 from goodsam.data.geometry import Geometry
 from goodsam.stages.networks.adapted import Adapted
 from goodsam.stages.networks.classes import bare
+from goodsam.stages.networks.families import FAMILIES
 from goodsam.stages.networks.files import save_model
 from goodsam.stages.networks.inference import logits_of
 from goodsam.stages.segformer.segment import (
@@ -212,10 +212,11 @@ def export_onnx(segmenter: Segmenter, out: Path) -> float:
             f"--format onnx needs onnx and onnxruntime ({error}): pip install 'goodsam[export]'"
         ) from error
     inner = bare(segmenter.model)
-    if isinstance(inner, Adapted) and inner.side is not None:
+    if isinstance(inner, Adapted) and not inner.family.traced:
+        able = ", ".join(kind for kind, family in FAMILIES.items() if family.traced)
         raise InputError(
-            f"{segmenter.source}: sees pictures by squares of {inner.side} px, as many "
-            "as a picture has, which ONNX cannot say; use --format huggingface"
+            f"{segmenter.source}: a {inner.config.model_type} cannot be written as ONNX for "
+            f"pictures of any size ({able} can); use --format huggingface"
         )
     on_cpu = copy.deepcopy(segmenter.model).cpu()
     segmenter = replace(segmenter, model=on_cpu, device=torch.device("cpu"))
@@ -223,19 +224,16 @@ def export_onnx(segmenter: Segmenter, out: Path) -> float:
     with _quiet(), torch.inference_mode(), TemporaryDirectory() as folder:
         # The exporter that traces: it needs no further package and takes a second. What a trace
         # could get wrong, sizes that became constants, the check below would find.
-        try:
-            torch.onnx.export(
-                LabelNetwork(segmenter.model).eval(),
-                (torch.zeros(CHECKED_SIZES[0] + (3,), dtype=torch.uint8),),
-                f"{folder}/labels.onnx",
-                input_names=["image"],
-                output_names=["labels"],
-                dynamic_axes={"image": dynamic, "labels": dynamic},
-                opset_version=OPSET,
-                dynamo=False,
-            )
-        except (RuntimeError, ValueError) as error:  # an operator that ONNX has not
-            raise _no_onnx(segmenter, error) from error
+        torch.onnx.export(
+            LabelNetwork(segmenter.model).eval(),
+            (torch.zeros(CHECKED_SIZES[0] + (3,), dtype=torch.uint8),),
+            f"{folder}/labels.onnx",
+            input_names=["image"],
+            output_names=["labels"],
+            dynamic_axes={"image": dynamic, "labels": dynamic},
+            opset_version=OPSET,
+            dynamo=False,
+        )
         model = onnx.load(f"{folder}/labels.onnx")
     properties = {
         "classes": json.dumps(segmenter.names),
@@ -248,12 +246,7 @@ def export_onnx(segmenter: Segmenter, out: Path) -> float:
     onnx.helper.set_model_props(model, properties)
     content = model.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    try:
-        agreement = _agreement(segmenter, session)
-    except InputError:
-        raise
-    except Exception as error:  # ONNX Runtime's own, of a size that became a constant
-        raise _no_onnx(segmenter, error) from error
+    agreement = _agreement(segmenter, session)
     if agreement < AGREEMENT:
         raise RuntimeError(
             f"{out}: not written: ONNX Runtime labels {agreement:.3f} % of the pixels as torch "
@@ -261,14 +254,6 @@ def export_onnx(segmenter: Segmenter, out: Path) -> float:
         )
     write_whole(out, content)
     return agreement
-
-
-def _no_onnx(segmenter: Segmenter, error: Exception) -> InputError:
-    first = (str(error).strip().splitlines() or [repr(error)])[0]
-    return InputError(
-        f"{segmenter.source}: cannot be written as ONNX for pictures of any size ({first[:200]}); "
-        "use --format huggingface"
-    )
 
 
 def _agreement(segmenter: Segmenter, session: Any) -> float:
@@ -286,10 +271,7 @@ def _agreement(segmenter: Segmenter, session: Any) -> float:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's warnings: that it is the older one, and of what it makes constant.
-
-    Nor with the whole graph, which it prints when it fails.
-    """
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+    """Without the exporter's warnings: that it is the older one, and of what it makes constant."""
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

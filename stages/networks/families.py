@@ -17,6 +17,8 @@ class Family:
     model, processor: names of its classes. heads: the last layers, with an output channel for each
     class; none for a universal network. square: it takes pictures of `image_size` alone, as its
     position embeddings have that many places. told: it also wants to be told its task, in tokens.
+    traced: a trace of it holds for pictures of any size, so that ONNX can be written; the others
+    pad, pool or cut by sizes that a trace makes constant.
     """
 
     model: str
@@ -24,6 +26,7 @@ class Family:
     heads: tuple[str, ...] = ()
     square: bool = False
     told: bool = False
+    traced: bool = False
 
     @property
     def universal(self) -> bool:
@@ -38,7 +41,7 @@ _MOBILE = ("segmentation_head.classifier.convolution",)
 # By the `model_type` of config.json
 FAMILIES = {
     "segformer": Family(
-        "SegformerForSemanticSegmentation", "SegformerImageProcessor", _TWO_HEADS[:1]
+        "SegformerForSemanticSegmentation", "SegformerImageProcessor", _TWO_HEADS[:1], traced=True
     ),
     "upernet": Family("UperNetForSemanticSegmentation", "SegformerImageProcessor", _TWO_HEADS),
     "beit": Family("BeitForSemanticSegmentation", _BEIT, _TWO_HEADS, square=True),
@@ -51,7 +54,9 @@ FAMILIES = {
         ("head.head.4", "auxiliary_head.head.4"),
         square=True,
     ),
-    "mobilevit": Family("MobileViTForSemanticSegmentation", "MobileViTImageProcessor", _MOBILE),
+    "mobilevit": Family(
+        "MobileViTForSemanticSegmentation", "MobileViTImageProcessor", _MOBILE, traced=True
+    ),
     "mobilevitv2": Family("MobileViTV2ForSemanticSegmentation", "MobileViTImageProcessor", _MOBILE),
     "mobilenet_v2": Family(
         "MobileNetV2ForSemanticSegmentation", "MobileNetV2ImageProcessor", _MOBILE
