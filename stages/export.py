@@ -126,8 +126,18 @@ def model_card(
         origin="\n".join(lines),
         numbers=_numbers(scores),
         geometry=_geometry(segmenter.geometry),
-        classes=", ".join(map(_plain, segmenter.names)),
+        classes=_classes(segmenter),
         licence=segmenter.licence,
+    )
+
+
+def _classes(segmenter: Segmenter) -> str:
+    """The classes, and how they were made of others, where they were."""
+    names = ", ".join(map(_plain, segmenter.names))
+    if segmenter.class_map is None:
+        return names
+    return (
+        f"{names}; made of {len(segmenter.class_map.of)} others: {_plain(str(segmenter.class_map))}"
     )
 
 

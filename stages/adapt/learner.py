@@ -52,10 +52,10 @@ class AdaptConfig:
     """The teacher assistant (TA) to begin with: a network's directory or hub name, or street-ta."""
     student: str
     """The student to begin with: a network's directory or hub name, or street-student."""
-    classes: dict[str, str | tuple[str, ...]] | None = None
-    """The wanted classes, and of which of the TA's each is made; null: the TA's as they are."""
     step: StepConfig = field(default_factory=StepConfig)
     """What one step computes: fusion, boundaries and losses."""
+    classes: dict[str, str | tuple[str, ...]] | None = None
+    """The wanted classes, and of which of the TA's each is made; null: the TA's as they are."""
     epochs: int = 10
     """Passes over the panoramas."""
     steps: int | None = None

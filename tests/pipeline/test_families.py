@@ -105,7 +105,8 @@ def test_a_class_map_the_whole_way(world, tmp_path, capsys):
     assert set(checked.classes) <= set(names)
     assert checked.classes["way"] == 1
     assert gs.export(student, tmp_path / "hf").is_dir()
-    assert "way, nature, person, car" in (tmp_path / "hf" / "README.md").read_text()
+    card = (tmp_path / "hf" / "README.md").read_text()
+    assert "way, nature, person, car; made of 19 others: way: road + sidewalk" in card
     assert gs.load(tmp_path / "hf").class_map == student.class_map
 
 

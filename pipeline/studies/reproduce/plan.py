@@ -131,7 +131,8 @@ def look(request: Request) -> Plan:
         problems.append(str(error))
     try:
         config = _config(request)
-        teacher, student = load_networks(config, torch.device("cpu"))
+        # a student that would begin with a new head is no reproduction
+        teacher, student = load_networks(config, torch.device("cpu"), problems.append)
         parameters = parameter_count(teacher), parameter_count(student)
         if class_names(teacher) != CITYSCAPES:
             problems.append(
