@@ -73,6 +73,25 @@ def written_aside(path: Path) -> Iterator[Path]:
         _remove(aside)
 
 
+@contextmanager
+def files_written_aside(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder` to write files into, which are then put into `folder` one by one.
+
+    Who reads `folder` meanwhile finds every file whole. If the block fails nothing is moved.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder.with_name(f".{_short(folder.name)}.{os.getpid()}.writing")
+    _remove(aside)
+    aside.mkdir()
+    try:
+        yield aside
+        usual_permissions(aside)
+        for path in sorted(aside.iterdir(), reverse=True):  # config.json last: it says all is there
+            os.replace(path, folder / path.name)
+    finally:
+        _remove(aside)
+
+
 def write_whole(path: Path, content: bytes | str) -> None:
     """Write `content` (text as UTF-8) to `path`, all of it or nothing; makes its folder.
 

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from goodsam.stages.adapt.learner import AdaptConfig
     from goodsam.stages.predict import PredictSummary
     from goodsam.stages.segformer.native import MapKind
-    from goodsam.stages.segformer.segmenter import Network, Segmenter
+    from goodsam.stages.segformer.segmenter import Segmenter
+    from goodsam.stages.segformer.snapshot import Network
 
 __all__ = [
     "Cached",

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from goodsam.data.labels.export import Format
     from goodsam.stages.adapt.fusion import Rule
     from goodsam.stages.predict import PredictSummary
-    from goodsam.stages.segformer.segmenter import Network, Segmenter
+    from goodsam.stages.segformer.segmenter import Segmenter
+    from goodsam.stages.segformer.snapshot import Network
 
 
 def check(images: AnyPath, *, labels: AnyPath | None = None) -> Checked:

@@ -8,6 +8,7 @@ there is whole.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,25 @@ def load_checkpoint(
     return state
 
 
+def read_network(path: Path, network: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """A checkpoint's `state`, and the tensors of one of its networks; nothing else is read.
+
+    Raises FileNotFoundError for a file that is gone, InputError for one that is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = json.loads((file.metadata() or {})["state"])
+            keys = [key for key in file.keys() if key.startswith(f"{network}/")]  # noqa: SIM118
+            tensors = {key.partition("/")[2]: file.get_tensor(key) for key in keys}
+    except FileNotFoundError:
+        raise
+    except (SafetensorError, KeyError, RuntimeError, ValueError, OSError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({error}); delete it to use the one before"
+        ) from error
+    return state, tensors
+
+
 def _below(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
@@ -76,6 +96,14 @@ def latest_checkpoint(folder: Path) -> Path | None:
     """The newest `step_*.safetensors` in `folder`, by step."""
     found = sorted(folder.glob("step_*.safetensors"))
     return found[-1] if found else None
+
+
+def step_of(checkpoint: Path) -> int:
+    """After how many steps a checkpoint was written, by its name."""
+    found = re.fullmatch(r"step_(\d+)", checkpoint.stem)
+    if found is None:
+        raise InputError(f"{checkpoint}: called like a checkpoint and is none; remove it")
+    return int(found[1])
 
 
 def prune_checkpoints(folder: Path, keep: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,7 +92,11 @@ class AdaptConfig:
     checkpoint_every: int = 100
     """Steps between two checkpoints."""
     pictures_every: int = 100
-    """Steps between two strips of pictures in TensorBoard; 0: no pictures."""
+    """Steps between two strips of pictures, in pictures/ and TensorBoard; 0: no pictures."""
+    val_every: int = 100
+    """Steps between two scores of the student on labelled panoramas (`train --val`)."""
+    trackers: tuple[Literal["wandb", "mlflow", "trackio"], ...] = ()
+    """Who else is told every step's figures, through accelerate; TensorBoard always is."""
     collapse: float = 0.5
     """Stop when the entropy of the ensemble's class shares falls below this part of its first."""
     hold_shares: float = 0.0
@@ -128,12 +133,15 @@ _LEAST = {
     "seed": 0,
     "workers": 0,
     "pictures_every": 0,
+    "val_every": 1,
     "collapse": 0,
     "hold_shares": 0,
     "rare_weight": 0,
     "threshold": 0,
 }
 """The least value of each setting that has one."""
+
+WRITTEN = ("teacher_assistant", "student")  # the networks that a run gives
 
 
 class Learner:
@@ -145,11 +153,14 @@ class Learner:
         group: Processes,
         windows: Windows,
         kept_HW: torch.Tensor | None = None,
+        geometry: Geometry | None = None,
     ) -> None:
         """Load both networks. Raises InputError for networks that do not go together.
 
-        kept: bool, the pixels of every panorama that a loss may come from; None: all.
+        kept: bool, the pixels of every panorama that a loss may come from; None: all. geometry: how
+        the panoramas are seen, which stays with the networks; None: as they are.
         """
+        self.geometry = geometry or Geometry(windows)
         self.kept = None if kept_HW is None else kept_HW.to(group.device)
         self.config, self.group, self.windows = config, group, windows
         teacher, student = load_networks(config, group.device)
@@ -305,20 +316,28 @@ class Learner:
     def save(self, folder: Path, step: int) -> None:
         """A checkpoint after `step` steps, by the first process; the two newest are kept."""
         if self.group.first:
+            self._say_origin(step)
+            configs = {
+                name: json.loads(self.networks[name].config.to_json_string(use_diff=False))
+                for name in WRITTEN
+            }
+            state = {"step": step, "configs": configs}
             path = folder / f"step_{step:08d}.safetensors"
-            save_checkpoint(path, self.networks, self.optimizers, {"step": step})
+            save_checkpoint(path, self.networks, self.optimizers, state)
             prune_checkpoints(folder, keep=2)
 
-    def write(self, out: Path, geometry: Geometry) -> None:
-        """`OUT/teacher_assistant` and `OUT/student`, by the first process.
-
-        geometry: how the panoramas were seen; it stays with the networks.
-        """
-        origin = Origin(geometry, (self.config.student, self.config.teacher_assistant))
+    def write(self, out: Path, step: int) -> None:
+        """`OUT/teacher_assistant` and `OUT/student` after `step` steps, by the first process."""
         if self.group.first:
-            for name in ("teacher_assistant", "student"):
-                setattr(self.networks[name].config, KEY, origin.to_json())
+            self._say_origin(step)
+            for name in WRITTEN:
                 save_segformer(self.networks[name], out / name)
+
+    def _say_origin(self, step: int) -> None:
+        """Have both networks' configs say where they come from."""
+        starts = (self.config.student, self.config.teacher_assistant)
+        for name in WRITTEN:
+            setattr(self.networks[name].config, KEY, Origin(self.geometry, starts, step).to_json())
 
 
 def load_networks(config: AdaptConfig, device: torch.device) -> tuple[Any, Any]:
