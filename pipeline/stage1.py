@@ -120,8 +120,8 @@ def cache_sam(
     )
     samples = find_panoramas(images, say=say)
     if sam == "street" and not all(is_street_world(s.image) for s in samples):
-        say(STREET_WARNING)
-    with progress_bar("SAM") as update:
+        say(STREET_WARNING, always=True)
+    with progress_bar("SAM", unit="panorama") as update:
 
         def report(progress: Stage1Progress) -> None:
             note = f"{progress.windows_per_second:.2f} windows/s"
@@ -184,4 +184,4 @@ def say_what_was_odd(summary: Stage1Summary | PredictSummary) -> None:
     """Images that were converted, and those that failed and why."""
     say(str(summary.conversions))
     for name, why in summary.failed.items():
-        say(f"failed: {name}: {why}")
+        say(f"failed: {name}: {why}", always=True)

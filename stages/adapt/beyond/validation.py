@@ -59,7 +59,7 @@ class Validation:
     def __call__(self, step: int, student: torch.nn.Module, last: bool) -> Mapping[str, float]:
         """Score the student after `step` steps, if it is time and it was not scored yet."""
         if self._rows is None:
-            self._rows = read_rows(self.out / SCORES, step)
+            self._rows = read_rows(self.out / SCORES, step) if step else []
         due = last or step % self.every == 0
         if not due or any(row["step"] == step for row in self._rows):
             return {}
@@ -98,9 +98,9 @@ class Validation:
     def _keep(self, student: torch.nn.Module, step: int, miou: float) -> None:
         network: Any = copy.deepcopy(student)
         chosen = (
-            f"chosen by labels: the student of step {step}, whose mIoU on {self.source} "
-            f"({len(self.labelled)} labelled images) was the highest, {miou:.2f} %, of a score every "
-            f"{self.every} steps; a score on those images is no test of it"
+            f"chosen by labels: the student of step {step}, whose mIoU on the "
+            f"{len(self.labelled)} labelled images of {self.source}, {miou:.2f} %, was the highest "
+            f"of a score every {self.every} steps; a score on those images is no test of it"
         )
         origin = Origin(self.origin.geometry, self.origin.starts, step, chosen)
         setattr(network.config, KEY, origin.to_json())
