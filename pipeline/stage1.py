@@ -125,7 +125,8 @@ def cache_sam(
 
         def report(progress: Stage1Progress) -> None:
             note = f"{progress.windows_per_second:.2f} windows/s"
-            update(progress.done + progress.failed, progress.total, note)
+            done = progress.done + progress.failed + progress.part
+            update(done, progress.total, note)
 
         summary = run(images, cache, config, factory, report)
     say_what_was_odd(summary)

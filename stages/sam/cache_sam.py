@@ -77,13 +77,17 @@ class Stage1Config:
 
 @dataclass(frozen=True)
 class Stage1Progress:
-    """How far stage 1 is. done, failed, total: panoramas of this run. seconds: since its start."""
+    """How far stage 1 is. done, failed, total: panoramas of this run. seconds: since its start.
+
+    part: of the panorama that is worked on, as far as it is known; it stays below 1.
+    """
 
     done: int
     failed: int
     total: int
     windows: int
     seconds: float
+    part: float = 0.0
 
     @property
     def windows_per_second(self) -> float:
@@ -114,8 +118,8 @@ def cache_sam(
     """Cache SAM's masks and boundary maps of all panoramas below `images`.
 
     A cache that is there already is resumed. An image that cannot be decoded is left out and
-    reported in the summary; the others are done. `progress` is called at the start and after each
-    panorama.
+    reported in the summary; the others are done. `progress` is called at the start, after each
+    panorama and, where this process does the work alone, after each window and overlap.
 
     Raises InputError, before any work, for images of unreadable headers or of other sizes than the
     geometry's, for settings that make no windows, for a cache that was made from other images or
@@ -140,18 +144,27 @@ def _run(
     missing = set(store.missing())
     todo = [sample for sample in samples if sample.name in missing]
     windows = len(identity.windows)  # of a panorama
-    start, done = time.perf_counter(), 0
+    overlaps = len(identity.windows.overlaps) if identity.boundaries == "overlap" else 0
+    start, done, images_done = time.perf_counter(), 0, 0
     failed: dict[str, str] = {}
     conversions = Conversions()
 
     def report() -> Stage1Progress:
         seconds = time.perf_counter() - start
-        return Stage1Progress(done, len(failed), len(todo), done * windows, seconds)
+        seen = done * windows + min(images_done, windows)
+        part = min(images_done, windows + overlaps - 1) / (windows + overlaps)
+        return Stage1Progress(done, len(failed), len(todo), seen, seconds, part)
+
+    def image_done() -> None:
+        nonlocal images_done
+        images_done += 1
+        progress(report())
 
     progress(report())
     if todo:
-        with start_workers(config.workers, config.scheduler) as work:
+        with start_workers(config.workers, config.scheduler, image_done) as work:
             for result in work(Stage1Job(store, factory), todo):
+                images_done = 0
                 if result.problem is None:
                     done += 1
                 elif result.disk_full:

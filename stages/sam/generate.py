@@ -17,7 +17,7 @@ encoder and the decoder's image side where the hardware has it.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, get_args
@@ -138,6 +138,7 @@ class SamGenerator:
             self.encoder = copy.deepcopy(self.encoder).to(self.dtype)
         self.resize = resize_of(sam)
         self.grid = build_point_grid(self.config.points_per_side)  # (P, 2) x, y in 0..1
+        self.image_done: Callable[[], None] = lambda: None  # called after each image
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[WindowMasks]:
         """uint8 (H, W, 3) RGB each -> the masks of each, in the order that the module states."""
@@ -146,6 +147,7 @@ class SamGenerator:
         with ThreadPoolExecutor(1) as beside:
             for masks in self.packed(images):
                 found.append(beside.submit(masks.window_masks))
+                self.image_done()
         return [future.result() for future in found]
 
     @torch.inference_mode()

@@ -16,6 +16,7 @@ from goodsam.data.errors import InputError
 from goodsam.data.files import files_written_aside
 from goodsam.data.strangers import parse_json, read_bounded
 from goodsam.data.weights import SEGFORMERS
+from goodsam.stages.downloads import fetch_weights
 from goodsam.stages.segformer.bounds import MAX_CONFIG, check_config, check_folder_of_model
 from goodsam.stages.segformer.segment import IMAGENET_MEAN, IMAGENET_STD, class_names
 
@@ -42,6 +43,8 @@ def load_segformer(source: str | Path) -> SegformerForSemanticSegmentation:
             else:
                 values, _ = SegformerConfig.get_config_dict(str(source))
             check_config(values)  # before anything is built of it
+            if not path.is_dir():
+                fetch_weights(str(source))
             model, loading = SegformerForSemanticSegmentation.from_pretrained(
                 str(source), dtype=torch.float32, output_loading_info=True
             )
