@@ -40,13 +40,14 @@ class Keeper:
         self._ready = self.clock() + SECONDS
         return done
 
-    def save(self, step: int) -> None:
-        """A checkpoint now."""
+    def save(self, step: int) -> bool:
+        """A checkpoint now, as `Learner.save`."""
         began = self.clock()
-        self.learner.save(self.folder, step)
+        saved = self.learner.save(self.folder, step)
         ended = self.clock()
         self._saved = step
         self._ready = ended + max(SECONDS, COST * (ended - began))
+        return saved
 
     def moving(self) -> None:
         """From here until `moved` there is nothing that could be resumed: nothing is saved."""

@@ -287,10 +287,7 @@ class Learner:
         for name, found in zip(names, single, strict=True):
             for key, value in zip(keys, found, strict=True):
                 if not math.isfinite(value):
-                    return row, (
-                        f"{name}: the loss {key} is {value}; saved the networks as they were "
-                        "before this step; lower the learning rates (teacher_lr, student_lr)"
-                    )
+                    return row, f"{name}: the loss {key} is {value}"
         return row, "a panorama of another process: a loss is not finite"
 
     def update(self, follow: bool = True) -> None:
@@ -313,9 +310,16 @@ class Learner:
             return 0
         return load_checkpoint(newest, self.networks, self.optimizers)["step"]
 
-    def save(self, folder: Path, step: int) -> None:
-        """A checkpoint after `step` steps, by the first process; the two newest are kept."""
+    def save(self, folder: Path, step: int) -> bool:
+        """A checkpoint after `step` steps, by the first process; the two newest are kept.
+
+        Networks that hold other than finite numbers are not saved, so that the newest checkpoint
+        is of use whatever happens; whether they were saved is returned.
+        """
         if self.group.first:
+            parameters = (p for name in WRITTEN for p in self.networks[name].parameters())
+            if not all(bool(parameter.isfinite().all()) for parameter in parameters):
+                return False
             self._say_origin(step)
             configs = {
                 name: json.loads(self.networks[name].config.to_json_string(use_diff=False))
@@ -325,6 +329,7 @@ class Learner:
             path = folder / f"step_{step:08d}.safetensors"
             save_checkpoint(path, self.networks, self.optimizers, state)
             prune_checkpoints(folder, keep=2)
+        return True
 
     def write(self, out: Path, step: int) -> None:
         """`OUT/teacher_assistant` and `OUT/student` after `step` steps, by the first process."""

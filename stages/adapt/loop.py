@@ -30,6 +30,10 @@ from goodsam.stages.adapt.reading import CachedPanoramas, read_in_order, schedul
 from goodsam.stages.adapt.watch import Journal, read_rows, strip
 from goodsam.stages.schedule import poly_schedule
 
+SAVED = "saved the networks as they were before this step"
+SPOILT = "the networks are no finite numbers any more, and the newest checkpoint is of before"
+LOWER = "lower the learning rates (teacher_lr, student_lr)"
+
 
 def adapt(
     panoramas: CachedPanoramas,
@@ -91,8 +95,8 @@ def adapt(
                     outcome = learner.learn(item, 1 / share, last=index == share - 1)
                 row, wrong = learner.measured()
                 if wrong:
-                    keeper.save(step)
-                    raise FloatingPointError(f"step {step}, {wrong}")
+                    kept = SAVED if keeper.save(step) else SPOILT
+                    raise FloatingPointError(f"step {step}, {wrong}; {kept}; {LOWER}")
                 keeper.moving()
                 learner.update(follow=figures.see(row))
                 try:

@@ -18,6 +18,7 @@ from goodsam.pipeline import rundir
 from goodsam.pipeline.config import as_yaml
 from goodsam.pipeline.history import read_history
 from goodsam.pipeline.rundir import Run
+from goodsam.stages.adapt.learner import Learner
 from tests.stages.adapt.small import config_for, make_world
 
 ENDLESS = 100_000
@@ -33,16 +34,8 @@ def world(tmp_path_factory):
 
 def words(world, out, *more):
     preset = world / "preset.yaml"
-    return (
-        "train",
-        world / "images",
-        world / "cache.zarr",
-        "--preset",
-        preset,
-        "--out",
-        out,
-        *more,
-    )
+    given = (world / "images", world / "cache.zarr")
+    return ("train", *given, "--preset", preset, "--out", out, *more)
 
 
 def train(world, out, *settings, **more):
@@ -178,13 +171,19 @@ def test_a_run_that_has_learnt_nothing_begins_anew(world, tmp_path):
     assert Run(out).config.accumulate == 3
 
 
-def test_a_run_that_failed_is_used_and_goes_on_at_a_lower_rate(world, goodsam, tmp_path):
-    out = tmp_path / "run"
-    with pytest.raises(FloatingPointError):
-        train(world, out, "student_lr=1e30", "teacher_lr=1e30", "steps=50", "collapse=0")
+def test_a_run_that_failed_is_used_and_goes_on_at_a_lower_rate(world, tmp_path, monkeypatch):
+    out, measured = tmp_path / "run", Learner.measured
+    monkeypatch.setattr(Learner, "measured", lambda learner: (measured(learner)[0], "it is nan"))
+    with pytest.raises(FloatingPointError, match="step 0, it is nan; saved the networks"):
+        train(world, out)
+    monkeypatch.undo()
     last = read_history(out)[-1]
-    assert last["event"] == "failed"
+    assert (last["event"], last["step"]) == ("failed", 0)
     assert "lower the learning rates" in last["why"]
+    loaded = gs.load(out, device="cpu")
+    assert Run(out).moment(loaded).endswith("nothing is learnt by then; it failed at step 0")
+    train(world, out, "student_lr=1e-4")
+    assert gs.load(out, device="cpu").step is None
 
 
 @pytest.mark.attack("two at once")
@@ -211,11 +210,8 @@ def test_the_best_by_labels_is_kept_and_marked(world, goodsam, tmp_path):
     status, _, err = goodsam(*words(world, out, "--val", labelled, "--set", "val_every=1"))
     assert status == 0, err
     assert "step 0: mIoU 100.00" in err
-    assert [json.loads(r)["step"] for r in (out / "val.jsonl").read_text().splitlines()] == [
-        0,
-        1,
-        2,
-    ]
+    rows = map(json.loads, (out / "val.jsonl").read_text().splitlines())
+    assert [row["step"] for row in rows] == [0, 1, 2]
     assert goodsam("export", out / "best", "--out", tmp_path / "hf")[0] == 0
     card = " ".join((tmp_path / "hf/README.md").read_text().split())
     assert "chosen by labels: the student of step 0" in card
@@ -229,9 +225,8 @@ def test_quiet_and_verbose(world, goodsam, tmp_path):
     assert (status, err) == (0, "")
     status, _, err = goodsam(*words(world, tmp_path / "v"), "--verbose")
     assert status == 0
-    assert [line.split(", student")[0].split(" ", 1)[1] for line in err.splitlines() if "step" in line] == [
-        "train: step 1 of 2", "train: step 2 of 2",
-    ]  # fmt: skip
+    told = [line.split(", student")[0].split(" ", 1)[1] for line in err.splitlines()]
+    assert [line for line in told if "step" in line] == ["train: step 1 of 2", "train: step 2 of 2"]
 
 
 def test_the_settings_of_a_run_are_its_preset(world, tmp_path):

@@ -158,7 +158,8 @@ def test_networks_with_other_classes_are_refused(world, tmp_path):
 def test_a_loss_that_is_not_finite_stops_with_step_image_and_term(world, tmp_path):
     broken = load_segformer(world / "teacher")
     with torch.no_grad():
-        broken.decode_head.classifier.bias[0] = torch.nan
+        broken.decode_head.batch_norm.weight.fill_(1e6)
+        broken.decode_head.classifier.weight[0] = 3e38  # finite, but its logits are not
     save_segformer(broken, tmp_path / "teacher")
     config = config_for(world, teacher_assistant=str(tmp_path / "teacher"))
     with pytest.raises(FloatingPointError, match=r"step 0, \d\.png: the loss \w+ is nan; saved"):

@@ -13,7 +13,9 @@ from safetensors.torch import load_file
 
 from goodsam.data.errors import InputError
 from goodsam.data.geometry import Geometry
+from goodsam.stages.adapt.learner import Learner
 from goodsam.stages.adapt.loop import adapt
+from goodsam.stages.adapt.processes import processes
 from goodsam.stages.segformer import snapshot
 from goodsam.stages.segformer.segmenter import Segmenter
 from tests.stages.adapt.small import WINDOWS, config_for, make_world, panoramas, weights
@@ -156,6 +158,16 @@ def test_checkpoints_that_cannot_be_used(copy, content, says):
     newest.write_bytes(content)
     with pytest.raises(InputError, match=says):
         Segmenter.load(copy, device="cpu")
+
+
+def test_networks_that_are_no_numbers_are_not_saved(world, tmp_path):
+    with processes("cpu") as group:
+        learner = Learner(config_for(world), group, WINDOWS)
+    assert learner.save(tmp_path, 1)
+    with torch.no_grad():
+        next(learner.networks["student"].parameters()).view(-1)[0] = torch.inf
+    assert not learner.save(tmp_path, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["step_00000001.safetensors"]
 
 
 def test_strips_are_pictures_in_the_run_too(world, tmp_path):
