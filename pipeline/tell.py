@@ -74,6 +74,8 @@ def set_verbosity(how: Literal["quiet", "normal", "verbose"]) -> None:
     _STDERR.setLevel(logging.WARNING if how == "quiet" else logging.NOTSET)
     _STDERR.verbose = how == "verbose"
     LOG.setLevel(logging.DEBUG if how == "verbose" else logging.INFO)
+    of_bars = logging.getLogger("goodsam.downloads")  # by whose level downloads draw bars
+    of_bars.setLevel(logging.WARNING if how == "quiet" else logging.NOTSET)
     if how == "verbose":
         logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
 

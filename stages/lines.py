@@ -13,6 +13,7 @@ from collections.abc import Callable
 from goodsam.data.errors import InputError
 
 LOG = logging.getLogger("goodsam")
+FIRST = 15.0  # seconds until the first line, which says that all is well and how long it takes
 SECONDS = "GOODSAM_LOG_SECONDS"  # the variable that holds the seconds between two lines
 
 
@@ -40,7 +41,7 @@ def duration(seconds: float) -> str:
 
 
 class Lines:
-    """Progress as lines, at most one in so many seconds; a short job has none.
+    """Progress as lines, at most one in so many seconds, the first one soon; a short job has none.
 
     title, unit: "train" and "step" make `train: step 40 of 1000, student 1.23, 19 min 05 s left`.
     The time left is by the mean rate since the first update: what was done before does not count.
@@ -66,7 +67,8 @@ class Lines:
         now, self.total = self.clock(), self.total if total is None else total
         if self._from is None:
             self._from = (self._opened, 0.0) if done <= 1 else (now, done)
-        if now - self._said < self.seconds:
+        wait = self.seconds if self._lines else min(FIRST, self.seconds)
+        if now - self._said < wait:
             return
         self._said, self._lines = now, self._lines + 1
         of = "" if self.total is None else f" of {self.amount(self.total)}"

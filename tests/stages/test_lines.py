@@ -23,8 +23,11 @@ def heard():
     found = []
     handler = logging.Handler()
     handler.emit = lambda record: found.append(record.getMessage())
+    level = LOG.level
     LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
     yield found
+    LOG.setLevel(level)
     LOG.removeHandler(handler)
 
 
@@ -35,9 +38,10 @@ def test_a_line_a_minute_with_what_is_left(heard):
         clock.now += 25
         lines.update(step, 20, f"student {step / 8}")
     assert heard == [
-        "train: step 3 of 20, student 0.375, 7 min 05 s left",
-        "train: step 6 of 20, student 0.75, 5 min 50 s left",
-        "train: step 9 of 20, student 1.125, 4 min 35 s left",
+        "train: step 1 of 20, student 0.125, 7 min 55 s left",  # the first one comes sooner
+        "train: step 4 of 20, student 0.5, 6 min 40 s left",
+        "train: step 7 of 20, student 0.875, 5 min 25 s left",
+        "train: step 10 of 20, student 1.25, 4 min 10 s left",
     ]
     lines.finish()
     assert heard[-1] == "train: done in 4 min 10 s"
@@ -66,7 +70,7 @@ def test_a_short_job_says_nothing(heard):
     clock = Clock()
     lines = Lines("predict", 2, seconds=60, clock=clock)
     for done in (1, 2):
-        clock.now += 20
+        clock.now += 7
         lines.update(done)
     lines.finish()
     assert heard == []
