@@ -10,7 +10,6 @@ from goodsam.data.panoramas import find_panoramas, not_taken_line, survey
 from goodsam.pipeline.history import end_recorded
 from goodsam.pipeline.rundir import Run, claimed, finished_panoramas, held
 from goodsam.pipeline.tell import log_file, progress_bar, say
-from goodsam.stages.adapt.beyond.validation import Validation
 from goodsam.stages.adapt.learner import AdaptConfig
 from goodsam.stages.adapt.loop import adapt
 from goodsam.stages.adapt.processes import is_first
@@ -41,6 +40,8 @@ def train_run(
         say(not_taken_line(survey(images).not_taken, images))
         score = None
         if labelled is not None:
+            from goodsam.stages.adapt.beyond.validation import Validation
+
             samples = [s for s in find_panoramas(labelled, say=say) if s.labels is not None]
             origin = Origin(panoramas.geometry, (config.student, config.teacher_assistant))
             score = Validation(samples, str(labelled), out, config.val_every, origin, say)

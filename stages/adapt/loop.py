@@ -18,17 +18,20 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from goodsam.data.errors import InputError
 from goodsam.stages.adapt.beyond.monitor import Collapse, Monitor, remedy
 from goodsam.stages.adapt.beyond.running import RunningFigures
-from goodsam.stages.adapt.beyond.validation import Score
 from goodsam.stages.adapt.keeping import Keeper
 from goodsam.stages.adapt.learner import AdaptConfig, Learner
 from goodsam.stages.adapt.processes import processes
 from goodsam.stages.adapt.reading import CachedPanoramas, read_in_order, schedule
 from goodsam.stages.adapt.watch import Journal, read_rows, strip
 from goodsam.stages.schedule import poly_schedule
+
+if TYPE_CHECKING:
+    from goodsam.stages.adapt.beyond.validation import Score
 
 SAVED = "saved the networks as they were before this step"
 SPOILT = "the networks are no finite numbers any more, and the newest checkpoint is of before"
