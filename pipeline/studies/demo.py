@@ -181,10 +181,10 @@ def _score_all(
 def _table(rows: list[DemoRow], images: int) -> str:
     lines = [
         f"{images} test panoramas of the street world, never trained on; percent",
-        f"{'':28}{'mIoU':>8}{'pixels right':>14}",
+        f"{'':28}{'mIoU':>8}{'pixel accuracy':>16}",
     ]
     for row in rows:
-        lines.append(f"{row.name:28}{row.scores.miou:8.2f}{row.scores.pixel_accuracy:14.2f}")
+        lines.append(f"{row.name:28}{row.scores.miou:8.2f}{row.scores.pixel_accuracy:16.2f}")
     return "\n".join(lines)
 
 
