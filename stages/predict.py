@@ -28,6 +28,7 @@ from goodsam.data.hashes import Hashes
 from goodsam.data.labels import grey_png, label_png, rgb_png, write_classes
 from goodsam.data.labels.maps import read_stamp
 from goodsam.data.panoramas import Conversions, Placement, Sample, image_size, read_image
+from goodsam.data.ranges import COUNT, check_range
 from goodsam.stages.segformer.native import MapKind, Maps
 
 OVERLAY_OPACITY = 0.55
@@ -105,6 +106,7 @@ def predict(
     cannot be read is noted in `failed`, the others are done. Files are read and written beside the
     computing.
     """
+    check_range("batch", batch, COUNT)
     check_folder(*(out / kind for kind in KINDS))
     _check_apart(samples, out)
     summary = PredictSummary()

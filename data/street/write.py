@@ -14,6 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from goodsam.data.errors import InputError
 from goodsam.data.files import check_folder, write_whole, written_aside
+from goodsam.data.ranges import COUNT_OR_NONE, SEED, SHARE, Range, check_range
 from goodsam.data.strangers import parse_json, read_bounded
 from goodsam.data.street.mark import MARK
 from goodsam.data.street.picture import DEFAULT_GAP, Picture, panorama, pinhole
@@ -23,6 +24,7 @@ from goodsam.data.windows import panorama_width
 CITIES = ("Lindenau", "Marovia", "Portsel", "Quessant", "Tarnholm")  # made up
 VAL_SHARE = 10  # one in so many source pictures is for validation
 Split = Literal["unlabelled", "test"]  # of the panoramas
+_HEIGHT = Range(8, 8192)  # px
 _WORTH_A_PROCESS = 16  # pictures: what rendering side by side must save to pay for its start
 
 
@@ -60,8 +62,11 @@ def write_world(
     `processes` render side by side (None: one a core). `progress(done, total)` is called after each
     picture.
     """
-    if min(source, unlabelled, test) < 0:
-        raise InputError(f"counts {source}, {unlabelled}, {test}: negative; take 0 or more")
+    for name, count in (("source", source), ("unlabelled", unlabelled), ("test", test)):
+        check_range(name, count, COUNT_OR_NONE)
+    check_range("seed", seed, SEED)
+    check_range("height", height, _HEIGHT)
+    check_range("gap", gap, SHARE)
     check_folder(out)
     jobs = [
         *_source_jobs(out / "source", source, seed, height),
