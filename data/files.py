@@ -73,6 +73,14 @@ def written_aside(path: Path) -> Iterator[Path]:
         _remove(aside)
 
 
+def left_behind(folder: Path) -> list[Path]:
+    """What processes that were killed left aside in `folder`, or processes at work write there.
+
+    A link is not followed.
+    """
+    return [] if folder.is_symlink() else sorted(folder.glob(".*.[0-9]*.writing"))
+
+
 def write_whole(path: Path, content: bytes | str) -> None:
     """Write `content` (text as UTF-8) to `path`, all of it or nothing; makes its folder.
 
