@@ -20,6 +20,7 @@ from typing import Protocol, get_args
 
 import numpy as np
 
+from goodsam.data.alone import alone
 from goodsam.data.classes import IGNORE, colourise
 from goodsam.data.errors import InputError
 from goodsam.data.files import NO_ROOM, check_folder, write_whole
@@ -104,7 +105,7 @@ def predict(
     remembered in `out`. Every label map carries the fingerprints of its image, model and
     settings: one that is there and still right is skipped, any other is written anew. An image that
     cannot be read is noted in `failed`, the others are done. Files are read and written beside the
-    computing.
+    computing. InputError while another process writes into `out`.
     """
     check_range("batch", batch, COUNT)
     check_folder(*(out / kind for kind in KINDS))
@@ -178,10 +179,10 @@ def predict(
         group.clear()
         settle(leave=max(batch, _THREADS))  # what is computed and not yet written costs memory
 
-    hashes = Hashes(out / HASHES, verify)
-    write_classes(out, labeller.names, labeller.palette)
-    (out / "labels").mkdir(exist_ok=True)  # by it the folder is known as ours, from the start
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with alone(out), ThreadPoolExecutor(_THREADS) as pool:
+        hashes = Hashes(out / HASHES, verify)
+        write_classes(out, labeller.names, labeller.palette)
+        (out / "labels").mkdir(exist_ok=True)  # by it the folder is known as ours, from the start
         for sample, reading in _ahead(pool, read, samples, batch + _THREADS):
             try:
                 item = reading.result()

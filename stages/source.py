@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from goodsam.data.alone import alone
 from goodsam.data.classes import CITYSCAPES, IGNORE
 from goodsam.data.errors import InputError
 from goodsam.data.files import check_folder, write_whole
@@ -199,14 +200,25 @@ def train_source(
     """Train on labelled `samples`; returns the Hugging Face directory `OUT/model`.
 
     Resumes from the last checkpoint in OUT if its settings and images are the same; raises
-    InputError if they differ.
+    InputError if they differ, and where another process trains in OUT.
     """
     if not samples:
         raise InputError("no labelled images to train on")
     check_folder(out)
     device = pick_device(config.device)
     identity = _identity(samples, config)
-    _claim(out, identity)
+    with alone(out):
+        _claim(out, identity)
+        return _train(samples, out, config, device, progress)
+
+
+def _train(
+    samples: Sequence[Sample],
+    out: Path,
+    config: SourceConfig,
+    device: torch.device,
+    progress: Callable[[int, int, dict[str, float]], None] | None,
+) -> Path:
     torch.manual_seed(config.seed)
     if Path(config.model).exists() or "/" in config.model:
         model = load_segformer(config.model)
