@@ -78,8 +78,9 @@ class GeneratorConfig:
 _RANGES = {
     "points_per_side": Range(1, 1000),  # a grid of a million
     "points_per_batch": COUNT,
-    **dict.fromkeys(("pred_iou_thresh", "stability_score_thresh", "box_nms_thresh"), SHARE),
-    "stability_score_offset": AT_LEAST_0,
+    **dict.fromkeys(("stability_score_thresh", "box_nms_thresh"), SHARE),
+    # a head that is a regression may predict more than 1
+    **dict.fromkeys(("pred_iou_thresh", "stability_score_offset"), AT_LEAST_0),
 }
 
 

@@ -27,7 +27,7 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 
 from goodsam.data.files import written_aside
-from goodsam.data.ranges import ABOVE_0, AT_LEAST_0, COUNT, COUNT_OR_NONE, SEED, SHARE, check_ranges
+from goodsam.data.ranges import AT_LEAST_0, COUNT, COUNT_OR_NONE, SEED, SHARE, check_ranges
 from goodsam.stages.sam.load import load_sam
 from goodsam.stages.sam.registry import street_sam
 from goodsam.stages.street_sam.calibrate import calibrate
@@ -76,8 +76,7 @@ _RANGES = {
     **dict.fromkeys(("steps", "batch", "panoramas", "points", "prompts"), COUNT),
     **dict.fromkeys(("calibration", "checkpoint_every"), COUNT),
     **dict.fromkeys(("vectors_share", "settle", "ema"), SHARE),
-    "lr": ABOVE_0,
-    "weight_decay": AT_LEAST_0,
+    **dict.fromkeys(("lr", "weight_decay"), AT_LEAST_0),
     "warmup": COUNT_OR_NONE,
     "seed": SEED,
 }

@@ -136,7 +136,7 @@ OPTIONS = {
     "world w --height 32 --source 1 --test 0 --unlabelled 0": ["--gap nan", "--gap 2"],
     "cache-sam i x.zarr --sam street": [
         *("--window 0", "--window -5", "--stride 0", "--pitch nan --fit", "--roll inf --fit"),
-        *("--pred-iou-thresh nan", "--pred-iou-thresh 2", "--stability-score-thresh -1"),
+        *("--pred-iou-thresh nan", "--pred-iou-thresh -1", "--stability-score-thresh -1"),
         *("--points-per-side 100000", "--workers 100000"),
     ],
     "train i c.zarr --preset demo --teacher-assistant model --student model --out r": [
