@@ -230,9 +230,9 @@ def test_import_goodsam_imports_nothing_heavy():
 CLOSURES = {
     "import goodsam": (1, 110),
     "import goodsam.pipeline.cli.app": (29, 2_200),
-    "from goodsam import cache_sam; import goodsam.stages.sam.cache_sam": (55, 7_100),
+    "from goodsam import cache_sam; import goodsam.stages.sam.cache_sam": (56, 7_250),
     "from goodsam import predict; import goodsam.stages.predict": (31, 3_800),
-    "from goodsam import train; import goodsam.stages.adapt.loop": (70, 7_900),
+    "from goodsam import train; import goodsam.stages.adapt.loop": (72, 8_100),
 }
 
 
