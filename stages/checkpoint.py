@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from goodsam.data.errors import InputError
-from goodsam.data.files import written_aside
+from goodsam.data.files import left_behind, written_aside
 
 
 def save_checkpoint(
@@ -107,6 +107,8 @@ def step_of(checkpoint: Path) -> int:
 
 
 def prune_checkpoints(folder: Path, keep: int) -> None:
-    """Delete all but the newest `keep` checkpoints."""
+    """Delete all but the newest `keep` checkpoints, and what killed processes left half written."""
+    for left in left_behind(folder):
+        left.unlink(missing_ok=True)
     for old in sorted(folder.glob("step_*.safetensors"))[:-keep]:
         old.unlink()

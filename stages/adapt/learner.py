@@ -14,6 +14,16 @@ import torch
 
 from goodsam.data.errors import InputError
 from goodsam.data.geometry import Geometry
+from goodsam.data.ranges import (
+    ABOVE_0,
+    AT_LEAST_0,
+    COUNT,
+    COUNT_OR_NONE,
+    SEED,
+    SHARE,
+    WORKERS,
+    check_ranges,
+)
 from goodsam.data.windows import Windows
 from goodsam.stages.adapt.beyond.labeller import alignments, follow_teacher
 from goodsam.stages.adapt.beyond.paste import cut_outs, pasted
@@ -107,39 +117,23 @@ class AdaptConfig:
     """The part of its class's mean confidence below which a pixel does not count; the paper: 0."""
 
     def __post_init__(self) -> None:
-        for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if value is not None and not value >= least:
-                raise InputError(f"setting {name} {value}: at least {least}")
-        for name in ("teacher_lr", "student_lr", "clip"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"setting {name} {getattr(self, name)}: above 0")
-        if not 0 <= self.ema_decay <= 1:
-            raise InputError(f"setting ema_decay {self.ema_decay}: a part between 0 and 1")
+        check_ranges(self, _RANGES)
 
     def length(self, panoramas: int) -> int:
         """Optimiser steps of a training on so many panoramas."""
         return self.steps or max(1, self.epochs * panoramas // self.accumulate)
 
 
-_LEAST = {
-    "epochs": 1,
-    "steps": 1,
-    "accumulate": 1,
-    "labels_every": 1,
-    "checkpoint_every": 1,
-    "warmup": 0,
-    "weight_decay": 0,
-    "seed": 0,
-    "workers": 0,
-    "pictures_every": 0,
-    "val_every": 1,
-    "collapse": 0,
-    "hold_shares": 0,
-    "rare_weight": 0,
-    "threshold": 0,
+_RANGES = {
+    **dict.fromkeys(("epochs", "steps", "accumulate", "labels_every"), COUNT),
+    **dict.fromkeys(("checkpoint_every", "val_every"), COUNT),
+    **dict.fromkeys(("warmup", "pictures_every"), COUNT_OR_NONE),
+    **dict.fromkeys(("teacher_lr", "student_lr", "clip"), ABOVE_0),
+    **dict.fromkeys(("weight_decay", "hold_shares", "rare_weight", "threshold"), AT_LEAST_0),
+    **dict.fromkeys(("ema_decay", "collapse"), SHARE),
+    "seed": SEED,
+    "workers": WORKERS,
 }
-"""The least value of each setting that has one."""
 
 WRITTEN = ("teacher_assistant", "student")  # the networks that a run gives
 

@@ -33,6 +33,7 @@ from goodsam.data.panoramas import (
     image_size,
 )
 from goodsam.data.panoramas.fitted import hashes_beside
+from goodsam.data.ranges import COUNT, WORKERS, check_ranges
 from goodsam.data.windows import ASPECT, PAPER_HEIGHT, PAPER_WIDTH, Windows, is_band
 from goodsam.stages.sam.factory import GeneratorFactory
 from goodsam.stages.sam.workers import Stage1Job, start_workers
@@ -69,8 +70,8 @@ class Stage1Config:
     scheduler: str | None = None
 
     def __post_init__(self) -> None:
-        if self.workers < 0:
-            raise InputError(f"workers {self.workers}: use 0 for this process alone, or more")
+        sizes = dict.fromkeys(("window", "stride", "height", "width"), COUNT)
+        check_ranges(self, {**sizes, "workers": WORKERS}, "")
         if self.workers and self.scheduler:
             raise InputError("give either workers or the address of a scheduler, not both")
 

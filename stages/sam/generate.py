@@ -31,6 +31,7 @@ from torch import Tensor
 from torchvision.ops import nms
 
 from goodsam.data.errors import InputError
+from goodsam.data.ranges import AT_LEAST_0, COUNT, SHARE, Range, check_ranges
 from goodsam.data.window_masks import WindowMasks
 from goodsam.stages.sam.decode import ProjectedImage, decode_masks, decode_tokens, project_image
 from goodsam.stages.sam.encode import encode
@@ -55,7 +56,7 @@ class GeneratorConfig:
     `stability_score_offset` above and below the threshold. box_nms_thresh: of masks whose boxes
     overlap more, the one with the highest predicted IoU stays (non-maximum suppression, NMS).
 
-    Raises InputError for numbers below one where one is the least.
+    Raises InputError for a setting outside its range.
     """
 
     mode: Mode = "fast"
@@ -68,11 +69,19 @@ class GeneratorConfig:
     box_nms_thresh: float = 0.7
 
     def __post_init__(self) -> None:
-        if min(self.points_per_side, self.points_per_batch or 1) < 1:
-            raise InputError(f"mask generation needs at least one point, got {self}")
+        check_ranges(self, _RANGES, "")
         for name, kind in (("mode", Mode), ("points", Points)):
             if (value := getattr(self, name)) not in get_args(kind):
                 raise InputError(f"{name} {value!r}: use {' or '.join(get_args(kind))}")
+
+
+_RANGES = {
+    "points_per_side": Range(1, 1000),  # a grid of a million
+    "points_per_batch": COUNT,
+    **dict.fromkeys(("stability_score_thresh", "box_nms_thresh"), SHARE),
+    # a head that is a regression may predict more than 1
+    **dict.fromkeys(("pred_iou_thresh", "stability_score_offset"), AT_LEAST_0),
+}
 
 
 class MaskGenerator(Protocol):
