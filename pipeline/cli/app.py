@@ -35,6 +35,7 @@ from goodsam.pipeline.cli import (
     label,
     predict,
     reproduce,
+    run,
     settings,
     source,
     teachers,
@@ -53,6 +54,7 @@ app = typer.Typer(
     help="Panoramic segmentation without labels: SAM's masks and a SegFormer's classes, fused and "
     "taught to a small student (GoodSAM, CVPR 2024).",
 )
+app.command("run")(run.run)
 app.command("demo")(demo.demo)
 app.command("world")(world.world)
 app.command("cache-sam")(cache_sam.cache_sam)
