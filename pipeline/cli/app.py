@@ -29,6 +29,7 @@ from goodsam.pipeline.cli import (
     cache_sam,
     data,
     demo,
+    doctor,
     evaluate,
     export,
     frames,
@@ -65,6 +66,7 @@ app.command("frames")(frames.frames)
 app.command("label")(label.label)
 app.command("export")(export.export)
 app.command("source")(source.source)
+app.command("doctor")(doctor.doctor)
 app.command("settings")(settings.settings)
 app.command("teachers")(teachers.teachers)
 app.add_typer(cache.app, name="cache")
