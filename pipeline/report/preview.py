@@ -60,7 +60,7 @@ def preview_report(
             "At a glance",
             "",
             paragraph(
-                "There are no labels here, so nothing on this page is an accuracy. Look at the "
+                "No label is used here, so nothing on this page is an accuracy. Look at the "
                 "pictures: what the ensemble gets wrong over and over, the student will learn."
             ),
             *(warning(text) for text in warnings),

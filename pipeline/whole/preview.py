@@ -23,6 +23,7 @@ from goodsam.data.window_masks import WindowMasks
 from goodsam.pipeline import api
 from goodsam.pipeline.whole.recipe import Recipe
 from goodsam.stages.pseudo_labels import ensemble
+from goodsam.stages.sam.factory import release_sam
 from goodsam.stages.segformer.segmenter import Segmenter
 
 PANORAMAS = 3
@@ -113,25 +114,30 @@ def spread(samples: Sequence[Sample], count: int = PANORAMAS) -> list[Sample]:
 def _masks(
     images: Path, samples: Sequence[Sample], cache: Path, recipe: Recipe
 ) -> tuple[list[Sample], float]:
-    """Stage 1 for these panoramas, one after the other, as far as the time goes.
+    """Stage 1 for the first of these panoramas, and as many more as the time allows.
 
-    Those that are done, and the seconds of one: of a window and multiplied, if all were there.
+    Those that are done, and the seconds of one more, should there be any.
     """
-    done: list[Sample] = []
-    seconds: list[float] = []
-    for sample in samples:
-        if seconds and sum(seconds) + seconds[-1] > SECONDS:
-            break
-        summary = api.cache_sam(images, cache, only=[sample.name], **recipe.stage1).summary
-        if summary.failed:
-            raise InputError(f"{next(iter(summary.failed.values()))}; mend it, or move it away")
-        if summary.done:
-            seconds.append(summary.seconds)
-        done.append(sample)
-    if seconds:  # the first one loads and warms up, for all that follow
-        return done, float(np.mean(seconds[1:] or seconds))
-    left = api.estimate_sam(images, cache, **recipe.stage1)
-    return done, left.seconds / max(1, left.panoramas)
+    seconds = _made(images, samples[:1], cache, recipe)
+    # the first one loads and warms up, for all that follow
+    allowed = max(1, int(SECONDS / seconds)) if seconds else len(samples)
+    shown = list(samples[:allowed])
+    if shown[1:]:
+        seconds = _made(images, shown[1:], cache, recipe) or seconds
+    if not seconds and SamCache.open(cache).missing():
+        left = api.estimate_sam(images, cache, **recipe.stage1)
+        seconds = left.seconds / left.panoramas
+    release_sam()
+    return shown, seconds
+
+
+def _made(images: Path, samples: Sequence[Sample], cache: Path, recipe: Recipe) -> float:
+    """Stage 1 for these panoramas; the seconds of one, 0 where all were there."""
+    only = [sample.name for sample in samples]
+    summary = api.cache_sam(images, cache, only=only, **recipe.stage1).summary
+    if summary.failed:
+        raise InputError(next(iter(summary.failed.values())))
+    return summary.seconds / summary.done if summary.done else 0.0
 
 
 def timed(work: Callable[[], Found]) -> tuple[Found, float]:

@@ -45,6 +45,7 @@ from goodsam.pipeline.whole.price import (
 )
 from goodsam.pipeline.whole.recipe import STREET, Recipe, choose, read_recipe
 from goodsam.stages.adapt.reading import CachedPanoramas
+from goodsam.stages.sam.factory import release_sam
 from goodsam.stages.sam.without import NO_SAM
 from goodsam.stages.segformer.segmenter import Segmenter
 
@@ -188,6 +189,9 @@ def _checked(images: Path, labels: Path | None, out: Path) -> list[Sample]:
         )
     sizes = ", ".join(f"{w} x {h}" for w, h in list(found.sizes)[:3])
     say(f"{found.images} photographs, {sizes}, {found.pairs} with labels: nothing wrong with them")
+    say(str(found.conversions))
+    if found.placed:
+        say(f"{len(found.placed)} photographs say that they are cropped or tilted: it is undone")
     _remember(out, "check", stamp)
     return samples
 
@@ -227,7 +231,8 @@ def _previewed(
     """The preview, where it is not there already; what it measured."""
     key = {"recipe": recipe.to_json(), "panoramas": len(samples)}
     kept = _read(out / PREVIEW)
-    if kept.get("made_of") == key and (out / PAGE).is_file():
+    there = (out / PAGE).is_file() and (out / recipe.masks).is_dir()
+    if there and kept.get("made_of") == key:
         return Rates(**kept["rates"])
     say("preview ...")
     found = preview(images, samples, out / recipe.masks, recipe)
@@ -296,6 +301,7 @@ def _cached(images: Path, samples: Sequence[Sample], cache: Path, recipe: Recipe
         return
     say("SAM's masks ...")
     summary = api.cache_sam(images, cache, **recipe.stage1).summary
+    release_sam()
     if summary.failed:
         name, why = next(iter(summary.failed.items()))
         raise RuntimeError(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import goodsam.pipeline.whole.preview as looking
 import goodsam.pipeline.whole.run as room
 from goodsam.data.errors import InputError
 from goodsam.data.panoramas import find_panoramas
@@ -143,7 +144,21 @@ def test_what_speaks_against_going_on_is_said(photos, tmp_path):
 def test_a_disk_that_is_too_small_is_said_at_the_door(tmp_path):
     stages = (Stage("training", 3, "step", 2.0, 5e9), Stage("evaluation", 2, "panorama", 1.0))
     Price(stages, 2**30, 6 * 10**9).check_room(tmp_path)
-    with pytest.raises(InputError, match=r"needs 4\.7 GiB and 4\.8 GiB are free; choose"):
-        Price(stages, 2**30, int(5.1e9)).check_room(tmp_path)
+    with pytest.raises(InputError, match=r"needs 4\.9 GiB and 4\.8 GiB are free; choose"):
+        Price(stages, 2**30, int(5.2e9)).check_room(tmp_path)
     words = str(Price(stages, 2**30, 6 * 10**9))
     assert words.startswith("8.0 s on this machine (training 6.0 s, evaluation 2.0 s), 4.7 GiB")
+
+
+def test_a_slow_sam_shows_fewer_panoramas(photos, tmp_path, monkeypatch):
+    samples = find_panoramas(photos)
+    recipe = choose(samples, Machine("cpu", False, 2**30, 2, 2, True), {"sam": "none"})
+    monkeypatch.setattr(looking, "SECONDS", 1e-9)
+    done, seconds = looking._masks(photos, samples, tmp_path / "slow.zarr", recipe)
+    assert done == samples[:1]
+    assert seconds > 0
+    monkeypatch.setattr(looking, "SECONDS", 3600)
+    done, again = looking._masks(photos, samples, tmp_path / "slow.zarr", recipe)
+    assert done == samples
+    assert again > 0
+    assert looking._masks(photos, samples, tmp_path / "slow.zarr", recipe) == (samples, 0)
