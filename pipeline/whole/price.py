@@ -153,8 +153,8 @@ class Price:
         """InputError where the disk cannot hold what is to come."""
         if self.disk + RESERVE > self.free:
             raise InputError(
-                f"{out}: needs {size_text(self.disk + RESERVE)} and {size_text(self.free)} are free; choose "
-                "an --out on a larger disk"
+                f"{out}: needs {size_text(self.disk + RESERVE)} and {size_text(self.free)} are "
+                "free; choose an --out on a larger disk"
             )
 
 
