@@ -25,7 +25,7 @@ from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.truth.masks import true_masks
 
 WINDOWS = Windows.of(200, panorama_width(200))
-SOFT = FusionConfig(rule="ssa", votes="soft", small_share=0.2)  # as in street-robust
+SOFT = FusionConfig(rule="ssa", votes="soft", small_share=0.2, sure=0.9)  # as in street-robust
 
 
 def bench_weights(
