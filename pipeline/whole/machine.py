@@ -53,7 +53,7 @@ class Machine:
         if self.load <= self.cores + 1:
             return ""
         return (
-            f"The machine is busy ({self.load:.0f} processes want its {self.cores} cores): what is "
+            f"The machine is busy (load {self.load:.0f}, {self.cores} cores to use): what is "
             "measured now takes less time when it is not."
         )
 

@@ -19,7 +19,7 @@ from goodsam.data.files import write_whole
 from goodsam.data.panoramas import Sample, image_size
 from goodsam.data.strangers import parse_json, read_bounded
 from goodsam.data.street.mark import is_street_world
-from goodsam.data.windows import is_band
+from goodsam.data.windows import PAPER_HEIGHT, is_band
 from goodsam.pipeline.config import adapt_config
 from goodsam.pipeline.whole.machine import Machine
 from goodsam.stages.adapt.learner import AdaptConfig
@@ -102,7 +102,7 @@ class Recipe:
         """The name of the cache: other masks, another cache."""
         words = [self.sam.strip("/").replace("/", "--")]
         words += [] if self.sam == NO_SAM else [self.boundaries, self.points]
-        words += [f"fit{self.height or ''}"] if self.fit else []
+        words += [f"fit{self.height}"] if self.fit else []
         return f"masks-{'-'.join(words)}.zarr"
 
     def rows(self) -> list[tuple[str, str, str, str]]:
@@ -167,9 +167,8 @@ def choose(samples: Sequence[Sample], machine: Machine, given: Mapping[str, Any]
     take("fit", *((True, "asked by --height") if "height" in given else _fit(samples)))
     toy = values["sam"] == STREET
     if values["fit"]:
-        height = STREET_HEIGHT if toy else None
-        why = "what the demo's networks have seen" if toy else "the paper's, 400 px"
-        take("height", height, why)
+        height = STREET_HEIGHT if toy else PAPER_HEIGHT
+        take("height", height, "what the demo's networks have seen" if toy else "the paper's")
     values.setdefault("height", None)
     take(
         "preset",

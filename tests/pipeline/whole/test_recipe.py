@@ -87,6 +87,7 @@ def test_pictures_of_the_street_world_take_its_networks(photos):
 def test_photographs_are_fitted_where_they_must_be(camera, photos, monkeypatch):
     there(monkeypatch, "vit_b")
     assert choose(camera, CPU, {}).stage1["fit"] is True
+    assert choose(camera, CPU, {}).height == 400
     assert choose(camera, CPU, {"sam": "street"}).height == 200
     assert choose([*camera, *find_panoramas(photos)], CPU, {}).fit
     assert choose(find_panoramas(photos), CPU, {"height": 32}).fit
