@@ -29,12 +29,14 @@ from goodsam.pipeline.cli import (
     cache_sam,
     data,
     demo,
+    doctor,
     evaluate,
     export,
     frames,
     label,
     predict,
     reproduce,
+    run,
     settings,
     source,
     teachers,
@@ -53,6 +55,7 @@ app = typer.Typer(
     help="Panoramic segmentation without labels: SAM's masks and a SegFormer's classes, fused and "
     "taught to a small student (GoodSAM, CVPR 2024).",
 )
+app.command("run")(run.run)
 app.command("demo")(demo.demo)
 app.command("world")(world.world)
 app.command("cache-sam")(cache_sam.cache_sam)
@@ -63,6 +66,7 @@ app.command("frames")(frames.frames)
 app.command("label")(label.label)
 app.command("export")(export.export)
 app.command("source")(source.source)
+app.command("doctor")(doctor.doctor)
 app.command("settings")(settings.settings)
 app.command("teachers")(teachers.teachers)
 app.add_typer(cache.app, name="cache")

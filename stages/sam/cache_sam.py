@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -53,7 +53,8 @@ class Stage1Config:
     pose: of the cameras, undone if `fit`. verify: read every image again, even those whose size and
     time of change are as remembered.
     workers: processes beside this one, 0 for none. scheduler: address of a Dask cluster to use
-    instead, which must see the same files.
+    instead, which must see the same files. only: names of the panoramas to do now, the others stay
+    missing; None: all.
     """
 
     window: int | None = None
@@ -68,6 +69,7 @@ class Stage1Config:
     pose: Pose = LEVELLED
     workers: int = 0
     scheduler: str | None = None
+    only: Collection[str] | None = None
 
     def __post_init__(self) -> None:
         sizes = dict.fromkeys(("window", "stride", "height", "width"), COUNT)
@@ -143,6 +145,8 @@ def _run(
     store = SamCache.create_or_resume(cache, identity, hashes, _provenance(factory))
 
     missing = set(store.missing())
+    if config.only is not None:
+        missing &= set(config.only)
     todo = [sample for sample in samples if sample.name in missing]
     windows = len(identity.windows)  # of a panorama
     overlaps = len(identity.windows.overlaps) if identity.boundaries == "overlap" else 0
