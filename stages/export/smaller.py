@@ -18,7 +18,7 @@ import numpy as np
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
-_SMALLEST = 1024  # elements of a tensor that is worth it: scales and biases stay as they are
+_SMALLEST = 1024  # elements of a tensor that is worth it; biases and scales of int8 stay whole
 
 
 def half_weights(model: ModelProto) -> ModelProto:
@@ -34,7 +34,7 @@ def half_weights(model: ModelProto) -> ModelProto:
     casts = []
     for tensor in halved.graph.initializer:
         weights = numpy_helper.to_array(tensor)
-        if weights.dtype == np.float32 and weights.size >= _SMALLEST:
+        if weights.dtype == np.float32 and weights.ndim > 1 and weights.size >= _SMALLEST:
             name = tensor.name
             tensor.CopyFrom(numpy_helper.from_array(weights.astype(np.float16), f"{name}/half"))
             casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
