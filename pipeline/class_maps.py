@@ -12,7 +12,7 @@ from goodsam.data.errors import InputError
 from goodsam.data.strangers import parse_json, read_bounded
 from goodsam.pipeline.config import MAX_SETTINGS, read_yaml
 from goodsam.stages.segformer.bounds import MAX_CONFIG
-from goodsam.stages.segformer.origin import KEY
+from goodsam.stages.segformer.origin import KEY, origin_of
 
 
 def read_groups(path: Path) -> dict[str, Any]:
@@ -63,6 +63,12 @@ def class_map_at(source: Path, of: Sequence[str] = CITYSCAPES) -> ClassMap:
             raise InputError(f"{path}: cannot be read ({error})") from error
         if found is not None:
             return ClassMap.from_json(found)
+    if (source / "checkpoints").is_dir():  # of a run that has not ended
+        from goodsam.stages.segformer.snapshot import load_network
+
+        origin = origin_of(load_network(source)[0], source)
+        if origin is not None and origin.classes is not None:
+            return origin.classes
     raise InputError(f"{source}: no run with a class map; give that run, or the map as a .yaml")
 
 

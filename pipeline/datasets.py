@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from goodsam.data.labels.export import Format
     from goodsam.stages.adapt.fusion import Rule
     from goodsam.stages.predict import PredictSummary
-    from goodsam.stages.segformer.segmenter import Network, Segmenter
+    from goodsam.stages.segformer.segmenter import Segmenter
+    from goodsam.stages.segformer.snapshot import Network
 
 
 def check(
@@ -97,7 +98,7 @@ def label(
     """
     from goodsam.pipeline.class_maps import read_groups
     from goodsam.pipeline.config import adapt_config
-    from goodsam.pipeline.rundir import Run, finished_panoramas
+    from goodsam.pipeline.rundir import Run, finished_panoramas, say_moment
     from goodsam.stages.predict import predict as run
     from goodsam.stages.pseudo_labels import EnsembleLabeller
     from goodsam.stages.segformer.segmenter import Segmenter
@@ -114,6 +115,7 @@ def label(
         of_run = Run.found(teacher) is not None
         network: Network = "teacher_assistant" if of_run else "student"
         teacher = Segmenter.load(os.fspath(teacher), network, device=device)
+        say_moment(teacher)
     groups = config.classes if classes is None else read_groups(Path(classes))
     if groups is not None:
         teacher = teacher.with_classes(groups)

@@ -108,6 +108,8 @@ def score_model(
     }
     if segmenter.class_map is not None:
         settings["classes"] = str(segmenter.class_map)
+    if segmenter.step is not None:
+        settings["step"] = segmenter.step  # of the checkpoint of a run that has not ended
     if segmenter.geometry is not None:
         settings["geometry"] = segmenter.geometry.to_json()
     ignore = _ignored(ignore_mask, segmenter.geometry, settings, of_views=not labelled)

@@ -16,8 +16,7 @@ def source(
     model: Annotated[
         str,
         typer.Option(
-            help="What to train: b0 to b5, w8, w16 or w32 from nothing, or a SegFormer to start "
-            "from."
+            help="What to train: b0 to b5, w8, w16 or w32 from nothing, or a network to start from."
         ),
     ] = "b0",
     steps: Annotated[int, typer.Option(help="Number of optimiser steps.", min=1)] = 40_000,
@@ -57,7 +56,7 @@ def source(
         precision=precision,
         device=device,
     )
-    with progress_bar("source training", steps) as update:
+    with progress_bar("source training", steps, "step") as update:
         folder = train_source(
             training, out, config, lambda step, n, row: update(step, n, f"loss {row['loss']:.3f}")
         )

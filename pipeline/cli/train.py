@@ -39,6 +39,13 @@ def train(
     partial: Annotated[
         bool, typer.Option("--partial", help="Leave out panoramas that the cache lacks.")
     ] = False,
+    val: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labelled panoramas on which the student is scored every val_every steps; the "
+            "best one is kept in RUN/best, beside the last. Nothing is learnt from them."
+        ),
+    ] = None,
     verify: Verify = False,
 ) -> None:
     """Stage 2: adapt TA and student to the panoramas, reading SAM's masks from the cache."""
@@ -57,5 +64,6 @@ def train(
         device=device,
         partial=partial,
         verify=verify,
+        val=val,
     )
     print(f"{run.path}: student/ and teacher_assistant/ written; next: goodsam eval {out} IMAGES")

@@ -65,11 +65,16 @@ def map_classes(network: Any, classes: ClassMap | None) -> Any:
 def remap(network: Any, groups: Groups, source: object) -> Mapped:
     """The network with a class map of the classes that it has now, by a map or without one.
 
-    InputError for a map that does not fit them; source: the network's name in it.
+    InputError for a map that does not fit them, and for one that only changes their names among
+    each other or nothing at all; source: the network's name in it.
     """
     classes = ClassMap.parse(groups, class_names(network), str(source))
     if isinstance(network, Mapped):
         classes = classes.after(network.classes)
+    if classes.names == classes.of:  # a network on disk is mapped if it has the classes `of`
+        raise InputError(
+            f"class map: gives the classes that {source} has, in their order; leave it out"
+        )
     return Mapped(bare(network), classes)
 
 

@@ -14,9 +14,10 @@ from transformers import PreTrainedConfig
 from transformers.utils import cached_file
 
 from goodsam.data.errors import InputError
-from goodsam.data.files import usual_permissions, write_whole
+from goodsam.data.files import files_written_aside
 from goodsam.data.strangers import parse_json, read_bounded
 from goodsam.data.weights import SEGFORMERS
+from goodsam.stages.downloads import fetch_weights
 from goodsam.stages.networks.adapted import Adapted, Pictures
 from goodsam.stages.networks.bounds import check_network
 from goodsam.stages.networks.classes import bare, map_classes
@@ -53,6 +54,8 @@ def load_model(source: str | Path) -> Any:
             family = check_network(values)  # before anything is built of it
             if family == FAMILIES["segformer"]:
                 return _as_a_run_mapped_it(load_segformer(source), source)
+            if not path.is_dir():
+                fetch_weights(str(source))
             model, loading = transformers_class(family.model).from_pretrained(
                 str(source), dtype=torch.float32, output_loading_info=True
             )
@@ -83,15 +86,18 @@ def model_of_config(values: Mapping[str, Any]) -> Any:
 
 
 def save_model(network: Any, folder: Path) -> None:
-    """Write a Hugging Face directory: weights, config, and a preprocessor that does not squash."""
+    """Write a Hugging Face directory: weights, config, and a preprocessor that does not squash.
+
+    What was there before stays whole until each file is replaced.
+    """
     network = bare(network)
     if not isinstance(network, Adapted):
         save_segformer(network, folder)
         return
-    network.model.save_pretrained(folder)
     content = json.dumps(network.pictures.processor(network.family, network.side), indent=2)
-    write_whole(folder / PREPROCESSOR, f"{content}\n")
-    usual_permissions(folder)
+    with files_written_aside(folder) as aside:
+        network.model.save_pretrained(aside)
+        (aside / PREPROCESSOR).write_text(f"{content}\n")
 
 
 def _as_a_run_mapped_it(network: Any, source: object) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import onnxruntime
@@ -41,9 +42,20 @@ def trained(world, out, teacher, student, **more):
     )  # fmt: skip
 
 
+def assert_usable_before_its_end(run, moment, world):
+    """With checkpoints and nothing else, it gives the networks that it writes at its end."""
+    shutil.copytree(run.path, moment)
+    image = np.asarray(Image.open(next((world / "unlabelled").rglob("*.png"))).convert("RGB"))
+    for network in ("student", "teacher_assistant"):
+        shutil.rmtree(moment / network)
+        written, now = gs.load(run, network=network), gs.load(moment, network=network)
+        assert (now.step, now.names, now.class_map) == (2, written.names, written.class_map)
+        assert (now(image) == written(image)).all()
+
+
 @pytest.mark.parametrize(
     ("teacher", "student"),
-    [("mask2former", "mobilenet_v2"), ("upernet-swin", "segformer"), ("eomt", "mobilevit")],
+    [("mask2former", "mobilenet_v2"), ("segformer", "upernet-swin"), ("eomt", "mobilevit")],
 )
 def test_the_whole_way(world, tmp_path, teacher, student):
     run = trained(
@@ -55,6 +67,7 @@ def test_the_whole_way(world, tmp_path, teacher, student):
     rows = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
     assert len(rows) == 2
     assert all(np.isfinite(row["student_total"] + row["teacher_total"]) for row in rows)
+    assert_usable_before_its_end(run, tmp_path / "moment", world)
     result = gs.evaluate(run, world / "test", out=tmp_path / "eval")
     assert 0 <= result.miou <= 100
     teacher_result = gs.evaluate(gs.load(run, network="teacher_assistant"), world / "test")
@@ -73,8 +86,11 @@ def test_a_class_map_the_whole_way(world, tmp_path, capsys):
     (tmp_path / "map.yaml").write_text(MAP)
     write(tmp_path / "ta", "segformer", CITYSCAPES, seed=1)
     run = trained(
-        world, tmp_path / "run", tmp_path / "ta", "street-student", classes=tmp_path / "map.yaml"
+        *(world, tmp_path / "run", tmp_path / "ta", "street-student"),
+        classes=tmp_path / "map.yaml",
+        val=world / "test",
     )
+    assert_usable_before_its_end(run, tmp_path / "moment", world)
     said = capsys.readouterr().err
     assert "gets a NEW HEAD" in said
     assert "2 of these it knows, and 2 begin with random weights" in said
@@ -92,6 +108,10 @@ def test_a_class_map_the_whole_way(world, tmp_path, capsys):
     assert "made of 19 by a class map (way: road + sidewalk" in by_file.record["protocol_note"]
     assert "way: road + sidewalk" in (tmp_path / "e" / "report.html").read_text()
     assert gs.evaluate(run, world / "test", classes=run.path).miou == by_file.miou
+    assert gs.evaluate(run, world / "test", classes=tmp_path / "moment").miou == by_file.miou
+    rows = [json.loads(line) for line in (run.path / "val.jsonl").read_text().splitlines()]
+    assert rows[-1]["miou"] == pytest.approx(by_file.miou)
+    assert gs.load(run.path / "best").class_map == student.class_map
     gs.predict(run, world / "test", tmp_path / "seen")
     seen = gs.evaluate_predictions(tmp_path / "seen", world / "test", classes=run.path)
     assert seen.miou == pytest.approx(by_file.miou)
@@ -110,8 +130,9 @@ def test_a_class_map_the_whole_way(world, tmp_path, capsys):
     assert gs.load(tmp_path / "hf").class_map == student.class_map
 
 
-def test_onnx_of_a_mapped_teacher_gives_255(tmp_path):
-    network = gs.load(write(tmp_path / "ta", "segformer"), device="cpu")
+@pytest.mark.parametrize("wrap", [False, True])
+def test_onnx_of_a_mapped_teacher_gives_255(wrap, tmp_path):
+    network = gs.load(write(tmp_path / "ta", "segformer"), device="cpu", wrap=wrap)
     mapped = network.with_classes({"thing": ["car", "person"], "street": "road"})
     path = gs.export(mapped, tmp_path / "ta.onnx")
     image = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), dtype=np.uint8)
@@ -121,15 +142,49 @@ def test_onnx_of_a_mapped_teacher_gives_255(tmp_path):
     assert (labels == mapped.classes(image)).mean() > 0.999
 
 
-def test_onnx_of_another_family(tmp_path):
+@pytest.mark.parametrize("more", [{}, {"int8": True, "force": True}, {"half": True}])
+@pytest.mark.parametrize("format", ["onnx", "openvino"])
+def test_graphs_of_another_family(world, format, more, tmp_path):
     network = gs.load(write(tmp_path / "m", "mobilevit"), device="cpu")
-    assert gs.export(network, tmp_path / "m.onnx").is_file()
+    more = {**more, "calibrate": world / "unlabelled"}
+    assert gs.export(network, tmp_path / "out", format=format, **more).exists()
+
+
+@pytest.mark.parametrize("family", ["upernet-swin", "mask2former"])
+def test_a_folder_of_another_family_in_half(world, family, tmp_path):
+    network = gs.load(write(tmp_path / "m", family), device="cpu")
+    folder = gs.export(
+        network, tmp_path / "hf", half=True, force=True, calibrate=world / "unlabelled"
+    )
+    sizes = [(at / "model.safetensors").stat().st_size for at in (tmp_path / "m", folder)]
+    assert sizes[1] < 0.6 * sizes[0]
+    assert f"tags: [{family.partition('-')[0]}, panorama" in (folder / "README.md").read_text()
+    assert gs.load(folder).names == network.names
+
+
+def test_a_mapped_network_of_no_run_is_compared_with_its_map(tmp_path):
+    """The folder holds the network with its own classes."""
+    mapped = gs.load(write(tmp_path / "m", "segformer"), device="cpu").with_classes({"all": "car"})
+    assert gs.load(gs.export(mapped, tmp_path / "hf")).names == NAMES
+
+
+def test_one_command_with_another_family_and_a_class_map(world, tmp_path):
+    write(tmp_path / "student", "mobilenet_v2", NAMES)
+    whole = gs.run(
+        world / "test", tmp_path / "whole", sam="none", preset="demo", device="cpu",
+        teacher_assistant=str(write(tmp_path / "ta", "segformer", CITYSCAPES)),
+        student=str(tmp_path / "student"),
+        settings=["steps=2", "classes={way: [road, sidewalk], car: [car, truck]}"],
+    )  # fmt: skip
+    assert tuple(whole.result.record["per_class"]) == ("way", "car")
+    assert gs.load(whole.model).names == ("way", "car")
 
 
 @pytest.mark.parametrize("family", ["mobilenet_v2", "eomt"])
 def test_onnx_of_a_family_whose_trace_knows_one_size_is_refused(family, tmp_path):
     network = gs.load(write(tmp_path / "m", family), device="cpu")
-    with pytest.raises(gs.InputError, match=rf"a {family} cannot be written as ONNX"):
+    says = rf"a {family} cannot be written as ONNX or for OpenVINO"
+    with pytest.raises(gs.InputError, match=says):
         gs.export(network, tmp_path / "m.onnx")
     assert not (tmp_path / "m.onnx").exists()
 

@@ -87,7 +87,7 @@ def test_a_segmenter_gives_255_where_the_map_ignores(network, tmp_path):
 
 def test_a_run_keeps_its_map_beside_the_networks_own_classes(network, tmp_path):
     mapped = remap(copy.deepcopy(network), GROUPS, "a model")
-    origin = Origin(Geometry(Windows.of(64, 256)), ("a",), mapped.classes)
+    origin = Origin(Geometry(Windows.of(64, 256)), ("a",), classes=mapped.classes)
     setattr(mapped.config, KEY, origin.to_json())
     save_model(mapped, tmp_path / "ta")
     again = load_model(tmp_path / "ta")
@@ -97,6 +97,14 @@ def test_a_run_keeps_its_map_beside_the_networks_own_classes(network, tmp_path):
     assert class_names(remap(again, {"all": ["street", "thing"]}, "ta")) == ("all",)
     with pytest.raises(InputError, match="which ta does not have"):
         remap(again, {"all": ["road"]}, "ta")
+
+
+@pytest.mark.parametrize("groups", [{"a": "a", "b": "b"}, {"a": "b", "b": "a"}])
+def test_a_map_onto_the_same_names_is_refused(groups, tmp_path):
+    """A student with them would be mapped once more when it is loaded."""
+    network = load_model(write(tmp_path / "m", "segformer", ("a", "b")))
+    with pytest.raises(InputError, match=r"gives the classes that ta has.*leave it out"):
+        remap(network, groups, "ta")
 
 
 @pytest.mark.parametrize("family", [*PIXELS])
