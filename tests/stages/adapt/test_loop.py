@@ -26,6 +26,7 @@ from goodsam.stages.adapt.reading import CachedPanoramas
 from goodsam.stages.adapt.step import LossWeights, StepConfig
 from goodsam.stages.segformer.build import ARCHITECTURES, Architecture, build_segformer
 from goodsam.stages.segformer.files import load_segformer, save_segformer
+from goodsam.stages.segformer.segment import class_names
 from tests.stages.adapt.small import NAMES, WINDOWS, config_for, decided, panoramas, weights
 
 
@@ -148,11 +149,13 @@ def test_accumulation_sees_every_panorama(world, tmp_path):
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
 
 
-def test_networks_with_other_classes_are_refused(world, tmp_path):
+def test_a_student_with_other_classes_gets_a_new_head(world, tmp_path):
     save_segformer(build_segformer("w16", ("a", "b")), tmp_path / "other")
-    config = config_for(world, student=str(tmp_path / "other"))
-    with pytest.raises(InputError, match="classes"):
-        adapt(panoramas(world), tmp_path / "run", config)
+    config = config_for(world, student=str(tmp_path / "other"), steps=1)
+    said = []
+    student = load_segformer(adapt(panoramas(world), tmp_path / "run", config, warn=said.append))
+    assert class_names(student) == NAMES
+    assert "gets a NEW HEAD: its 2 classes are not the 3" in said[0]
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_image_and_term(world, tmp_path):
