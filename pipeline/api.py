@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -68,6 +69,7 @@ def train(
     device: str | None = None,
     partial: bool = False,
     verify: bool = False,
+    commercial: bool = False,
 ) -> Run:
     """Stage 2: adapt TA and student to the panoramas, reading SAM's masks from the cache.
 
@@ -77,6 +79,8 @@ def train(
     `key=value` each, over the preset's, as for `--set`. teacher_assistant, student: SegFormer
     directories or hub names. partial: leave out panoramas that the cache lacks, not refuse them.
     verify: read every image, even those whose size and time of change are as remembered.
+    commercial: refuse SAM, TA or student whose licence forbids commercial use or is not known; the
+    licences are said and written down in any case.
 
     Raises InputError where images, cache and run do not belong together, FloatingPointError for a
     loss that is not finite, and `Collapse` for a run that falls apart, both after saving.
@@ -86,7 +90,8 @@ def train(
     (PosixPath('runs/mine/student'), 'panoramas of 1024 x 200, --fit --height 20')
     """
     from goodsam.pipeline.config import adapt_config
-    from goodsam.pipeline.rundir import Run, open_run
+    from goodsam.pipeline.licences import told
+    from goodsam.pipeline.rundir import Run, open_run, write_cards
     from goodsam.stages.adapt.loop import adapt
 
     named = {
@@ -103,7 +108,10 @@ def train(
     else:
         config = preset
     source = os.fspath(cache) if isinstance(cache, str | os.PathLike) else cache.path
-    panoramas = open_run(Path(images), source, Path(out), config, partial, verify)
+    panoramas = open_run(Path(images), source, Path(out), config, partial, verify, commercial)
+    run = Run(Path(out))
+    for line in told(run.networks):
+        say(line)
     say(not_taken_line(survey(Path(images)).not_taken, Path(images)))
     with progress_bar("train") as update:
         adapt(
@@ -115,7 +123,9 @@ def train(
             ),
             warn=lambda text: say(f"WARNING: {text}"),
         )
-    return Run(Path(out))
+    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes, the one that wrote them
+        write_cards(run)
+    return run
 
 
 def load(
@@ -307,18 +317,21 @@ def export(
     *,
     format: Literal["huggingface", "onnx"] | None = None,
     scores: AnyPath | None = None,
+    commercial: bool = False,
 ) -> Path:
     """A folder that transformers loads, with a model card, or one ONNX file, checked against torch.
 
     format: by default `onnx` where `out` ends in `.onnx`, else `huggingface`. scores: an eval.json,
-    for the card's numbers. Raises InputError if something is at `out`, RuntimeError if ONNX Runtime
-    does not label as torch does.
+    for the card's numbers. commercial: refuse a network whose licence, or that of anything it comes
+    from, forbids commercial use or is not known. Raises InputError if something is at `out`,
+    RuntimeError if ONNX Runtime does not label as torch does.
 
     >>> export("runs/mine", "mine-hf")
     PosixPath('mine-hf')
     >>> load("mine-hf").geometry == load("runs/mine").geometry
     True
     """
+    from goodsam.pipeline.licences import Network, refuse_unless_commercial
     from goodsam.pipeline.rundir import Run
     from goodsam.pipeline.scoring import read_record
     from goodsam.stages.export import export_huggingface, export_onnx
@@ -328,11 +341,16 @@ def export(
     chosen = format or ("onnx" if out.suffix == ".onnx" else "huggingface")
     if chosen not in ("huggingface", "onnx"):
         raise InputError(f"format {format!r}: use huggingface or onnx")
+    run = Run.found(loaded.source)
+    if run is not None:
+        loaded = replace(loaded, licence=run.licence)
+    if commercial:
+        own = (Network("model", loaded.source, loaded.licence),)
+        refuse_unless_commercial(own if run is None else run.networks)
     if chosen == "onnx":
         agreement = export_onnx(loaded, out)
         say(f"{out}: ONNX Runtime labels {agreement:.3f} % of the pixels as torch does")
         return out
     record = None if scores is None else read_record(Path(scores))
-    run = Run.found(loaded.source)
     export_huggingface(loaded, out, () if run is None else run.facts(), record)
     return out

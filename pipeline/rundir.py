@@ -1,7 +1,7 @@
 """A run directory: what it says of itself, what it was started with, and whether it may resume.
 
 RUN/config.yaml     every setting of stage 2
-RUN/origin.json     identity of the cache, the SAM that made it, and the hashes of the images
+RUN/origin.json     identity of the cache, the hashes of the images, and the networks it began with
 RUN/metrics.jsonl, tensorboard/, checkpoints/, teacher_assistant/, student/
 """
 
@@ -22,18 +22,31 @@ from goodsam.data.errors import InputError
 from goodsam.data.files import check_folder, write_whole
 from goodsam.data.geometry import Geometry
 from goodsam.data.hashes import Hashes
+from goodsam.data.licences import UNKNOWN, Licence, strictest
 from goodsam.data.panoramas import image_root, survey
 from goodsam.data.panoramas.fitted import hashes_beside
 from goodsam.data.strangers import parse_json, read_bounded
 from goodsam.pipeline.config import MAX_SETTINGS, as_yaml, build, read_yaml
+from goodsam.pipeline.licences import (
+    Network,
+    learners_of,
+    networks_of,
+    refuse_unless_commercial,
+)
 from goodsam.stages.adapt.learner import AdaptConfig
 from goodsam.stages.adapt.reading import CachedPanoramas
 from goodsam.stages.checkpoint import latest_checkpoint
+from goodsam.stages.export import card_of_run
 
 # settings that change where and how often, never what
 FREE = ("device", "workers", "checkpoint_every", "pictures_every")
 
 SETTINGS, ORIGIN = "config.yaml", "origin.json"
+CAME = {
+    "student": "student started from",
+    "TA": "teacher assistant started from",
+    "SAM": "masks by SAM",
+}
 
 
 @dataclass(frozen=True)
@@ -78,7 +91,7 @@ class Run:
             return {
                 "cache": Identity.from_json(found["cache"]),
                 "images": dict(found["images"]),
-                "teachers": [(of["sam"], of["licence"]) for of in found.get("teachers", [])],
+                "networks": tuple(map(Network.from_json, found.get("networks", ()))),
             }
         except (ValueError, KeyError, TypeError) as error:
             raise _torn(self.path / ORIGIN, error) from error
@@ -93,17 +106,23 @@ class Run:
         """The panoramas that it learns from: name -> SHA-256."""
         return self._origin["images"]
 
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """What it was made from: SAM, TA and student, each with its licence."""
+        older = (Network("SAM", None, UNKNOWN), *learners_of(self.config))
+        return self._origin["networks"] or older
+
+    @property
+    def licence(self) -> Licence:
+        """Of what was trained: the strictest of those of its networks."""
+        return strictest(network.licence for network in self.networks)
+
     def facts(self) -> Sequence[str]:
         """What a model card says of the run, a line each."""
         config = self.config
-        teachers = [
-            f"masks by SAM {sam}, licence: {licence or 'not known'}"
-            for sam, licence in self._origin["teachers"]
-        ]
+        named = (network for network in self.networks if network.name is not None)
         return (
-            f"student started from {config.student}",
-            f"teacher assistant started from {config.teacher_assistant}",
-            *teachers,
+            *(f"{CAME[of.role]} {of.name}, licence: {of.licence}" for of in named),
             f"adapted to {len(self.images)} panoramas, without a label",
             f"seed {config.seed}; learning rates {config.student_lr} and {config.teacher_lr}",
         )
@@ -116,17 +135,21 @@ def open_run(
     config: AdaptConfig,
     partial: bool = False,
     verify: bool = False,
+    commercial: bool = False,
 ) -> CachedPanoramas:
     """The finished panoramas of a cache, ready for training.
 
     Check that images, cache and run directory belong together; write OUT/config.yaml.
 
     Raises InputError as `finished_panoramas`, and for a run directory that was started with other
-    settings or another cache.
+    settings or another cache; if `commercial`, as `refuse_unless_commercial` for its networks.
     """
     check_folder(out)
     sam_cache, hashes = finished_panoramas(images, cache, partial, verify)
-    _claim(out, config, hashes, sam_cache)
+    networks = networks_of(config, sam_cache)
+    if commercial:
+        refuse_unless_commercial(networks)
+    _claim(out, config, hashes, sam_cache, networks)
     return CachedPanoramas(image_root(images), sam_cache, list(hashes))
 
 
@@ -179,12 +202,23 @@ def _given_names(images: Path, cache: SamCache, partial: bool) -> set[str] | Non
     return names - set(unknown)
 
 
-def _claim(out: Path, config: AdaptConfig, images: dict[str, str], cache: SamCache) -> None:
+def write_cards(run: Run) -> None:
+    """A README.md beside each of a run's networks: their licence, and what they come from."""
+    for folder in (run.student, run.teacher_assistant):
+        card = card_of_run(folder.name, run.licence, run.facts())
+        write_whole(folder / "README.md", card)
+
+
+def _claim(
+    out: Path,
+    config: AdaptConfig,
+    images: dict[str, str],
+    cache: SamCache,
+    networks: Sequence[Network],
+) -> None:
     record = json.loads(
         json.dumps({"cache": cache.identity.to_json(), "images": images}, default=str)
     )
-    made_by = {entry["sam"]: entry.get("licence") for entry in cache.provenance if "sam" in entry}
-    teachers = [{"sam": sam, "licence": licence} for sam, licence in made_by.items()]
     settings, origin = out / SETTINGS, out / ORIGIN
     text = as_yaml(config)
     if latest_checkpoint(out / "checkpoints") is not None:
@@ -199,7 +233,8 @@ def _claim(out: Path, config: AdaptConfig, images: dict[str, str], cache: SamCac
                 "choose another --out, or delete it"
             )
     write_whole(settings, text)
-    write_whole(origin, json.dumps({**record, "teachers": teachers}, indent=1))
+    record |= {"networks": [network.to_json() for network in networks]}
+    write_whole(origin, json.dumps(record, indent=1))
 
 
 def _read(path: Path) -> dict[str, Any]:

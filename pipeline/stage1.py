@@ -68,6 +68,7 @@ def cache_sam(
     verify: bool = False,
     workers: int = 0,
     scheduler: str | None = None,
+    commercial: bool = False,
     **generator: Any,
 ) -> Cached:
     """Stage 1: SAM once over all windows of all panoramas below `images`, into the cache `cache`.
@@ -81,7 +82,8 @@ def cache_sam(
     are no masks, no loss in training and no labels in prediction. level: with fit, undo the pitch
     and roll that a photograph's XMP says; pitch, roll: of cameras that write none, degrees.
     verify: read every image again, even those whose size and time of change are as remembered.
-    workers: local processes beside this one; scheduler: address of a Dask scheduler. generator:
+    workers: local processes beside this one; scheduler: address of a Dask scheduler. commercial:
+    refuse a SAM whose licence forbids commercial use or is not known. generator:
     fields of `GeneratorConfig` that differ from the SAM's defaults, such as `points_per_side=16` or
     `mode="exact"`.
 
@@ -93,7 +95,9 @@ def cache_sam(
     >>> cached.summary.done, cached.open().names
     (2, ['0.png', '1.png'])
     """
+    from goodsam.data.licences import licence_named
     from goodsam.data.street.mark import is_street_world
+    from goodsam.pipeline.licences import Network, refuse_unless_commercial
     from goodsam.stages.sam.cache_sam import Stage1Progress
     from goodsam.stages.sam.cache_sam import cache_sam as run
 
@@ -118,7 +122,11 @@ def cache_sam(
             **generator,
         },
     )
+    network = Network("SAM", sam, licence_named(factory.licence))
+    if commercial:
+        refuse_unless_commercial([network])
     samples = find_panoramas(images, say=say)
+    say(str(network))
     if sam == "street" and not all(is_street_world(s.image) for s in samples):
         say(STREET_WARNING)
     with progress_bar("SAM") as update:

@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+import yaml
 from transformers import SegformerForSemanticSegmentation
 
 from goodsam.data.errors import InputError
 from goodsam.data.files import check_folder, write_whole, written_aside
 from goodsam.data.geometry import Geometry
+from goodsam.data.licences import Licence, on_a_card
 from goodsam.stages.segformer.files import save_segformer
 from goodsam.stages.segformer.lean import LeanDecoder, lean_logits
 from goodsam.stages.segformer.segment import IMAGENET_MEAN, IMAGENET_STD, parameter_count
@@ -34,9 +36,7 @@ _CARD = """---
 library_name: transformers
 pipeline_tag: image-segmentation
 tags: [segformer, panorama, 360-degree, goodsam]
-license: other
-license_name: as-of-the-weights-it-was-trained-from
----
+{front}---
 
 # {title}
 
@@ -59,7 +59,8 @@ Classes: {classes}.
 
 ## Licence
 
-The weights keep the licences of the weights and images that they were trained from: {licence}.
+The weights keep the licences of the weights and images that they were trained from: {licence}. The
+front matter above names the strictest of them, as far as their cards say.
 """
 
 
@@ -105,7 +106,20 @@ def model_card(
         numbers=_numbers(scores),
         geometry=_geometry(segmenter.geometry),
         classes=", ".join(map(_plain, segmenter.names)),
-        licence=segmenter.licence,
+        front=yaml.safe_dump(on_a_card(segmenter.licence)),
+        licence=_plain(str(segmenter.licence)),
+    )
+
+
+def card_of_run(network: str, licence: Licence, facts: Sequence[str]) -> str:
+    """The README of a network where a run writes it, `student` or `teacher_assistant`."""
+    front = {"library_name": "transformers", "tags": ["goodsam"], **on_a_card(licence)}
+    lines = "\n".join(f"- {_plain(fact)}" for fact in facts)
+    return (
+        f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n\n"
+        f"The {network.replace('_', ' ')} of a GoodSAM run. Its licence, the strictest of those of "
+        f"what it comes from: {_plain(str(licence))}.\n\n"
+        f"{lines}\n"
     )
 
 
@@ -204,7 +218,7 @@ def export_onnx(segmenter: Segmenter, out: Path) -> float:
         "classes": json.dumps(segmenter.names),
         "weights": segmenter.fingerprint,
         "input": "uint8 (N, H, W, 3) RGB; normalised inside",
-        "licence": segmenter.licence,
+        "licence": str(segmenter.licence),
     }
     if segmenter.geometry is not None:
         properties["geometry"] = json.dumps(segmenter.geometry.to_json())

@@ -10,6 +10,7 @@ import typer
 from goodsam.pipeline.cli.options import (
     Boundaries,
     Checkpoint,
+    Commercial,
     Height,
     Images,
     Level,
@@ -95,6 +96,7 @@ def cache_sam(
         typer.Option(help="Address of a Dask scheduler to give the work to, tcp://HOST:PORT."),
     ] = None,
     verify: Verify = False,
+    commercial: Commercial = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -138,7 +140,8 @@ def cache_sam(
             f"the cache: about {plan.size / 2**20:.1f} MiB. Nothing was written."
         )
         return
-    summary = api.cache_sam(images, cache, workers=workers, scheduler=scheduler, **settings).summary
+    settings |= {"workers": workers, "scheduler": scheduler, "commercial": commercial}
+    summary = api.cache_sam(images, cache, **settings).summary
     print(
         f"{cache}: {summary.done} panoramas done in {duration(summary.seconds)}, "
         f"{summary.skipped} were there, {len(summary.failed)} failed"

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from goodsam.pipeline.cli.options import Model, WhichNetwork
+from goodsam.pipeline.cli.options import Commercial, Model, WhichNetwork
 
 
 def export(
@@ -21,10 +21,11 @@ def export(
     scores: Annotated[
         Path | None, typer.Option(help="An eval.json, for the numbers on the model card.")
     ] = None,
+    commercial: Commercial = False,
 ) -> None:
     """A directory that transformers loads, or one ONNX file, checked against torch."""
     from goodsam.pipeline import api
 
     loaded = api.load(model, network=network, device="cpu")
-    written = api.export(loaded, out, format=format, scores=scores)
+    written = api.export(loaded, out, format=format, scores=scores, commercial=commercial)
     print(f"{written}: written")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from goodsam.pipeline.cli.options import Cache, Images, Settings, Verify
+from goodsam.pipeline.cli.options import Cache, Commercial, Images, Settings, Verify
 
 
 def train(
@@ -39,6 +39,7 @@ def train(
         bool, typer.Option("--partial", help="Leave out panoramas that the cache lacks.")
     ] = False,
     verify: Verify = False,
+    commercial: Commercial = False,
 ) -> None:
     """Stage 2: adapt TA and student to the panoramas, reading SAM's masks from the cache."""
     from goodsam.pipeline import api
@@ -55,5 +56,6 @@ def train(
         device=device,
         partial=partial,
         verify=verify,
+        commercial=commercial,
     )
     print(f"{run.path}: student/ and teacher_assistant/ written; next: goodsam eval {out} IMAGES")

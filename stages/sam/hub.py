@@ -16,14 +16,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from segment_anything.modeling import Sam
 
 from goodsam.data.errors import InputError
 from goodsam.data.files import file_hash
+from goodsam.stages.cards import CARD
 from goodsam.stages.sam.generate import GeneratorConfig
 
-CONFIG, INDEX, CARD = "config.json", "model.safetensors.index.json", "README.md"
+CONFIG, INDEX = "config.json", "model.safetensors.index.json"
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 REMEDY = "give a SAM of transformers, by directory or hub name; see `goodsam teachers`"
 
@@ -136,20 +136,6 @@ def family_of(folder: Path, name: str | None = None) -> Family:
     if kind not in FAMILIES:
         raise InputError(f"{name}: holds {kind or 'no model'}, not a SAM known here; {REMEDY}")
     return FAMILIES[kind]
-
-
-def card_licence(folder: Path) -> str | None:
-    """The licence that a directory's model card names, as it does; None if it names none."""
-    from huggingface_hub import metadata_load
-
-    try:
-        card = metadata_load(folder / CARD) or {}
-    except (OSError, ValueError, yaml.YAMLError):
-        return None
-    licence = card.get("license")
-    if licence == "other":  # its name, if it has one, stands apart
-        licence = card.get("license_name") or licence
-    return None if licence is None else str(licence)
 
 
 def load_folder(folder: Path, name: str | None = None) -> tuple[Sam, str]:

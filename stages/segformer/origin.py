@@ -10,19 +10,8 @@ from typing import Any
 
 from goodsam.data.errors import InputError
 from goodsam.data.geometry import Geometry
-from goodsam.data.weights import SEGFORMERS
 
 KEY = "goodsam"
-
-NVIDIA = (
-    "NVIDIA's licence for SegFormer weights: non-commercial use only, also of what is trained "
-    "from them"
-)
-STREET = "Apache-2.0; the network has seen a rendered street world only"
-UNKNOWN = (
-    "that of the weights and images it was trained from; SegFormer weights published by NVIDIA, "
-    "and all that is trained from them, are for non-commercial use"
-)
 
 
 @dataclass(frozen=True)
@@ -32,23 +21,9 @@ class Origin:
     geometry: Geometry
     starts: tuple[str, ...]
 
-    @property
-    def licence(self) -> str:
-        """In words, as far as the names of the networks tell."""
-        return licence_of(self.starts)
-
     def to_json(self) -> dict[str, Any]:
         """As it stands in `config.json`."""
         return {"geometry": self.geometry.to_json(), "starts": list(self.starts)}
-
-
-def licence_of(starts: tuple[str, ...]) -> str:
-    """The licence of what was trained from these networks, in words."""
-    if any("nvidia/" in start for start in starts):
-        return NVIDIA
-    if starts and all(start in SEGFORMERS for start in starts):
-        return STREET
-    return UNKNOWN
 
 
 def origin_of(model: Any, source: object) -> Origin | None:

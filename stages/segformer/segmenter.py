@@ -24,13 +24,15 @@ from transformers import SegformerForSemanticSegmentation
 from goodsam.data.classes import IGNORE, palette_for
 from goodsam.data.errors import InputError
 from goodsam.data.geometry import LEVELLED, Geometry, Pose
+from goodsam.data.licences import UNKNOWN, Licence
 from goodsam.data.panoramas import Placement, fitted_view, placement_in, posed
 from goodsam.data.windows import Windows, widen
 from goodsam.stages.device import pick_device
+from goodsam.stages.networks import network_licence
 from goodsam.stages.segformer.files import load_segformer
 from goodsam.stages.segformer.lean import LeanDecoder, lean_logits
 from goodsam.stages.segformer.native import MapKind, Maps, as_bytes, native_maps, unseen_pixels
-from goodsam.stages.segformer.origin import licence_of, origin_of
+from goodsam.stages.segformer.origin import origin_of
 from goodsam.stages.segformer.segment import class_names, normalise
 
 Mode = Literal["direct", "windows"]
@@ -66,7 +68,7 @@ class Segmenter:
     mode: `direct` sees the panorama whole; `windows` sees its windows and joins them.
     geometry: how panoramas are seen; None: each as it is, by the default windows of its size.
     wrap: `direct` sees the panorama continue past both ends, so that the seam is a place like any
-    other. licence: of the weights, in words. source, network: what it was loaded from.
+    other. licence: of the weights. source, network: what it was loaded from.
 
     >>> segmenter = Segmenter.load("street-student", device="cpu")
     >>> segmenter(np.zeros((64, 328, 3), np.uint8)).shape, segmenter.names[:2]
@@ -78,7 +80,7 @@ class Segmenter:
     mode: Mode = "direct"
     geometry: Geometry | None = None
     wrap: bool = False
-    licence: str = licence_of(())
+    licence: Licence = UNKNOWN
     source: str = ""
     network: Network = "student"
 
@@ -126,7 +128,7 @@ class Segmenter:
             )
         where = pick_device(device)
         model.config.reshape_last_stage = True  # the decoder wants maps, not rows of tokens
-        licence = licence_of((str(source),)) if origin is None else origin.licence
+        licence = network_licence(folder)
         return cls(
             model.to(where).eval(), where, mode, geometry, wrap, licence, str(source), network
         )
