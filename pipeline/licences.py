@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from goodsam.data.errors import InputError
 from goodsam.data.licences import UNKNOWN, USES, Licence, licence_named, strictest
-from goodsam.stages.networks import network_licence
+from goodsam.stages.licences import network_licence
 
 if TYPE_CHECKING:
     from goodsam.data.cache import SamCache

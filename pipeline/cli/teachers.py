@@ -74,7 +74,7 @@ def sam_rows() -> list[dict[str, Any]]:
 
 def network_rows() -> list[dict[str, Any]]:
     """The TAs and students that are known."""
-    from goodsam.stages.networks import NETWORKS
+    from goodsam.stages.licences import NETWORKS
 
     return [
         {

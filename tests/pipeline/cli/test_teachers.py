@@ -15,7 +15,7 @@ from goodsam.data.cache import SamCache
 from goodsam.data.street.write import write_world
 from goodsam.pipeline.cli.options import SAM_NAMES
 from goodsam.pipeline.rundir import Run
-from goodsam.stages.networks import NETWORKS
+from goodsam.stages.licences import NETWORKS
 from goodsam.stages.sam.hub import hub_folder, load_folder
 from goodsam.stages.sam.registry import SAMS
 from tests.pipeline.cli.test_app import one_line

@@ -12,7 +12,7 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from goodsam.data.licences import UNKNOWN
 from goodsam.data.weights import SEGFORMERS
 from goodsam.stages.cards import MAX_CARD, hub_card, read_card
-from goodsam.stages.networks import NETWORKS, network_licence
+from goodsam.stages.licences import NETWORKS, network_licence
 
 NVIDIA = "nvidia/segformer-b0-finetuned-cityscapes-1024-1024"
 
