@@ -63,6 +63,7 @@ NON_COMMERCIAL = {
     "nvidia-source-code-license-for-segformer": "NVIDIA Source Code License for SegFormer",
 }
 _SAYS_SO = re.compile(r"\bnc\b|non-?commercial|research-only")  # cc-by-nc-4.0 and many more
+MAX_NAME = 80  # letters
 _AND, _UNNAMED = " and ", "as-of-the-weights-it-was-trained-from"
 
 
@@ -98,8 +99,9 @@ def licence_named(name: str | None) -> Licence:
     >>> licence_named("apache-2.0").commercial, licence_named("cc-by-nc-4.0").commercial
     (True, False)
     """
-    key = "-".join((name or "").split()).lower()
-    if name is None or key in ("", _UNNAMED):
+    name = " ".join((name or "").split())[:MAX_NAME]  # a stranger's, and told in one line
+    key = name.replace(" ", "-").lower()
+    if key in ("", _UNNAMED):
         return UNKNOWN
     if "-and-" in key:
         return strictest(licence_named(part) for part in key.split("-and-"))

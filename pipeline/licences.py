@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from goodsam.data.errors import InputError
 from goodsam.data.licences import UNKNOWN, USES, Licence, licence_named, strictest
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from goodsam.stages.adapt.learner import AdaptConfig
 
 Role = Literal["SAM", "TA", "student", "model"]
+MAX_NAME = 200  # letters of a SAM's name in a cache, which may be a stranger's
 LISTED = "`goodsam teachers` lists networks with their licences"
 
 
@@ -28,7 +29,7 @@ class Network:
     licence: Licence
 
     def __str__(self) -> str:
-        return f"{self.role} {self.name or 'unnamed'}: {self.licence}"
+        return " ".join(f"{self.role} {self.name or 'unnamed'}: {self.licence}".split())
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in a run's `origin.json`."""
@@ -43,10 +44,13 @@ class Network:
     @classmethod
     def from_json(cls, values: Any) -> Network:
         """ValueError, KeyError or TypeError for what `to_json` does not give."""
-        if values["use"] not in USES:
-            raise ValueError(f"use {values['use']!r}")
-        licence = Licence(values["licence"], values["use"], tuple(values["notes"]))
-        return cls(values["role"], values["name"], licence)
+        role, name, named, use = (values[key] for key in ("role", "name", "licence", "use"))
+        notes = tuple(values["notes"])
+        if role not in get_args(Role) or use not in USES:
+            raise ValueError(f"a network in the part of {role!r}, of use {use!r}")
+        if not all(isinstance(text, str | None) for text in (name, named, *notes)):
+            raise TypeError("the network's name, licence or notes are no text")
+        return cls(role, name, Licence(named, use, notes))
 
 
 def networks_of(config: AdaptConfig, cache: SamCache) -> list[Network]:
@@ -65,9 +69,10 @@ def sams_of(cache: SamCache) -> list[Network]:
 
     A cache says it in its provenance, which came along when it was packed, copied or merged.
     """
-    made_by = {entry["sam"]: entry.get("licence") for entry in cache.provenance if "sam" in entry}
+    said = [entry for entry in cache.provenance if "sam" in entry]
+    made_by = {str(entry["sam"])[:MAX_NAME]: _said(entry.get("licence")) for entry in said}
     if made_by:
-        return [Network("SAM", str(sam), _said(name)) for sam, name in made_by.items()]
+        return [Network("SAM", sam, licence) for sam, licence in made_by.items()]
     from goodsam.stages.sam.registry import known_sam, sam_of_hash  # segment-anything: a second
 
     sam = sam_of_hash(cache.identity.sam)

@@ -16,7 +16,6 @@ from goodsam.data.licences import Licence, licence_named, strictest
 
 CARD = "README.md"
 MAX_CARD = 2**20  # bytes
-MAX_NAME = 80  # letters of a name
 MAX_NAMES = 16  # of a list
 
 # Data sets whose own terms matter beside the licence of what was trained on them, by a part of the
@@ -77,4 +76,4 @@ def hub_card(name: str) -> Card:
 def _names(value: Any) -> list[str]:
     """A name, or a list of names, as cards have them."""
     listed = value if isinstance(value, list) else [value]
-    return [name[:MAX_NAME] for name in listed[:MAX_NAMES] if isinstance(name, str)]
+    return [name for name in listed[:MAX_NAMES] if isinstance(name, str)]

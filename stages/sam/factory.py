@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 import torch
 
-from goodsam.stages.cards import read_card
 from goodsam.stages.device import pick_device
 from goodsam.stages.sam.generate import GeneratorConfig, MaskGenerator, SamGenerator, precision
 from goodsam.stages.sam.load import LoadedSam, load_sam
@@ -75,6 +74,8 @@ class SamFactory:
         if self.checkpoint is None:
             return known.licence
         if isinstance(known.weights, Hub):
+            from goodsam.stages.cards import read_card  # as in the registry
+
             licence = read_card(self.checkpoint).licence
             return None if licence is None else licence.name
         return known.licence if self.sam == published_hash(known) else None

@@ -20,7 +20,6 @@ from segment_anything.modeling import Sam
 
 from goodsam.data.errors import InputError
 from goodsam.data.files import file_hash
-from goodsam.stages.cards import CARD
 from goodsam.stages.sam.generate import GeneratorConfig
 
 CONFIG, INDEX = "config.json", "model.safetensors.index.json"
@@ -90,6 +89,8 @@ def hub_folder(name: str) -> Path:
     Its config is looked at before its weights are fetched. Raises InputError for a model that is
     not there, is gated, cannot be reached or is of no family here.
     """
+    from goodsam.stages.cards import CARD
+
     family_of(_fetched(name, [CONFIG]), name)
     return _fetched(name, [CONFIG, CARD, INDEX, *PROCESSORS, "*.safetensors"])
 

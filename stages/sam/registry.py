@@ -19,7 +19,6 @@ from segment_anything.modeling import Sam, TwoWayTransformer
 from goodsam.data.errors import InputError
 from goodsam.data.files import file_hash
 from goodsam.data.weights import STREET_SAM
-from goodsam.stages.cards import read_card
 from goodsam.stages.sam.encoder import StreetEncoder
 from goodsam.stages.sam.generate import GeneratorConfig
 from goodsam.stages.sam.hub import (
@@ -259,6 +258,8 @@ def sam_of_hash(sha256: str) -> str | None:
 
 def _found(name: str) -> KnownSam:
     """A SAM that is not in SAMS, as far as its config and its card tell."""
+    from goodsam.stages.cards import read_card  # only a SAM that has one needs it
+
     folder = Path(name) if Path(name).is_dir() else hub_folder(name)
     family = family_of(folder, name)
     licence = read_card(folder).licence

@@ -116,6 +116,10 @@ def test_a_sam_is_known_by_its_hash_where_the_cache_does_not_say():
     assert sams_of(cache) == [Network("SAM", "mine", Licence(None, "unknown"))]
     cache.provenance.append({"sam": "odd", "licence": ["mit"]})
     assert not sams_of(cache)[1].licence.commercial
+    cache.provenance = [{"sam": ["x\nTA mine: MIT"], "licence": "mit\n" * 99}]
+    (sam,) = sams_of(cache)
+    assert len(str(sam).splitlines()) == 1
+    assert not sam.licence.commercial
 
 
 def test_the_commercial_preset_is():
@@ -124,7 +128,10 @@ def test_the_commercial_preset_is():
     assert all("own terms allow non-commercial use only" in str(network) for network in networks)
 
 
-@pytest.mark.parametrize("change", [{"use": "yes"}, {"notes": None}, {"role": ...}])
+@pytest.mark.parametrize(
+    "change",
+    [{"use": "yes"}, {"notes": None}, {"notes": [3]}, {"role": ...}, {"name": []}, {"role": "x"}],
+)
 def test_a_run_s_networks_are_read_as_they_were_written(change):
     network = Network("TA", "x", licence_named("cc-by-nc-4.0").noting("a", "b"))
     values = json.loads(json.dumps(network.to_json()))
