@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from goodsam.pipeline.config import adapt_config
 from tests.data.test_video import clip, scene
 
 HEIGHT = 64
+WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 QUICK = {"sam": "street", "points_per_side": 4, "boundaries": "windows"}
 
 
@@ -31,6 +33,24 @@ def test_nothing_else_is_public():
         assert getattr(gs, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'helpers'"):
         gs.helpers  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "10000"),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "active"}, "None"),
+    ],
+)
+def test_waiting_threads_give_way_to_other_processes(given, expected):
+    """But for what the user has set."""
+    environment = {key: value for key, value in os.environ.items() if key not in WAITING} | given
+    command = "import goodsam, os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    found = subprocess.run(
+        [sys.executable, "-c", command], env=environment, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == expected
 
 
 def test_examples_run(photos, tmp_path, monkeypatch):

@@ -20,6 +20,7 @@ is imported on first use, so that `import goodsam` costs next to nothing.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,11 @@ if TYPE_CHECKING:
     from goodsam.stages.segformer.segmenter import Segmenter
 
     __version__: str
+
+# Threads that wait for each other spin for milliseconds unless torch's OpenMP is told otherwise
+# before it is loaded: beside busy processes a step on two cores then took 30 times as long.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 _HOMES = {
     "check": "goodsam.pipeline.api",

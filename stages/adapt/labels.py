@@ -50,9 +50,10 @@ def predict_labels(
     logits = segment(network, pieces_NCHW)
     if not mirrored:
         return Prediction.of(logits)
-    other = segment(network, pieces_NCHW.flip(-1)).flip(-1)
-    mean = (logits.float().softmax(dim=1) + other.float().softmax(dim=1)) / 2
-    return Prediction.of(mean.clamp_(min=torch.finfo(mean.dtype).tiny).log_())
+    other = segment(network, pieces_NCHW.flip(-1))
+    mean = logits.float().softmax(dim=1)
+    mean.add_(other.float().softmax(dim=1).flip(-1)).mul_(0.5)
+    return Prediction.of_probabilities(mean)
 
 
 @torch.no_grad()

@@ -29,6 +29,12 @@ class Prediction:
         log_p = logits_NCHW.log_softmax(dim=1)
         return cls(logits_NCHW, argmax_labels(logits_NCHW), log_p, log_p.exp())
 
+    @classmethod
+    def of_probabilities(cls, probabilities_NCHW: torch.Tensor) -> Prediction:
+        """From float32 probabilities that sum to 1; their logarithms stand for the logits."""
+        log_p = probabilities_NCHW.clamp(min=torch.finfo(probabilities_NCHW.dtype).tiny).log_()
+        return cls(log_p, argmax_labels(probabilities_NCHW), log_p, probabilities_NCHW)
+
     @property
     def classes(self) -> int:
         """How many classes it has."""

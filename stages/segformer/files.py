@@ -15,6 +15,7 @@ from goodsam.data.files import usual_permissions
 from goodsam.data.strangers import parse_json, read_bounded
 from goodsam.data.weights import SEGFORMERS
 from goodsam.stages.segformer.bounds import MAX_CONFIG, check_config, check_folder_of_model
+from goodsam.stages.segformer.lean import LeanHead
 from goodsam.stages.segformer.segment import IMAGENET_MEAN, IMAGENET_STD, class_names
 
 # its bars count tensors, not work: ours say what is done
@@ -57,6 +58,7 @@ def load_segformer(source: str | Path) -> SegformerForSemanticSegmentation:
     names = class_names(model)
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise InputError(f"{source}: two of its classes are called {repeated[0]!r}; rename one")
+    LeanHead.put_into(model)
     return model
 
 
