@@ -95,9 +95,7 @@ def cache_sam(
     >>> cached.summary.done, cached.open().names
     (2, ['0.png', '1.png'])
     """
-    from goodsam.data.licences import licence_named
     from goodsam.data.street.mark import is_street_world
-    from goodsam.pipeline.licences import Network, refuse_unless_commercial
     from goodsam.stages.sam.cache_sam import Stage1Progress
     from goodsam.stages.sam.cache_sam import cache_sam as run
 
@@ -122,11 +120,9 @@ def cache_sam(
             **generator,
         },
     )
-    network = Network("SAM", sam, licence_named(factory.licence))
-    if commercial:
-        refuse_unless_commercial([network])
+    licence = _licence(factory, commercial)
     samples = find_panoramas(images, say=say)
-    say(str(network))
+    say(licence)
     if sam == "street" and not all(is_street_world(s.image) for s in samples):
         say(STREET_WARNING)
     with progress_bar("SAM") as update:
@@ -146,12 +142,26 @@ def estimate_sam(
     *,
     sam: str = "vit_h",
     checkpoint: AnyPath | None = None,
+    commercial: bool = False,
     **settings: Any,
 ) -> Stage1Estimate:
     """What `cache_sam` with these arguments would cost here, by one window; writes nothing."""
     from goodsam.stages.sam.estimate import estimate_stage1
 
-    return estimate_stage1(Path(images), Path(cache), *_stage1(sam, checkpoint, settings))
+    config, factory = _stage1(sam, checkpoint, settings)
+    _licence(factory, commercial)
+    return estimate_stage1(Path(images), Path(cache), config, factory)
+
+
+def _licence(factory: SamFactory, commercial: bool) -> str:
+    """A line on the SAM's licence; InputError if `commercial` and it does not allow that."""
+    from goodsam.data.licences import licence_named
+    from goodsam.pipeline.licences import Network, refuse_unless_commercial
+
+    network = Network("SAM", factory.name, licence_named(factory.licence))
+    if commercial:
+        refuse_unless_commercial([network])
+    return str(network)
 
 
 def sam_factory(sam: str, checkpoint: AnyPath | None, generator: Mapping[str, Any]) -> SamFactory:

@@ -125,6 +125,7 @@ def cache_sam(
         "pitch": pitch,
         "roll": roll,
         "verify": verify,
+        "commercial": commercial,
         "window": window,
         "stride": stride,
         "wrap": wrap,
@@ -140,8 +141,7 @@ def cache_sam(
             f"the cache: about {plan.size / 2**20:.1f} MiB. Nothing was written."
         )
         return
-    settings |= {"workers": workers, "scheduler": scheduler, "commercial": commercial}
-    summary = api.cache_sam(images, cache, **settings).summary
+    summary = api.cache_sam(images, cache, workers=workers, scheduler=scheduler, **settings).summary
     print(
         f"{cache}: {summary.done} panoramas done in {duration(summary.seconds)}, "
         f"{summary.skipped} were there, {len(summary.failed)} failed"

@@ -102,6 +102,7 @@ def test_what_forbids_it_is_refused_by_name(goodsam, here):
 def test_stage_1_says_and_refuses_too(goodsam, here):
     command = ("cache-sam", "i", "new.zarr", "--commercial", "--points-per-side", 1, "--sam")
     one_line(*goodsam(*command, TRAINED), 2, f"SAM {TRAINED}: not known", "front matter")
+    one_line(*goodsam(*command, TRAINED, "--dry-run"), 2, "not known")
     assert not (here / "new.zarr").exists()
     status, _, err = goodsam(*command, "street")
     assert (status, err.splitlines()[0]) == (0, "SAM street: Apache-2.0")
