@@ -331,7 +331,7 @@ def export(
     >>> load("mine-hf").geometry == load("runs/mine").geometry
     True
     """
-    from goodsam.pipeline.licences import Network, refuse_unless_commercial
+    from goodsam.pipeline.licences import LicensedNetwork, refuse_unless_commercial
     from goodsam.pipeline.rundir import Run
     from goodsam.pipeline.scoring import read_record
     from goodsam.stages.export import export_huggingface, export_onnx
@@ -345,7 +345,7 @@ def export(
     if run is not None:
         loaded = replace(loaded, licence=run.licence)
     if commercial:
-        own = (Network("model", loaded.source, loaded.licence),)
+        own = (LicensedNetwork("model", loaded.source, loaded.licence),)
         refuse_unless_commercial(own if run is None else run.networks)
     if chosen == "onnx":
         agreement = export_onnx(loaded, out)

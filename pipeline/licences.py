@@ -21,7 +21,7 @@ LISTED = "`goodsam teachers` lists networks with their licences"
 
 
 @dataclass(frozen=True)
-class Network:
+class LicensedNetwork:
     """A network and what part it plays. name: as it was asked for; None: nobody says which."""
 
     role: Role
@@ -42,7 +42,7 @@ class Network:
         }
 
     @classmethod
-    def from_json(cls, values: Any) -> Network:
+    def from_json(cls, values: Any) -> LicensedNetwork:
         """ValueError, KeyError or TypeError for what `to_json` does not give."""
         role, name, named, use = (values[key] for key in ("role", "name", "licence", "use"))
         notes = tuple(values["notes"])
@@ -53,18 +53,18 @@ class Network:
         return cls(role, name, Licence(named, use, notes))
 
 
-def networks_of(config: AdaptConfig, cache: SamCache) -> list[Network]:
+def networks_of(config: AdaptConfig, cache: SamCache) -> list[LicensedNetwork]:
     """The SAMs that made a cache, TA and student, each with its licence."""
     return [*sams_of(cache), *learners_of(config)]
 
 
-def learners_of(config: AdaptConfig) -> list[Network]:
+def learners_of(config: AdaptConfig) -> list[LicensedNetwork]:
     """TA and student that a run begins with."""
     named: list[tuple[Role, str]] = [("TA", config.teacher_assistant), ("student", config.student)]
-    return [Network(role, name, network_licence(name)) for role, name in named]
+    return [LicensedNetwork(role, name, network_licence(name)) for role, name in named]
 
 
-def sams_of(cache: SamCache) -> list[Network]:
+def sams_of(cache: SamCache) -> list[LicensedNetwork]:
     """The SAMs that a cache says made it; one by its hash where it says nothing.
 
     A cache says it in its provenance, which came along when it was packed, copied or merged.
@@ -72,27 +72,29 @@ def sams_of(cache: SamCache) -> list[Network]:
     said = [entry for entry in cache.provenance if "sam" in entry]
     made_by = {str(entry["sam"])[:MAX_NAME]: _said(entry.get("licence")) for entry in said}
     if made_by:
-        return [Network("SAM", sam, licence) for sam, licence in made_by.items()]
+        return [LicensedNetwork("SAM", sam, licence) for sam, licence in made_by.items()]
     from goodsam.stages.sam.registry import known_sam, sam_of_hash  # segment-anything: a second
 
     sam = sam_of_hash(cache.identity.sam)
     if sam is None:
-        return [Network("SAM", None, UNKNOWN)]
-    return [Network("SAM", sam, licence_named(known_sam(sam).licence))]
+        return [LicensedNetwork("SAM", None, UNKNOWN)]
+    return [LicensedNetwork("SAM", sam, licence_named(known_sam(sam).licence))]
 
 
 def _said(name: Any) -> Licence:
     return licence_named(name if isinstance(name, str) else None)
 
 
-def refuse_unless_commercial(networks: Iterable[Network], asked: str = "--commercial") -> None:
+def refuse_unless_commercial(
+    networks: Iterable[LicensedNetwork], asked: str = "--commercial"
+) -> None:
     """InputError for networks that forbid commercial use, or whose licence is not known."""
     refused = [network for network in networks if not network.licence.commercial]
     if refused:
         raise InputError(f"{asked}: {'; '.join(f'{n}: {_remedy(n)}' for n in refused)}; {LISTED}")
 
 
-def _remedy(network: Network) -> str:
+def _remedy(network: LicensedNetwork) -> str:
     if network.licence.use == "non-commercial":
         return "take another"
     if network.role == "SAM" and network.name is None:
@@ -102,7 +104,7 @@ def _remedy(network: Network) -> str:
     return "take one whose card names a licence that allows it"
 
 
-def told(networks: Sequence[Network]) -> list[str]:
+def told(networks: Sequence[LicensedNetwork]) -> list[str]:
     """What is said before training: a line for each network, and one for what comes out."""
     licence = strictest(network.licence for network in networks)
     return [*map(str, networks), f"what is trained from them is under: {licence}"]

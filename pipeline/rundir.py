@@ -28,7 +28,7 @@ from goodsam.data.panoramas.fitted import hashes_beside
 from goodsam.data.strangers import parse_json, read_bounded
 from goodsam.pipeline.config import MAX_SETTINGS, as_yaml, build, read_yaml
 from goodsam.pipeline.licences import (
-    Network,
+    LicensedNetwork,
     learners_of,
     networks_of,
     refuse_unless_commercial,
@@ -91,7 +91,7 @@ class Run:
             return {
                 "cache": Identity.from_json(found["cache"]),
                 "images": dict(found["images"]),
-                "networks": tuple(map(Network.from_json, found.get("networks", ()))),
+                "networks": tuple(map(LicensedNetwork.from_json, found.get("networks", ()))),
             }
         except (ValueError, KeyError, TypeError) as error:
             raise _torn(self.path / ORIGIN, error) from error
@@ -107,9 +107,9 @@ class Run:
         return self._origin["images"]
 
     @property
-    def networks(self) -> tuple[Network, ...]:
+    def networks(self) -> tuple[LicensedNetwork, ...]:
         """What it was made from: SAM, TA and student, each with its licence."""
-        older = (Network("SAM", None, UNKNOWN), *learners_of(self.config))
+        older = (LicensedNetwork("SAM", None, UNKNOWN), *learners_of(self.config))
         return self._origin["networks"] or older
 
     @property
@@ -214,7 +214,7 @@ def _claim(
     config: AdaptConfig,
     images: dict[str, str],
     cache: SamCache,
-    networks: Sequence[Network],
+    networks: Sequence[LicensedNetwork],
 ) -> None:
     record = json.loads(
         json.dumps({"cache": cache.identity.to_json(), "images": images}, default=str)

@@ -156,9 +156,9 @@ def estimate_sam(
 def _licence(factory: SamFactory, commercial: bool) -> str:
     """A line on the SAM's licence; InputError if `commercial` and it does not allow that."""
     from goodsam.data.licences import licence_named
-    from goodsam.pipeline.licences import Network, refuse_unless_commercial
+    from goodsam.pipeline.licences import LicensedNetwork, refuse_unless_commercial
 
-    network = Network("SAM", factory.name, licence_named(factory.licence))
+    network = LicensedNetwork("SAM", factory.name, licence_named(factory.licence))
     if commercial:
         refuse_unless_commercial([network])
     return str(network)

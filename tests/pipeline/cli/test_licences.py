@@ -11,7 +11,12 @@ import yaml
 from goodsam.data.cache import SamCache
 from goodsam.data.licences import Licence, licence_named
 from goodsam.pipeline.config import adapt_config
-from goodsam.pipeline.licences import Network, learners_of, refuse_unless_commercial, sams_of
+from goodsam.pipeline.licences import (
+    LicensedNetwork,
+    learners_of,
+    refuse_unless_commercial,
+    sams_of,
+)
 from goodsam.pipeline.rundir import Run
 from goodsam.stages.sam.registry import SAMS
 from goodsam.stages.segformer.segmenter import Segmenter
@@ -112,9 +117,9 @@ def test_stage_1_says_and_refuses_too(goodsam, here):
 def test_a_sam_is_known_by_its_hash_where_the_cache_does_not_say():
     sha256 = SAMS["vit_l"].weights.sha256
     cache = SimpleNamespace(provenance=[{"device": "cpu"}], identity=SimpleNamespace(sam=sha256))
-    assert sams_of(cache) == [Network("SAM", "vit_l", licence_named("Apache-2.0"))]
+    assert sams_of(cache) == [LicensedNetwork("SAM", "vit_l", licence_named("Apache-2.0"))]
     cache.provenance.append({"sam": "mine", "licence": None})
-    assert sams_of(cache) == [Network("SAM", "mine", Licence(None, "unknown"))]
+    assert sams_of(cache) == [LicensedNetwork("SAM", "mine", Licence(None, "unknown"))]
     cache.provenance.append({"sam": "odd", "licence": ["mit"]})
     assert not sams_of(cache)[1].licence.commercial
     cache.provenance = [{"sam": ["x\nTA mine: MIT"], "licence": "mit\n" * 99}]
@@ -134,8 +139,8 @@ def test_the_commercial_preset_is():
     [{"use": "yes"}, {"notes": None}, {"notes": [3]}, {"role": ...}, {"name": []}, {"role": "x"}],
 )
 def test_a_run_s_networks_are_read_as_they_were_written(change):
-    network = Network("TA", "x", licence_named("cc-by-nc-4.0").noting("a", "b"))
+    network = LicensedNetwork("TA", "x", licence_named("cc-by-nc-4.0").noting("a", "b"))
     values = json.loads(json.dumps(network.to_json()))
-    assert Network.from_json(values) == network
+    assert LicensedNetwork.from_json(values) == network
     with pytest.raises((ValueError, KeyError, TypeError)):
-        Network.from_json({k: v for k, v in {**values, **change}.items() if v is not ...})
+        LicensedNetwork.from_json({k: v for k, v in {**values, **change}.items() if v is not ...})
