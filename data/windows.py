@@ -219,8 +219,9 @@ def widen(panorama: Array, margin: int, axis: int = -1) -> Array:
 
 def turn(panorama: Array, columns: int, axis: int = -1) -> Array:
     """The panorama turned on its circle, `axis`; what was at column 0 is then at `columns`."""
-    width = panorama.shape[axis]
-    return _columns(panorama, (np.arange(width) - columns) % width, axis)
+    if isinstance(panorama, np.ndarray):
+        return np.roll(panorama, columns, axis)
+    return panorama.roll(columns, axis)
 
 
 def _columns(array: Any, columns: np.ndarray, axis: int) -> Any:

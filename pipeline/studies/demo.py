@@ -23,10 +23,13 @@ from goodsam.data.files import check_folder, write_whole
 from goodsam.data.panoramas import Sample, find_panoramas, image_size, read_image, read_labels
 from goodsam.data.street.picture import DEFAULT_GAP
 from goodsam.data.street.write import write_world
+from goodsam.data.windows import Windows
 from goodsam.pipeline import api
 from goodsam.pipeline.config import adapt_config
 from goodsam.pipeline.report.demo import DemoRow, demo_report
 from goodsam.pipeline.report.pictures import Layer, error_picture, masks_picture
+from goodsam.pipeline.studies.timing import SCORE, STEP, forward_seconds
+from goodsam.pipeline.tell import duration
 from goodsam.stages.adapt.learner import AdaptConfig
 from goodsam.stages.adapt.watch import read_rows
 from goodsam.stages.score.confusion import Scores
@@ -37,6 +40,7 @@ from goodsam.stages.segformer.segmenter import Segmenter
 PRESET = "street-robust"
 BEFORE, AFTER = "student, before", "student, after"
 NO_MASKS = "without masks"
+SAM: dict[str, Any] = {"sam": "street", "boundaries": "windows", "points": "adaptive"}
 
 
 @dataclass(frozen=True)
@@ -73,18 +77,19 @@ def run_demo(
     with stage("street world"):
         write_world(world, source=0, unlabelled=unlabelled, test=test, seed=seed, gap=DEFAULT_GAP)
     caches = {split: out / f"{split}.zarr" for split in ("unlabelled", "test")}
+    length = [f"steps={steps}"] if steps else []
+    config = adapt_config(PRESET, length, seed=seed, workers=0)
+    size = image_size(find_panoramas(world / "unlabelled")[0].image)
+    window = size[1] // 4
+    windows = Windows(*size, window, window)
+    say(_expected(world, caches, config, windows))
     with stage("SAM, once over all windows"):
         for split, path in caches.items():
             images = world / split
-            window = image_size(find_panoramas(images)[0].image)[1] // 4
-            failed = api.cache_sam(
-                images, path, sam="street", stride=window, boundaries="windows"
-            ).summary.failed
+            failed = api.cache_sam(images, path, stride=window, **SAM).summary.failed
             if failed:
                 raise RuntimeError(f"SAM failed on {', '.join(failed)}")
 
-    length = [f"steps={steps}"] if steps else []
-    config = adapt_config(PRESET, length, seed=seed, workers=0)
     with stage("training"):
         api.train(world / "unlabelled", caches["unlabelled"], run, preset=config)
     with stage("the same without masks"):
@@ -118,6 +123,25 @@ def run_demo(
         _write_report(report, config, run, samples, cache, rows, seconds)
     write_whole(out / "demo.json", json.dumps(record, indent=1))
     return DemoResult(record, _table(rows, len(samples)), report)
+
+
+def _expected(world: Path, caches: dict[str, Path], config: AdaptConfig, windows: Windows) -> str:
+    """How long all of it takes on this machine, from single runs; less where a part is done."""
+    images = {split: find_panoramas(world / split) for split in caches}
+    pixels = read_image(images["unlabelled"][0].image)
+    of_sam = sum(
+        api.estimate_sam(world / split, path, stride=windows.stride, **SAM).seconds
+        for split, path in caches.items()
+    )
+    of_teacher, of_student = forward_seconds(config, pixels, windows)
+    steps = 2 * config.length(len(images["unlabelled"]))
+    of_training = steps * STEP * (of_teacher + of_student)
+    of_scores = SCORE * len(images["test"]) * (6 * of_teacher + 3 * of_student)
+    return (
+        f"about {duration(of_sam + of_training + of_scores)} on this machine: SAM "
+        f"{duration(of_sam)}, two trainings {duration(of_training)}, evaluation "
+        f"{duration(of_scores)}"
+    )
 
 
 def _score_all(
@@ -157,10 +181,10 @@ def _score_all(
 def _table(rows: list[DemoRow], images: int) -> str:
     lines = [
         f"{images} test panoramas of the street world, never trained on; percent",
-        f"{'':28}{'mIoU':>8}{'pixels right':>14}",
+        f"{'':28}{'mIoU':>8}{'pixel accuracy':>16}",
     ]
     for row in rows:
-        lines.append(f"{row.name:28}{row.scores.miou:8.2f}{row.scores.pixel_accuracy:14.2f}")
+        lines.append(f"{row.name:28}{row.scores.miou:8.2f}{row.scores.pixel_accuracy:16.2f}")
     return "\n".join(lines)
 
 

@@ -344,4 +344,4 @@ def _optimizer(network: torch.nn.Module, rate: float, decay: float) -> torch.opt
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([{**group, "initial_lr": rate} for group in groups], lr=rate)
+    return torch.optim.AdamW([{**group, "initial_lr": rate} for group in groups], rate, fused=True)

@@ -157,7 +157,7 @@ def _run(
                 elif result.disk_full:
                     raise OSError(
                         f"{cache}: the disk is full after {done} panoramas of this run; make room "
-                        "and start the same command again, it goes on from there"
+                        "and start the same command again; it resumes from there"
                     )
                 else:
                     failed[result.name] = result.problem

@@ -7,10 +7,10 @@ have the rates at which they are best on tuning scenes (docs/results.md).
 from __future__ import annotations
 
 from goodsam.pipeline.studies.ablate.tables import (
-    AS_IT_COMES,
     PERFECT_SAM,
     TOUCHING,
     TRAINED,
+    UNTOUCHED,
     Row,
     Table,
 )
@@ -34,7 +34,7 @@ def _row(name: str, *settings: str, **others: object) -> Row:
 
 
 PEERS = (
-    _row(AS_IT_COMES, trains=False),
+    _row(UNTOUCHED, trains=False),
     Row("the paper's recipe", ("steps=250",), stage1=TOUCHING, preset="demo"),
     _row("self-training, live, at its best rate", *NO_MASKS, "labels=live", "teacher_lr=4.0e-6"),
     _row(WITHOUT_MASKS, *NO_MASKS),
@@ -91,7 +91,7 @@ _INGREDIENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
 INGREDIENTS = Table(
     "The recipe's ingredients, one factor at a time",
     (
-        _row(AS_IT_COMES, trains=False),
+        _row(UNTOUCHED, trains=False),
         _row(RECIPE),
         *(_row(name, *settings) for name, settings in _INGREDIENTS),
         Row(
@@ -118,7 +118,7 @@ _QUALITIES = (
 QUALITY = Table(
     "What a better SAM is worth: true instances as masks, made worse by stated amounts",
     (
-        _row(AS_IT_COMES, trains=False),
+        _row(UNTOUCHED, trains=False),
         _row(WITHOUT_MASKS, *NO_MASKS),
         _row(RECIPE),
         *_QUALITIES,
@@ -142,7 +142,7 @@ LENGTH = (
 PEERS_TABLE = Table(
     "The recipe and its peers",
     PEERS,
-    AS_IT_COMES,
+    UNTOUCHED,
     "Equal steps, equal panoramas, last checkpoint; windows that touch. A perfect SAM: the true "
     "instances as masks, in training too. The truth as labels: cross entropy to the true labels of "
     "the same panoramas, seen mirrored and turned as by the recipe: the most any labels can give.",
@@ -153,7 +153,7 @@ _MASKS = tuple(row for row in QUALITY.rows if row not in PEERS)
 RECIPE_TABLE = Table(
     "The recipe: peers, bounds, ingredients, masks made worse, length",
     (*PEERS, *INGREDIENTS.rows[2:], *_MASKS, *LENGTH),
-    AS_IT_COMES,
+    UNTOUCHED,
     PEERS_TABLE.note,
 )
 

@@ -28,7 +28,7 @@ class Row:
     settings: of stage 2, as for `--set`. preset: that they change; None: the table's. stage1,
     generator: fields of Stage1Config and of GeneratorConfig. masks: where its masks come from;
     None: as the study says. true_labels: both networks learn the truth of the unlabelled panoramas,
-    nothing else. trains: False for networks as they come. whole: the TA sees the panorama whole,
+    nothing else. trains: False for untouched networks. whole: the TA sees the panorama whole,
     not by windows. square: what a network sees is first resized to a square of this side; None: it
     is not. shows: the columns that it has. printed: the paper's values.
     """
@@ -77,7 +77,7 @@ def losses(*names: str) -> tuple[str, ...]:
     return tuple(f"step.weights.{name}=0" for name in LOSSES if name not in names)
 
 
-AS_IT_COMES = "as they come"
+UNTOUCHED = "untouched"
 METHOD = "GoodSAM"
 PERFECT_SAM = "a perfect SAM"
 SELF_TRAINING = Row(
@@ -88,15 +88,15 @@ SELF_TRAINING = Row(
 EFFECT = Table(
     "What the method is worth: the student before and after, and after simpler trainings",
     (
-        Row(AS_IT_COMES, trains=False),
+        Row(UNTOUCHED, trains=False),
         Row(METHOD),
         SELF_TRAINING,
         Row("distillation of the whole image (Eq. 4)", losses("whole_image")),
-        Row(f"{AS_IT_COMES}, {PERFECT_SAM}", masks="true", trains=False, shows=("ensemble",)),
+        Row(f"{UNTOUCHED}, {PERFECT_SAM}", masks="true", trains=False, shows=("ensemble",)),
         Row(f"{METHOD}, {PERFECT_SAM}", masks="true"),
         Row("the truth as labels", true_labels=True),
     ),
-    AS_IT_COMES,
+    UNTOUCHED,
     "Equal steps, equal learning rates, equal panoramas. A perfect SAM: the true instances as "
     "masks, in training too. The truth as labels: cross entropy to the true labels of the same "
     "panoramas, the TA on windows and the student on the whole: the most that any labels can give.",
@@ -234,7 +234,7 @@ MASKS = Table(
 RATES = Table(
     "Learning rates and length",
     (
-        Row(AS_IT_COMES, trains=False),
+        Row(UNTOUCHED, trains=False),
         Row(METHOD),
         *(Row(f"TA at {rate}", (f"teacher_lr={rate}",)) for rate in ("4.0e-6", "1.0e-5", "3.0e-5")),
         *(Row(f"student at {rate}", (f"student_lr={rate}",)) for rate in ("1.0e-3", "6.0e-3")),
@@ -244,11 +244,11 @@ RATES = Table(
         Row("labels of the frozen TA, TA at 1.0e-5", ("labels=frozen", "teacher_lr=1.0e-5")),
         Row("5,000 steps", ("steps=5000",)),
     ),
-    AS_IT_COMES,
+    UNTOUCHED,
 )
 
 SIZES = Table(
-    "Whole or by windows, at their own aspect or squeezed to a square: networks as they come",
+    "Whole or by windows, at their own aspect or squeezed to a square: untouched networks",
     (
         Row("whole, at its own aspect", trains=False, whole=True, shows=TRAINED),
         *(

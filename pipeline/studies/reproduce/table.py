@@ -26,7 +26,7 @@ def markdown(record: dict[str, Any]) -> str:
         f"|---|{'---:|' * (len(header) - 1)}",
         *(f"| {' | '.join(row)} |" for row in rows),
         "",
-        "| this run | mIoU | pixels right |",
+        "| this run | mIoU | pixel accuracy |",
         "|---|---:|---:|",
         *(
             f"| {name} | {percent(row['miou'])} | {percent(row['pixel_accuracy'])} |"

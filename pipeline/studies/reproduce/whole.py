@@ -1,6 +1,6 @@
 """WildPASS2K -> SAM's masks -> adaptation -> scores on DensePASS or WildPASS -> the table.
 
-Started again, it goes on where it was stopped. OUT holds cache.zarr, run/, scores/, eval/ (the
+Started again, it resumes where it was stopped. OUT holds cache.zarr, run/, scores/, eval/ (the
 student's report) and reproduce.{json,md,html}.
 """
 

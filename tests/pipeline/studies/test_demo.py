@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -34,11 +35,11 @@ def demo(tmp_path_factory):
         said: list[str] = []
         result = run_demo(out, seed=3, unlabelled=1, test=1, steps=2, say=said.append)
         again = run_demo(out, seed=3, unlabelled=1, test=1, steps=2, say=said.append)
-    return out, result, again
+    return out, result, again, said
 
 
 def test_numbers_are_those_of_the_networks(demo):
-    out, result, _ = demo
+    out, result, _, _ = demo
     samples = find_panoramas(out / "world" / "test")
     for key, network in (("student_before", "street-student"), ("student_after", out / "run")):
         assert result.record[key] == evaluate(Segmenter.load(network), samples).scores.miou
@@ -48,14 +49,24 @@ def test_numbers_are_those_of_the_networks(demo):
 
 
 def test_started_again_it_goes_on_to_the_same_numbers(demo):
-    _, result, again = demo
+    _, result, again, _ = demo
     assert {k: v for k, v in result.record.items() if k != "seconds"} == {
         k: v for k, v in again.record.items() if k != "seconds"
     }
 
 
+def test_it_says_at_first_how_long_it_takes(demo):
+    """When it is started again, without SAM, whose caches are whole."""
+    *_, said = demo
+    first, again = (line for line in said if "on this machine" in line)
+    assert said.index(first) < said.index("SAM, once over all windows ...")
+    assert re.fullmatch(r"about .+ on this machine: SAM .+, two trainings .+, evaluation .+", first)
+    assert "SAM 0.0 s" in again
+    assert "SAM 0.0 s" not in first
+
+
 def test_the_report_is_one_file_with_its_pictures(demo):
-    _, result, _ = demo
+    _, result, _, _ = demo
     page = result.report.read_text()
     assert AFTER in page
     assert page.count("data:image/") >= 7
@@ -63,7 +74,7 @@ def test_the_report_is_one_file_with_its_pictures(demo):
 
 
 def test_ensemble_follows_the_teacher_outside_all_masks(demo):
-    out, _, _ = demo
+    out, _, _, _ = demo
     sample = find_panoramas(out / "world" / "test")[0]
     cache = SamCache.open(out / "test.zarr")
     windows = cache.identity.windows
