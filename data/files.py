@@ -55,8 +55,8 @@ def written_aside(path: Path) -> Iterator[Path]:
     """A name beside `path` to write a file or folder at; renamed to `path` once the block is done.
 
     Makes the folder that `path` lies in. If the block fails, what it wrote is removed and `path`
-    is as it was. A file replaces what is there; a folder replaces only an empty one (OSError). The
-    OSError of a full disk names `path`.
+    is as it was. A file replaces what is there; a folder replaces an empty one alone (InputError).
+    The OSError of a full disk names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{_short(path.name)}.{os.getpid()}.writing")
@@ -66,11 +66,40 @@ def written_aside(path: Path) -> Iterator[Path]:
         usual_permissions(aside)
         os.replace(aside, path)
     except OSError as error:
+        if error.filename2 == str(path) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise InputError(f"{path}: is there already; give a folder that is not") from error
         if error.errno not in NO_ROOM or error.filename not in (None, str(aside)):
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         _remove(aside)
+
+
+@contextmanager
+def files_written_aside(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder` to write files into, which are then put into `folder` one by one.
+
+    Who reads `folder` meanwhile finds every file whole. If the block fails nothing is moved.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder.with_name(f".{_short(folder.name)}.{os.getpid()}.writing")
+    _remove(aside)
+    aside.mkdir()
+    try:
+        yield aside
+        usual_permissions(aside)
+        for path in sorted(aside.iterdir(), reverse=True):  # config.json last: it says all is there
+            os.replace(path, folder / path.name)
+    finally:
+        _remove(aside)
+
+
+def left_behind(folder: Path) -> list[Path]:
+    """What processes that were killed left aside in `folder`, or processes at work write there.
+
+    A link is not followed.
+    """
+    return [] if folder.is_symlink() else sorted(folder.glob(".*.[0-9]*.writing"))
 
 
 def write_whole(path: Path, content: bytes | str) -> None:

@@ -13,6 +13,7 @@ from scipy.ndimage import laplace
 
 from goodsam.data.errors import InputError
 from goodsam.data.files import write_whole
+from goodsam.data.ranges import ABOVE_0, check_range
 from goodsam.data.video import Frame, open_video
 
 _WIDTH = 1024  # px, at which sharpness is measured
@@ -25,8 +26,7 @@ def take_frames(video: Path, out: Path, every: float = 2.0) -> Iterator[Path]:
     A frame that shows what the last one showed, since the camera stood, is left out. Raises
     InputError for a video that is broken or cut off; the frames before that are there then.
     """
-    if not every > 0:
-        raise InputError(f"--every {every:g}: give the seconds from one frame to the next")
+    check_range("--every", every, ABOVE_0)
     count = 0
     with open_video(video) as opened:
         try:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from goodsam.data.errors import InputError
 from goodsam.data.geometry import LEVELLED, Pose
-from goodsam.data.panoramas import find_panoramas, is_video, not_taken_line, survey
+from goodsam.data.panoramas import find_panoramas, is_video
 from goodsam.data.windows import PAPER_HEIGHT, Windows, panorama_width
 from goodsam.pipeline.datasets import check, export_labels, frames, label
 from goodsam.pipeline.stage1 import (
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from goodsam.stages.adapt.learner import AdaptConfig
     from goodsam.stages.predict import PredictSummary
     from goodsam.stages.segformer.native import MapKind
-    from goodsam.stages.segformer.segmenter import Network, Segmenter
+    from goodsam.stages.segformer.segmenter import Segmenter
+    from goodsam.stages.segformer.snapshot import Network
 
 __all__ = [
     "Cached",
@@ -69,30 +70,33 @@ def train(
     device: str | None = None,
     partial: bool = False,
     verify: bool = False,
+    val: AnyPath | None = None,
     commercial: bool = False,
 ) -> Run:
     """Stage 2: adapt TA and student to the panoramas, reading SAM's masks from the cache.
 
     cache: a folder, a zip made by `goodsam cache pack`, the URL of a folder, or what `cache_sam`
-    returned. out: the run directory; called again with the same settings, it resumes there.
+    returned. out: the run directory; called again, it resumes there, with the same settings but for
+    length, learning rates, precision, workers and `collapse`, which may change on the way.
     preset: a name, a YAML file, or all settings, to which nothing is added then. settings:
     `key=value` each, over the preset's, as for `--set`. teacher_assistant, student: SegFormer
     directories or hub names. partial: leave out panoramas that the cache lacks, not refuse them.
-    verify: read every image, even those whose size and time of change are as remembered.
-    commercial: refuse SAM, TA or student whose licence forbids commercial use or is not known; the
-    licences are said and written down in any case.
+    verify: read every image, even those whose size and time of change are as remembered. val:
+    labelled panoramas, as `evaluate` takes them; the student is scored on them every `val_every`
+    steps, and the best one is kept in OUT/best. No gradient comes from there. commercial: refuse
+    SAM, TA or student whose licence forbids commercial use or is not known; the licences are said
+    and written down in any case.
 
-    Raises InputError where images, cache and run do not belong together, FloatingPointError for a
-    loss that is not finite, and `Collapse` for a run that falls apart, both after saving.
+    Raises InputError where images, cache and run do not belong together, and where another process
+    trains in OUT; FloatingPointError for a loss that is not finite, and `Collapse` for a run that
+    falls apart, both after saving. What the run has until then `load` takes at any moment.
 
     >>> run = train("photos", "photos.zarr", "runs/mine", preset="demo", settings=["steps=2"])
     >>> run.student, str(run.geometry)[:42]
     (PosixPath('runs/mine/student'), 'panoramas of 1024 x 200, --fit --height 20')
     """
     from goodsam.pipeline.config import adapt_config
-    from goodsam.pipeline.licences import told
-    from goodsam.pipeline.rundir import Run, open_run, write_cards
-    from goodsam.stages.adapt.loop import adapt
+    from goodsam.pipeline.training import train_run
 
     named = {
         "teacher_assistant": teacher_assistant,
@@ -108,24 +112,8 @@ def train(
     else:
         config = preset
     source = os.fspath(cache) if isinstance(cache, str | os.PathLike) else cache.path
-    panoramas = open_run(Path(images), source, Path(out), config, partial, verify, commercial)
-    run = Run(Path(out))
-    for line in told(run.networks):
-        say(line)
-    say(not_taken_line(survey(Path(images)).not_taken, Path(images)))
-    with progress_bar("train") as update:
-        adapt(
-            panoramas,
-            Path(out),
-            config,
-            lambda step, steps, row: update(
-                step, steps, f"student {row['student_total']:.2f} TA {row['teacher_total']:.2f}"
-            ),
-            warn=lambda text: say(f"WARNING: {text}"),
-        )
-    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes, the one that wrote them
-        write_cards(run)
-    return run
+    labelled = None if val is None else Path(val)
+    return train_run(Path(images), source, Path(out), config, labelled, partial, verify, commercial)
 
 
 def load(
@@ -144,8 +132,9 @@ def load(
     """A network in use: `load("runs/mine")(image)` is a label map, in the image's own pixels.
 
     model: a run directory, a folder that transformers loads, or a hub name. network: which of a
-    run's two. by_windows: see the windows and join them, instead of the whole panorama. wrap: let
-    the network see the panorama continue past both ends. fit, height: cut the band from 2:1
+    run's two; of a run that has not ended its newest checkpoint is taken, and that is said.
+    by_windows: see the windows and join them, instead of the whole panorama. wrap: let the network
+    see the panorama continue past both ends. fit, height: cut the band from 2:1
     panoramas and resize to `height` px (400), for a network that no run of ours trained; a run
     applies its own geometry, and asking it for another is an InputError. level, pitch, roll: of
     tilted cameras, as for `cache_sam`.
@@ -156,10 +145,12 @@ def load(
     >>> labels.shape, labels.dtype, model.names[0]
     ((200, 1024), dtype('uint8'), 'road')
     """
+    from goodsam.pipeline.rundir import say_moment
     from goodsam.stages.segformer.segmenter import Segmenter
 
     mode: Literal["direct", "windows"] = "windows" if by_windows else "direct"
     loaded = Segmenter.load(os.fspath(model), network, mode, device=device, wrap=wrap)
+    say_moment(loaded)
     pose = Pose(level, pitch, roll)
     if not fit and height is None and pose == LEVELLED:
         return loaded
@@ -315,16 +306,23 @@ def export(
     model: Segmenter | AnyPath,
     out: AnyPath,
     *,
-    format: Literal["huggingface", "onnx"] | None = None,
+    format: Literal["huggingface", "onnx", "openvino"] | None = None,
+    half: bool = False,
+    int8: bool = False,
+    calibrate: AnyPath | None = None,
+    force: bool = False,
     scores: AnyPath | None = None,
     commercial: bool = False,
 ) -> Path:
-    """A folder that transformers loads, with a model card, or one ONNX file, checked against torch.
+    """A folder that transformers loads, an ONNX file or an OpenVINO folder, compared with torch.
 
-    format: by default `onnx` where `out` ends in `.onnx`, else `huggingface`. scores: an eval.json,
-    for the card's numbers. commercial: refuse a network whose licence, or that of anything it comes
-    from, forbids commercial use or is not known. Raises InputError if something is at `out`,
-    RuntimeError if ONNX Runtime does not label as torch does.
+    format: by default `onnx` where `out` ends in `.onnx`, else `huggingface`. half: weights in
+    float16. int8: products with weights in 8 bits, calibrated on the photographs `calibrate`, which
+    every format is compared on; without them, on rendered streets. scores: an eval.json, for the
+    card's numbers. commercial: refuse a network whose licence, or that of anything it comes from,
+    forbids commercial use or is not known. A network that was loaded with `wrap` wraps inside the
+    file. Raises InputError if something is at `out`, RuntimeError, unless force, if too few pixels
+    are labelled as by torch (float32 99.99 %, half 99.9, int8 99).
 
     >>> export("runs/mine", "mine-hf")
     PosixPath('mine-hf')
@@ -332,25 +330,33 @@ def export(
     True
     """
     from goodsam.pipeline.licences import LicensedNetwork, refuse_unless_commercial
-    from goodsam.pipeline.rundir import Run
+    from goodsam.pipeline.rundir import facts_of, run_of
     from goodsam.pipeline.scoring import read_record
-    from goodsam.stages.export import export_huggingface, export_onnx
+    from goodsam.stages.export.huggingface import export_huggingface
+    from goodsam.stages.export.runtime_files import export_graph
 
     out = Path(out)
-    loaded = model if not isinstance(model, str | os.PathLike) else load(model, device="cpu")
     chosen = format or ("onnx" if out.suffix == ".onnx" else "huggingface")
-    if chosen not in ("huggingface", "onnx"):
-        raise InputError(f"format {format!r}: use huggingface or onnx")
-    run = Run.found(loaded.source)
+    if chosen not in ("huggingface", "onnx", "openvino"):
+        raise InputError(f"format {format!r}: use huggingface or onnx or openvino")
+    if int8 and chosen == "huggingface":
+        raise InputError(f"{out}: transformers' folders hold no int8; take onnx or openvino")
+    loaded = model if not isinstance(model, str | os.PathLike) else load(model, device="cpu")
+    run = run_of(loaded)
     if run is not None:
         loaded = replace(loaded, licence=run.licence)
     if commercial:
         own = (LicensedNetwork("model", loaded.source, loaded.licence),)
         refuse_unless_commercial(own if run is None else run.networks)
-    if chosen == "onnx":
-        agreement = export_onnx(loaded, out)
-        say(f"{out}: ONNX Runtime labels {agreement:.3f} % of the pixels as torch does")
-        return out
-    record = None if scores is None else read_record(Path(scores))
-    export_huggingface(loaded, out, () if run is None else run.facts(), record)
+    samples = () if calibrate is None else find_panoramas(Path(calibrate), say=say)
+    if chosen == "huggingface":
+        record = None if scores is None else read_record(Path(scores))
+        found = export_huggingface(
+            loaded, out, facts_of(loaded), record, samples=samples, half=half, force=force
+        )
+    else:
+        found = export_graph(
+            loaded, out, samples, format=chosen, half=half, eight_bits=int8, force=force
+        )
+    say(f"{out}: {found}")
     return out

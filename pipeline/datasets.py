@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from goodsam.data.labels.export import Format
     from goodsam.stages.adapt.fusion import Rule
     from goodsam.stages.predict import PredictSummary
-    from goodsam.stages.segformer.segmenter import Network, Segmenter
+    from goodsam.stages.segformer.segmenter import Segmenter
+    from goodsam.stages.segformer.snapshot import Network
 
 
 def check(images: AnyPath, *, labels: AnyPath | None = None) -> Checked:
@@ -86,7 +87,7 @@ def label(
     ['0.png', '1.png']
     """
     from goodsam.pipeline.config import adapt_config
-    from goodsam.pipeline.rundir import Run, finished_panoramas
+    from goodsam.pipeline.rundir import Run, finished_panoramas, say_moment
     from goodsam.stages.predict import predict as run
     from goodsam.stages.pseudo_labels import EnsembleLabeller
     from goodsam.stages.segformer.segmenter import Segmenter
@@ -103,6 +104,7 @@ def label(
         of_run = Run.found(teacher) is not None
         network: Network = "teacher_assistant" if of_run else "student"
         teacher = Segmenter.load(os.fspath(teacher), network, device=device)
+        say_moment(teacher)
     labeller = EnsembleLabeller(teacher, sam_cache, config.step.fusion)
     with bar_of_names("label", len(samples)) as finished:
         summary = run(

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from goodsam.data.errors import InputError
 from goodsam.data.licences import UNKNOWN, USES, Licence, licence_named, strictest
 from goodsam.stages.licences import network_licence
+from goodsam.stages.sam.without import WithoutSam
 
 if TYPE_CHECKING:
     from goodsam.data.cache import SamCache
     from goodsam.stages.adapt.learner import AdaptConfig
+    from goodsam.stages.sam.factory import GeneratorFactory
 
 Role = Literal["SAM", "TA", "student", "model"]
 MAX_NAME = 200  # letters of a SAM's name in a cache, which may be a stranger's
@@ -65,10 +67,12 @@ def learners_of(config: AdaptConfig) -> list[LicensedNetwork]:
 
 
 def sams_of(cache: SamCache) -> list[LicensedNetwork]:
-    """The SAMs that a cache says made it; one by its hash where it says nothing.
+    """The SAMs that a cache says made it; one by its hash where it says nothing; of no masks none.
 
     A cache says it in its provenance, which came along when it was packed, copied or merged.
     """
+    if cache.identity.settings == WithoutSam().settings:
+        return []
     said = [entry for entry in cache.provenance if "sam" in entry]
     made_by = {str(entry["sam"])[:MAX_NAME]: _said(entry.get("licence")) for entry in said}
     if made_by:
@@ -79,6 +83,14 @@ def sams_of(cache: SamCache) -> list[LicensedNetwork]:
     if sam is None:
         return [LicensedNetwork("SAM", None, UNKNOWN)]
     return [LicensedNetwork("SAM", sam, licence_named(known_sam(sam).licence))]
+
+
+def sam_of(factory: GeneratorFactory) -> list[LicensedNetwork]:
+    """The SAM that stage 1 is about to use; none where there are to be no masks."""
+    if isinstance(factory, WithoutSam):
+        return []
+    made_by = factory.provenance
+    return [LicensedNetwork("SAM", made_by["sam"], _said(made_by["licence"]))]
 
 
 def _said(name: Any) -> Licence:

@@ -2,20 +2,25 @@
 
 RUN/config.yaml     every setting of stage 2
 RUN/origin.json     identity of the cache, the hashes of the images, and the networks it began with
-RUN/metrics.jsonl, tensorboard/, checkpoints/, teacher_assistant/, student/
+RUN/history.jsonl   when it began, went on and ended, and which settings were changed on the way
+RUN/train.log       what was said meanwhile, with a line of progress a minute
+RUN/metrics.jsonl, tensorboard/, pictures/, checkpoints/, teacher_assistant/, student/
+RUN/val.jsonl, best/  with `--val`: scores on labelled panoramas, and the student with the best
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 from goodsam.data.cache import Identity, SamCache
 from goodsam.data.errors import InputError
@@ -27,21 +32,27 @@ from goodsam.data.panoramas import image_root, survey
 from goodsam.data.panoramas.fitted import hashes_beside
 from goodsam.data.strangers import parse_json, read_bounded
 from goodsam.pipeline.config import MAX_SETTINGS, as_yaml, build, read_yaml
-from goodsam.pipeline.licences import (
-    LicensedNetwork,
-    learners_of,
-    networks_of,
-    refuse_unless_commercial,
-)
+from goodsam.pipeline.history import add_event, changes, changes_line, read_history
+from goodsam.pipeline.licences import LicensedNetwork, learners_of, networks_of
+from goodsam.pipeline.tell import say
 from goodsam.stages.adapt.learner import AdaptConfig
+from goodsam.stages.adapt.processes import is_first
 from goodsam.stages.adapt.reading import CachedPanoramas
-from goodsam.stages.checkpoint import latest_checkpoint
-from goodsam.stages.export import card_of_run
+from goodsam.stages.checkpoint import latest_checkpoint, step_of
+from goodsam.stages.export.card import card_of_run
+from goodsam.stages.segformer.origin import KEY, origin_of
+
+if TYPE_CHECKING:
+    from goodsam.stages.segformer.segmenter import Segmenter
 
 # settings that change where and how often, never what
-FREE = ("device", "workers", "checkpoint_every", "pictures_every")
+FREE = ("device", "workers", "checkpoint_every", "pictures_every", "val_every", "trackers")
+# those that a run may change when it goes on: what was done before stays as it is
+CHANGEABLE = ("steps", "epochs", "teacher_lr", "student_lr", "precision", "collapse")
 
-SETTINGS, ORIGIN = "config.yaml", "origin.json"
+HOLD_SECONDS = 10.0  # a killed run's readers hold its lock until they see that it is gone, 5 s
+
+SETTINGS, ORIGIN, BEST = "config.yaml", "origin.json", "best"
 CAME = {
     "student": "student started from",
     "TA": "teacher assistant started from",
@@ -125,7 +136,49 @@ class Run:
             *(f"{CAME[of.role]} {of.name}, licence: {of.licence}" for of in named),
             f"adapted to {len(self.images)} panoramas, without a label",
             f"seed {config.seed}; learning rates {config.student_lr} and {config.teacher_lr}",
+            *(f"changed {line}" for line in changes(read_history(self.path))),
         )
+
+    def moment(self, network: Segmenter) -> str:
+        """In words that a network of this run is of a checkpoint, and why; "" where it is not."""
+        if network.step is None:
+            return ""
+        last = (read_history(self.path) or [{"event": "began"}])[-1]
+        how = "it has not ended"
+        if last["event"] in ("stopped", "collapsed", "failed"):
+            how = f"it {last['event'].replace('stopped', 'was stopped')} at step {last.get('step')}"
+        learnt = "" if network.step else "; nothing is learnt by then"
+        steps = self.config.length(len(self.images))
+        return (
+            f"the {network.network.replace('_', ' ')} of the newest checkpoint of this run, step "
+            f"{network.step} of {steps}{learnt}; {how}"
+        )
+
+
+def say_moment(loaded: Segmenter) -> None:
+    """Say so where a network is not a run's last word."""
+    run = Run.found(loaded.source)
+    if run is not None and (moment := run.moment(loaded)):
+        say(f"{run.path}: {moment}")
+
+
+def run_of(loaded: Segmenter) -> Run | None:
+    """The run that a network was loaded from, or is the best of; None where none is known."""
+    of_best = Run.found(Path(loaded.source).parent) if _chosen(loaded) else None
+    return Run.found(loaded.source) or of_best
+
+
+def _chosen(loaded: Segmenter) -> str:
+    origin = origin_of(loaded.model, loaded.source)
+    return "" if origin is None else origin.chosen
+
+
+def facts_of(loaded: Segmenter) -> Sequence[str]:
+    """What a model card says of a network's run, a line each; nothing where no run is known."""
+    run, chosen = run_of(loaded), _chosen(loaded)
+    if run is None:
+        return () if not chosen else (chosen,)
+    return tuple(fact for fact in (*run.facts(), run.moment(loaded), chosen) if fact)
 
 
 def open_run(
@@ -135,22 +188,18 @@ def open_run(
     config: AdaptConfig,
     partial: bool = False,
     verify: bool = False,
-    commercial: bool = False,
 ) -> CachedPanoramas:
     """The finished panoramas of a cache, ready for training.
 
-    Check that images, cache and run directory belong together; write OUT/config.yaml.
+    Check that images, cache and run directory belong together; write OUT/config.yaml, and into
+    OUT/history.jsonl that the run began or went on.
 
     Raises InputError as `finished_panoramas`, and for a run directory that was started with other
-    settings or another cache; if `commercial`, as `refuse_unless_commercial` for its networks.
+    settings than CHANGEABLE and FREE ones, or another cache.
     """
     check_folder(out)
     sam_cache, hashes = finished_panoramas(images, cache, partial, verify)
-    networks = networks_of(config, sam_cache)
-    if commercial:
-        refuse_unless_commercial(networks)
-    _claim(out, config, hashes, sam_cache, networks)
-    return CachedPanoramas(image_root(images), sam_cache, list(hashes))
+    return claimed(out, config, images, sam_cache, hashes, networks_of(config, sam_cache))
 
 
 def finished_panoramas(
@@ -203,38 +252,109 @@ def _given_names(images: Path, cache: SamCache, partial: bool) -> set[str] | Non
 
 
 def write_cards(run: Run) -> None:
-    """A README.md beside each of a run's networks: their licence, and what they come from."""
-    for folder in (run.student, run.teacher_assistant):
-        card = card_of_run(folder.name, run.licence, run.facts())
-        write_whole(folder / "README.md", card)
+    """A README.md beside each network that a run has written: its licence, what it comes from."""
+    for folder in (run.student, run.teacher_assistant, run.path / BEST):
+        if (folder / "config.json").is_file():
+            chosen = _read(folder / "config.json").get(KEY, {}).get("chosen", "")
+            facts = [fact for fact in (*run.facts(), chosen) if fact]
+            role = "student" if folder.name == BEST else folder.name
+            write_whole(folder / "README.md", card_of_run(role, run.licence, facts))
+
+
+@contextmanager
+def held(out: Path) -> Iterator[None]:
+    """The right to train in a run directory, which one process (of torchrun's, the first) has.
+
+    A process that dies gives it back. InputError where another has it.
+    """
+    if not is_first():
+        yield
+        return
+    check_folder(out)
+    out.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out / ".lock")
+    try:
+        lock.acquire(timeout=HOLD_SECONDS)
+    except Timeout:
+        raise InputError(
+            f"{out}: another process is training there; wait for it, or end it first"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def claimed(
+    out: Path,
+    config: AdaptConfig,
+    images: Path,
+    cache: SamCache,
+    hashes: dict[str, str],
+    networks: Sequence[LicensedNetwork],
+) -> CachedPanoramas:
+    """What `open_run` gives and writes, of panoramas that are known to be the cache's."""
+    _claim(out, config, hashes, cache, networks)
+    return CachedPanoramas(image_root(images), cache, list(hashes))
 
 
 def _claim(
     out: Path,
     config: AdaptConfig,
-    images: dict[str, str],
+    hashes: dict[str, str],
     cache: SamCache,
     networks: Sequence[LicensedNetwork],
 ) -> None:
     record = json.loads(
-        json.dumps({"cache": cache.identity.to_json(), "images": images}, default=str)
+        json.dumps({"cache": cache.identity.to_json(), "images": hashes}, default=str)
     )
-    settings, origin = out / SETTINGS, out / ORIGIN
     text = as_yaml(config)
-    if latest_checkpoint(out / "checkpoints") is not None:
-        kept, wanted = _read(settings), yaml.safe_load(text)
-        differing = [key for key in wanted if key not in FREE and kept.get(key) != wanted[key]]
-        before = _read(origin)
-        if any(before.get(key) != value for key, value in record.items()):
-            differing.append("the cache")
-        if differing:
-            raise InputError(
-                f"{out}: was started with other settings ({', '.join(differing)}); "
-                "choose another --out, or delete it"
-            )
-    write_whole(settings, text)
-    record |= {"networks": [network.to_json() for network in networks]}
-    write_whole(origin, json.dumps(record, indent=1))
+    newest = latest_checkpoint(out / "checkpoints")
+    done = 0 if newest is None else step_of(newest)
+    changed = {} if newest is None else _changed(out, yaml.safe_load(text), record, done)
+    if (steps := config.length(len(hashes))) < done:
+        raise InputError(
+            f"{out}: has done {done} steps already; ask for as many or more, not {steps}"
+        )
+    if not is_first():
+        return
+    if newest is not None and done == 0 and changed:
+        newest.unlink()  # nothing was learnt: it begins anew
+    if done and (told := {name: pair for name, pair in changed.items() if name in CHANGEABLE}):
+        say(f"{out}: goes on from step {done} with other settings: {changes_line(told)}")
+    write_whole(out / SETTINGS, text)
+    known = [network.to_json() for network in networks]
+    write_whole(out / ORIGIN, json.dumps({**record, "networks": known}, indent=1))
+    if done:
+        add_event(out, done, "went on", changed=changed)
+    else:
+        add_event(out, 0, "began")
+
+
+def _changed(
+    out: Path, wanted: dict[str, Any], record: dict[str, Any], done: int
+) -> dict[str, list[Any]]:
+    """Settings that differ from those that the run has had: name -> [before, now].
+
+    InputError where something was learnt and others than CHANGEABLE and FREE ones differ, or the
+    cache does.
+    """
+    kept, before = _read(out / SETTINGS), _read(out / ORIGIN)
+    differing = {
+        name: [kept.get(name), value]
+        for name, value in wanted.items()
+        if kept.get(name) != value and (name in kept or name not in FREE)  # an older goodsam's
+    }
+    decisive = [name for name in differing if name not in (*FREE, *CHANGEABLE)]
+    if any(before.get(key) != value for key, value in record.items()):
+        decisive.append("the cache")
+        differing["the cache"] = ["another", "this"]
+    if decisive and done:
+        raise InputError(
+            f"{out}: was started with other settings ({', '.join(decisive)}); "
+            f"choose another --out, or delete it (what may change: {', '.join(CHANGEABLE)})"
+        )
+    return differing
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -102,6 +102,8 @@ def score_model(
         "wrap": segmenter.wrap,
         "weights": segmenter.fingerprint,
     }
+    if segmenter.step is not None:
+        settings["step"] = segmenter.step  # of the checkpoint of a run that has not ended
     if segmenter.geometry is not None:
         settings["geometry"] = segmenter.geometry.to_json()
     ignore = _ignored(ignore_mask, segmenter.geometry, settings, of_views=not labelled)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from goodsam.stages.predict import PredictSummary
     from goodsam.stages.sam.cache_sam import Stage1Config, Stage1Summary
     from goodsam.stages.sam.estimate import Stage1Estimate
-    from goodsam.stages.sam.factory import SamFactory
+    from goodsam.stages.sam.factory import GeneratorFactory, SamFactory
 
 AnyPath = str | os.PathLike[str]
 
@@ -68,13 +68,15 @@ def cache_sam(
     verify: bool = False,
     workers: int = 0,
     scheduler: str | None = None,
+    only: Collection[str] | None = None,
     commercial: bool = False,
     **generator: Any,
 ) -> Cached:
     """Stage 1: SAM once over all windows of all panoramas below `images`, into the cache `cache`.
 
     sam: a name that `goodsam teachers` lists (vit_h, sam2.1-large, ...; downloaded once if no
-    `checkpoint` is given; street is the demo's), a directory of transformers, or a hub name.
+    `checkpoint` is given; street is the demo's), a directory of transformers, or a hub name; none
+    for no SAM: windows without masks, for `train` with `step.fusion.rule=none`.
     fit, height: cut the 70.3° band from 2:1 panoramas and resize all images to `height` px
     (default 400). window, stride: px; a quarter of the width, and half the window. wrap: windows
     run over the seam. boundaries: of an overlap by SAM on its crop (the paper), or from the masks
@@ -82,10 +84,10 @@ def cache_sam(
     are no masks, no loss in training and no labels in prediction. level: with fit, undo the pitch
     and roll that a photograph's XMP says; pitch, roll: of cameras that write none, degrees.
     verify: read every image again, even those whose size and time of change are as remembered.
-    workers: local processes beside this one; scheduler: address of a Dask scheduler. commercial:
-    refuse a SAM whose licence forbids commercial use or is not known. generator:
-    fields of `GeneratorConfig` that differ from the SAM's defaults, such as `points_per_side=16` or
-    `mode="exact"`.
+    workers: local processes beside this one; scheduler: address of a Dask scheduler. only: names of
+    the panoramas to do now; the others are left for later. commercial: refuse a SAM whose licence
+    forbids commercial use or is not known. generator: fields of `GeneratorConfig` that differ from
+    the SAM's defaults, such as `points_per_side=16` or `mode="exact"`.
 
     Images that cannot be read are left out and named in `.summary.failed`. Raises InputError for
     images of different sizes without `fit`, and for a cache that was made otherwise.
@@ -117,6 +119,7 @@ def cache_sam(
             "verify": verify,
             "workers": workers,
             "scheduler": scheduler,
+            "only": only,
             **generator,
         },
     )
@@ -124,12 +127,13 @@ def cache_sam(
     samples = find_panoramas(images, say=say)
     say(licence)
     if sam == "street" and not all(is_street_world(s.image) for s in samples):
-        say(STREET_WARNING)
-    with progress_bar("SAM") as update:
+        say(STREET_WARNING, always=True)
+    with progress_bar("SAM", unit="panorama") as update:
 
         def report(progress: Stage1Progress) -> None:
             note = f"{progress.windows_per_second:.2f} windows/s"
-            update(progress.done + progress.failed, progress.total, note)
+            done = progress.done + progress.failed + progress.part
+            update(done, progress.total, note)
 
         summary = run(images, cache, config, factory, report)
     say_what_was_odd(summary)
@@ -153,15 +157,14 @@ def estimate_sam(
     return estimate_stage1(Path(images), Path(cache), config, factory)
 
 
-def _licence(factory: SamFactory, commercial: bool) -> str:
+def _licence(factory: GeneratorFactory, commercial: bool) -> str:
     """A line on the SAM's licence; InputError if `commercial` and it does not allow that."""
-    from goodsam.data.licences import licence_named
-    from goodsam.pipeline.licences import LicensedNetwork, refuse_unless_commercial
+    from goodsam.pipeline.licences import refuse_unless_commercial, sam_of
 
-    network = LicensedNetwork("SAM", factory.name, licence_named(factory.licence))
+    networks = sam_of(factory)
     if commercial:
-        refuse_unless_commercial([network])
-    return str(network)
+        refuse_unless_commercial(networks)
+    return "\n".join(map(str, networks))
 
 
 def sam_factory(sam: str, checkpoint: AnyPath | None, generator: Mapping[str, Any]) -> SamFactory:
@@ -175,13 +178,14 @@ def sam_factory(sam: str, checkpoint: AnyPath | None, generator: Mapping[str, An
 
 def _stage1(
     sam: str, checkpoint: AnyPath | None, settings: Mapping[str, Any]
-) -> tuple[Stage1Config, SamFactory]:
+) -> tuple[Stage1Config, GeneratorFactory]:
     """What is cut and who works, and the SAM: settings are fields of either's configuration.
 
     InputError for a name that is neither's.
     """
     from goodsam.stages.sam.cache_sam import Stage1Config
     from goodsam.stages.sam.generate import GeneratorConfig
+    from goodsam.stages.sam.without import NO_SAM, WithoutSam
 
     of_run, of_sam, of_pose = (
         {f.name for f in fields(kind)} for kind in (Stage1Config, GeneratorConfig, Pose)
@@ -195,6 +199,8 @@ def _stage1(
         chosen["width"] = panorama_width(chosen["height"])
     if chosen.get("ignore_mask") is not None:
         chosen["ignore_mask"] = Path(chosen["ignore_mask"])
+    if sam == NO_SAM:
+        return Stage1Config(**chosen), WithoutSam()
     return Stage1Config(**chosen), sam_factory(sam, checkpoint, generator)
 
 
@@ -202,4 +208,4 @@ def say_what_was_odd(summary: Stage1Summary | PredictSummary) -> None:
     """Images that were converted, and those that failed and why."""
     say(str(summary.conversions))
     for name, why in summary.failed.items():
-        say(f"failed: {name}: {why}")
+        say(f"failed: {name}: {why}", always=True)

@@ -1,20 +1,37 @@
 """What a command tells: lines and bars on stderr while it works, numbers as text.
 
-Bars show rate and time left, and are quiet when the output is not a terminal.
+A bar shows rate and time left. Where stderr is no terminal (nohup, SLURM, a notebook) it is a line
+a minute instead (`goodsam.stages.lines`). All lines go through the logger `goodsam`, which this
+module has write on stderr; `log_file` has them in a file as well, with the bars' lines.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from goodsam.stages.lines import LOG, Lines, duration
 
 if TYPE_CHECKING:  # rich is imported where a bar is drawn: most callers want a line or a number
     from rich.console import Console
     from rich.progress import Progress, Task
     from rich.text import Text
+
+__all__ = [
+    "bar_of_names",
+    "duration",
+    "log_file",
+    "percent",
+    "printable",
+    "progress_bar",
+    "say",
+    "set_verbosity",
+]
 
 
 def percent(value: float | None) -> str:
@@ -22,50 +39,107 @@ def percent(value: float | None) -> str:
     return "-" if value is None or math.isnan(value) else f"{value:.2f}"
 
 
-def duration(seconds: float) -> str:
-    """`8.1 s`, `2 min 05 s`, `1 h 02 min`."""
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min"
-
-
-def say(line: str) -> None:
-    """A line, unless it is empty."""
-    if line:
-        print(printable(line), file=sys.stderr)
-
-
 def printable(text: str) -> str:
     """Without what steers a terminal or is no text, as names of files may have it: `\\x1b`."""
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
+class _Stderr(logging.Handler):
+    """Writes on stderr, whatever that is when a line comes; those of progress with the time.
+
+    bars: how many are drawn; meanwhile lines of progress say nothing new.
+    """
+
+    bars = 0
+    verbose = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = printable(record.getMessage())
+        if hasattr(record, "progress"):
+            if self.bars:
+                return
+            text = f"{logging.Formatter().formatTime(record, '%H:%M:%S')} {text}"
+        print(text, file=sys.stderr, flush=True)
+
+
+_STDERR = _Stderr()
+LOG.addHandler(_STDERR)
+LOG.setLevel(logging.INFO)
+LOG.propagate = False
+
+
+def set_verbosity(how: Literal["quiet", "normal", "verbose"]) -> None:
+    """quiet: warnings and failures alone. verbose: a line for each step or panorama, no bars, and
+    what libraries log."""
+    _STDERR.setLevel(logging.WARNING if how == "quiet" else logging.NOTSET)
+    _STDERR.verbose = how == "verbose"
+    LOG.setLevel(logging.DEBUG if how == "verbose" else logging.INFO)
+    of_bars = logging.getLogger("goodsam.downloads")  # by whose level downloads draw bars
+    of_bars.setLevel(logging.WARNING if how == "quiet" else logging.NOTSET)
+    if how == "verbose":
+        logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+
+
+def say(line: str, *, always: bool = False) -> None:
+    """A line, unless it is empty. always: of a warning or a failure, which `-q` leaves as well."""
+    if line:
+        LOG.log(logging.WARNING if always else logging.INFO, "%s", line)
+
+
 @contextmanager
-def progress_bar(title: str, total: int | None = None) -> Iterator[Callable[..., None]]:
-    """Gives `update(done, total=None, note="")`, to be called with the number done so far."""
+def log_file(path: Path) -> Iterator[None]:
+    """All lines are added to a file too, with date and time, whatever `-q` says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    handler.setFormatter(_Printable("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    LOG.addHandler(handler)
+    try:
+        yield
+    finally:
+        LOG.removeHandler(handler)
+        handler.close()
+
+
+class _Printable(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+@contextmanager
+def progress_bar(
+    title: str, total: int | None = None, unit: str = ""
+) -> Iterator[Callable[..., None]]:
+    """Gives `update(done, total=None, note="")`, to be called with the number done so far.
+
+    unit: what is counted, for the lines: `step`, `panorama`.
+    """
     from rich.console import Console
 
+    lines = Lines(title, total, unit, 0.0 if _STDERR.verbose else None)
     console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda done, total=None, note="": None
+    if not console.is_terminal or _STDERR.verbose or _STDERR.level:
+        yield lines.update
+        lines.finish()
         return
     with _bars(console) as bars:
         task = bars.add_task(title, total=total, note="")
 
-        def update(done: int, total: int | None = None, note: str = "") -> None:
+        def update(done: float, total: int | None = None, note: str = "") -> None:
             bars.update(task, completed=done, total=total, note=printable(note))
+            lines.update(done, total, note)
 
-        yield update
+        _STDERR.bars += 1
+        try:
+            yield update
+            lines.finish()
+        finally:
+            _STDERR.bars -= 1
 
 
 @contextmanager
-def bar_of_names(title: str, total: int) -> Iterator[Callable[[str], None]]:
+def bar_of_names(title: str, total: int, unit: str = "image") -> Iterator[Callable[[str], None]]:
     """Gives `finished(name)`, to be called with each thing that is done."""
-    with progress_bar(title, total) as update:
+    with progress_bar(title, total, unit) as update:
         done = 0
 
         def finished(name: str) -> None:

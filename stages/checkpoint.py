@@ -8,6 +8,7 @@ there is whole.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from goodsam.data.errors import InputError
-from goodsam.data.files import written_aside
+from goodsam.data.files import left_behind, written_aside
 
 
 def save_checkpoint(
@@ -68,6 +69,25 @@ def load_checkpoint(
     return state
 
 
+def read_network(path: Path, network: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """A checkpoint's `state`, and the tensors of one of its networks; nothing else is read.
+
+    Raises FileNotFoundError for a file that is gone, InputError for one that is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = json.loads((file.metadata() or {})["state"])
+            keys = [key for key in file.keys() if key.startswith(f"{network}/")]  # noqa: SIM118
+            tensors = {key.partition("/")[2]: file.get_tensor(key) for key in keys}
+    except FileNotFoundError:
+        raise
+    except (SafetensorError, KeyError, RuntimeError, ValueError, OSError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({error}); delete it to use the one before"
+        ) from error
+    return state, tensors
+
+
 def _below(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
@@ -78,7 +98,17 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
+def step_of(checkpoint: Path) -> int:
+    """After how many steps a checkpoint was written, by its name."""
+    found = re.fullmatch(r"step_(\d+)", checkpoint.stem)
+    if found is None:
+        raise InputError(f"{checkpoint}: called like a checkpoint and is none; remove it")
+    return int(found[1])
+
+
 def prune_checkpoints(folder: Path, keep: int) -> None:
-    """Delete all but the newest `keep` checkpoints."""
+    """Delete all but the newest `keep` checkpoints, and what killed processes left half written."""
+    for left in left_behind(folder):
+        left.unlink(missing_ok=True)
     for old in sorted(folder.glob("step_*.safetensors"))[:-keep]:
         old.unlink()

@@ -6,6 +6,7 @@ the hub's card that of a name there. Names and cards are all that is looked at.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -92,6 +93,11 @@ def network_licence(source: str | Path) -> Licence:
     if card.licence is None and None in origins.values():
         said.append(UNKNOWN)
     return strictest(said).noting(*card.notes)
+
+
+def licence_of_starts(names: Iterable[str]) -> Licence:
+    """Of what was trained from these networks, as far as their names tell."""
+    return strictest(_by_name(name) or UNKNOWN for name in names)
 
 
 def _by_name(name: str) -> Licence | None:

@@ -20,6 +20,7 @@ from typing import Protocol, get_args
 
 import numpy as np
 
+from goodsam.data.alone import alone
 from goodsam.data.classes import IGNORE, colourise
 from goodsam.data.errors import InputError
 from goodsam.data.files import NO_ROOM, check_folder, write_whole
@@ -28,6 +29,7 @@ from goodsam.data.hashes import Hashes
 from goodsam.data.labels import grey_png, label_png, rgb_png, write_classes
 from goodsam.data.labels.maps import read_stamp
 from goodsam.data.panoramas import Conversions, Placement, Sample, image_size, read_image
+from goodsam.data.ranges import COUNT, check_range
 from goodsam.stages.segformer.native import MapKind, Maps
 
 OVERLAY_OPACITY = 0.55
@@ -103,8 +105,9 @@ def predict(
     remembered in `out`. Every label map carries the fingerprints of its image, model and
     settings: one that is there and still right is skipped, any other is written anew. An image that
     cannot be read is noted in `failed`, the others are done. Files are read and written beside the
-    computing.
+    computing. InputError while another process writes into `out`.
     """
+    check_range("batch", batch, COUNT)
     check_folder(*(out / kind for kind in KINDS))
     _check_apart(samples, out)
     summary = PredictSummary()
@@ -176,10 +179,10 @@ def predict(
         group.clear()
         settle(leave=max(batch, _THREADS))  # what is computed and not yet written costs memory
 
-    hashes = Hashes(out / HASHES, verify)
-    write_classes(out, labeller.names, labeller.palette)
-    (out / "labels").mkdir(exist_ok=True)  # by it the folder is known as ours, from the start
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with alone(out), ThreadPoolExecutor(_THREADS) as pool:
+        hashes = Hashes(out / HASHES, verify)
+        write_classes(out, labeller.names, labeller.palette)
+        (out / "labels").mkdir(exist_ok=True)  # by it the folder is known as ours, from the start
         for sample, reading in _ahead(pool, read, samples, batch + _THREADS):
             try:
                 item = reading.result()

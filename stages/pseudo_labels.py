@@ -35,12 +35,14 @@ from goodsam.stages.segformer.segmenter import Segmenter
 @dataclass(frozen=True)
 class Ensemble:
     """Of one panorama, (H, W) each. labels: uint8, 255 where it has none. trust: float32, 1 where
-    SAM's masks and the TA agree. confidence: float32, the TA's probability of the label.
+    SAM's masks and the TA agree. confidence: float32, the TA's probability of the label. teacher:
+    uint8, the TA's own labels.
     """
 
     labels: torch.Tensor
     trust: torch.Tensor
     confidence: torch.Tensor
+    teacher: torch.Tensor
 
 
 @torch.inference_mode()
@@ -58,8 +60,8 @@ def ensemble(
     known = labels != IGNORE
     taken = torch.where(known, labels, 0)[:, None]
     confidence = prediction.probabilities.gather(1, taken)[:, 0] * known
-    joined = (windows.join(maps) for maps in (labels.to(torch.uint8), trust * known, confidence))
-    return Ensemble(*joined)
+    maps = (labels.to(torch.uint8), trust * known, confidence, prediction.labels)
+    return Ensemble(*(windows.join(each) for each in maps))
 
 
 @dataclass(frozen=True)

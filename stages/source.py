@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -23,10 +22,21 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from goodsam.data.alone import alone
 from goodsam.data.classes import CITYSCAPES, IGNORE
 from goodsam.data.errors import InputError
 from goodsam.data.files import check_folder, write_whole
 from goodsam.data.panoramas import Sample, read_image, read_labels
+from goodsam.data.ranges import (
+    ABOVE_0,
+    AT_LEAST_0,
+    COUNT,
+    COUNT_OR_NONE,
+    SEED,
+    SHARE,
+    WORKERS,
+    check_ranges,
+)
 from goodsam.data.strangers import parse_json, read_bounded
 from goodsam.stages.checkpoint import (
     latest_checkpoint,
@@ -77,23 +87,20 @@ class SourceConfig:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        least = {
-            "steps": 1,
-            "batch": 1,
-            "checkpoint_every": 1,
-            "warmup": 0,
-            "workers": 0,
-            "seed": 0,
-        }
-        for name, value in least.items():
-            if not getattr(self, name) >= value:
-                raise InputError(f"setting {name} {getattr(self, name)}: at least {value}")
-        sizes = {"crop": self.crop, "scale": self.scale, "learning_rate": (self.learning_rate,)}
-        for name, values in sizes.items():
-            if not all(0 < value < math.inf for value in values):
-                raise InputError(f"setting {name} {getattr(self, name)}: above 0")
+        check_ranges(self, _RANGES)
         if self.scale[0] > self.scale[1]:
             raise InputError(f"setting scale {self.scale}: the smaller factor first")
+
+
+_RANGES = {
+    **dict.fromkeys(("steps", "batch", "crop", "checkpoint_every"), COUNT),
+    **dict.fromkeys(("scale", "class_balance", "learning_rate", "head_factor"), ABOVE_0),
+    "weight_decay": AT_LEAST_0,
+    "warmup": COUNT_OR_NONE,
+    "drop_path": SHARE,
+    "seed": SEED,
+    "workers": WORKERS,
+}
 
 
 class Crops(Dataset):
@@ -193,14 +200,25 @@ def train_source(
     """Train on labelled `samples`; returns the Hugging Face directory `OUT/model`.
 
     Resumes from the last checkpoint in OUT if its settings and images are the same; raises
-    InputError if they differ.
+    InputError if they differ, and where another process trains in OUT.
     """
     if not samples:
         raise InputError("no labelled images to train on")
     check_folder(out)
     device = pick_device(config.device)
     identity = _identity(samples, config)
-    _claim(out, identity)
+    with alone(out):
+        _claim(out, identity)
+        return _train(samples, out, config, device, progress)
+
+
+def _train(
+    samples: Sequence[Sample],
+    out: Path,
+    config: SourceConfig,
+    device: torch.device,
+    progress: Callable[[int, int, dict[str, float]], None] | None,
+) -> Path:
     torch.manual_seed(config.seed)
     if Path(config.model).exists() or "/" in config.model:
         model = load_segformer(config.model)

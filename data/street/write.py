@@ -12,8 +12,10 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from goodsam.data.alone import alone
 from goodsam.data.errors import InputError
 from goodsam.data.files import check_folder, write_whole, written_aside
+from goodsam.data.ranges import COUNT_OR_NONE, SEED, SHARE, Range, check_range
 from goodsam.data.strangers import parse_json, read_bounded
 from goodsam.data.street.mark import MARK
 from goodsam.data.street.picture import DEFAULT_GAP, Picture, panorama, pinhole
@@ -23,6 +25,7 @@ from goodsam.data.windows import panorama_width
 CITIES = ("Lindenau", "Marovia", "Portsel", "Quessant", "Tarnholm")  # made up
 VAL_SHARE = 10  # one in so many source pictures is for validation
 Split = Literal["unlabelled", "test"]  # of the panoramas
+_HEIGHT = Range(8, 8192)  # px
 _WORTH_A_PROCESS = 16  # pictures: what rendering side by side must save to pay for its start
 
 
@@ -55,13 +58,17 @@ def write_world(
     Panoramas are `height` x `panorama_width(height)`, pinhole images `height` x 1.28 `height`.
     Files that are there are kept, each is written aside and renamed, and a picture's image comes
     last: an interrupted run goes on where it stopped. Raises InputError where the files of a world
-    of another seed, height, gap or split lie, which out/world.json tells.
+    of another seed, height, gap or split lie, which out/world.json tells, and while another process
+    writes there.
 
     `processes` render side by side (None: one a core). `progress(done, total)` is called after each
     picture.
     """
-    if min(source, unlabelled, test) < 0:
-        raise InputError(f"counts {source}, {unlabelled}, {test}: negative; take 0 or more")
+    for name, count in (("source", source), ("unlabelled", unlabelled), ("test", test)):
+        check_range(name, count, COUNT_OR_NONE)
+    check_range("seed", seed, SEED)
+    check_range("height", height, _HEIGHT)
+    check_range("gap", gap, SHARE)
     check_folder(out)
     jobs = [
         *_source_jobs(out / "source", source, seed, height),
@@ -73,15 +80,16 @@ def write_world(
     missing = [job for job in jobs if not all(path.exists() for _, path in job[0])]
     done = [job for job in jobs if all(path.exists() for _, path in job[0])]
     settings = {"seed": seed, "height": height, "gap": gap, "labelled": labelled}
-    _claim(out, settings, done)
     kept = len(done)
     processes = min(processes or os.cpu_count() or 1, len(missing) // _WORTH_A_PROCESS)
-    if processes > 1:
-        with ProcessPoolExecutor(processes) as pool:
-            written: Iterator[None] = pool.map(_write, missing, chunksize=4)
-            _count(written, kept, len(jobs), progress)
-    else:
-        _count(map(_write, missing), kept, len(jobs), progress)
+    with alone(out):
+        _claim(out, settings, done)
+        if processes > 1:
+            with ProcessPoolExecutor(processes) as pool:
+                written: Iterator[None] = pool.map(_write, missing, chunksize=4)
+                _count(written, kept, len(jobs), progress)
+        else:
+            _count(map(_write, missing), kept, len(jobs), progress)
 
 
 Files = list[tuple[str, Path]]  # what of a picture, and where it goes; its image comes last

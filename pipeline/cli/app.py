@@ -1,9 +1,9 @@
 """The command `goodsam`.
 
 Exit status: 0 done; 2 wrong usage or input, found before work began; 1 anything that failed or was
-skipped after that; 128 and the signal's number when it was stopped. An error is one line; `--debug`
-anywhere adds the traceback. Heavy modules are imported inside the commands, so that `--help`
-answers at once.
+skipped after that; 128 and the signal's number when it was stopped. An error is one line. Anywhere
+on the line `--debug` adds the traceback, and `-q` and `-v` say how much is told. Heavy modules are
+imported inside the commands, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -29,19 +29,21 @@ from goodsam.pipeline.cli import (
     cache_sam,
     data,
     demo,
+    doctor,
     evaluate,
     export,
     frames,
     label,
     predict,
     reproduce,
+    run,
     settings,
     source,
     teachers,
     train,
     world,
 )
-from goodsam.pipeline.tell import printable
+from goodsam.pipeline.tell import printable, set_verbosity
 from goodsam.stages.memory import keep_freed_memory
 
 app = typer.Typer(
@@ -53,6 +55,7 @@ app = typer.Typer(
     help="Panoramic segmentation without labels: SAM's masks and a SegFormer's classes, fused and "
     "taught to a small student (GoodSAM, CVPR 2024).",
 )
+app.command("run")(run.run)
 app.command("demo")(demo.demo)
 app.command("world")(world.world)
 app.command("cache-sam")(cache_sam.cache_sam)
@@ -63,6 +66,7 @@ app.command("frames")(frames.frames)
 app.command("label")(label.label)
 app.command("export")(export.export)
 app.command("source")(source.source)
+app.command("doctor")(doctor.doctor)
 app.command("settings")(settings.settings)
 app.command("teachers")(teachers.teachers)
 app.add_typer(cache.app, name="cache")
@@ -89,15 +93,26 @@ def options(
     debug: Annotated[
         bool, typer.Option("--debug", help="Show where an error was raised; works anywhere.")
     ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", help="Tell warnings and failures alone; works anywhere."),
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", "-v", help="Tell of each step, and what libraries log; works anywhere."
+        ),
+    ] = False,
 ) -> None:
-    """Options of every command. `--debug` has been taken out by `main` before this is called."""
+    """Options of every command. `main` takes those out that work anywhere before this is called."""
 
 
 def main() -> None:
     """Run the command; turn errors into one line and an exit status."""
     keep_freed_memory()
-    debug = "--debug" in sys.argv
-    sys.argv = [argument for argument in sys.argv if argument != "--debug"]
+    debug = _taken("--debug")
+    quiet, verbose = _taken("-q", "--quiet"), _taken("-v", "--verbose")
+    set_verbosity("quiet" if quiet else "verbose" if verbose else "normal")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal may know less than a file's name has
             stream.reconfigure(errors="backslashreplace")
@@ -114,6 +129,13 @@ def main() -> None:
     except Exception as error:
         what = str(error) or type(error).__name__
         _fail(error, f"{what} (--debug shows where)", 1, debug)
+
+
+def _taken(*names: str) -> bool:
+    """Whether an option stands anywhere among the arguments, from which it is taken out."""
+    given = any(argument in names for argument in sys.argv[1:])
+    sys.argv = [*sys.argv[:1], *(a for a in sys.argv[1:] if a not in names)]
+    return given
 
 
 class Stopped(BaseException):

@@ -74,17 +74,36 @@ def bench_predict_(
     batch: Annotated[
         int, typer.Option(help="Number of images that ours sees together.", min=1)
     ] = 1,
+    formats: Annotated[
+        bool,
+        typer.Option(
+            "--formats",
+            help="Compare transformers, torch, ONNX Runtime, OpenVINO and int8 on the CPU instead, "
+            "an image at a time, without files.",
+        ),
+    ] = False,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
     """goodsam predict against plain transformers inference on the same images."""
+    from goodsam.pipeline.studies.bench.formats import bench_formats, formats_table
     from goodsam.pipeline.studies.bench.predict import bench_predict, predict_table
 
     with progress_bar("bench") as update:
-        record = bench_predict(
-            model, images, count=count, height=height, batch=batch, device=device, progress=update
-        )
-    print(json_module.dumps(record, indent=1) if json else predict_table(record))
+        if formats:
+            record = bench_formats(model, images, count=count, height=height, progress=update)
+        else:
+            record = bench_predict(
+                model,
+                images,
+                count=count,
+                height=height,
+                batch=batch,
+                device=device,
+                progress=update,
+            )
+    table = formats_table if formats else predict_table
+    print(json_module.dumps(record, indent=1) if json else table(record))
 
 
 @app.command("fusion")

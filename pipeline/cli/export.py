@@ -7,25 +7,55 @@ from typing import Annotated, Literal
 
 import typer
 
-from goodsam.pipeline.cli.options import Commercial, Model, WhichNetwork
+from goodsam.pipeline.cli.options import Commercial, Model, WhichNetwork, Wrap
 
 
 def export(
     model: Model,
     out: Annotated[Path, typer.Option(help="The folder to write; with onnx, the file.")],
     format: Annotated[
-        Literal["huggingface", "onnx"],
-        typer.Option(help="A folder that transformers loads, or one file for ONNX Runtime."),
+        Literal["huggingface", "onnx", "openvino"],
+        typer.Option(
+            help="A folder that transformers loads, one file for ONNX Runtime and TensorRT, or a "
+            "folder for OpenVINO."
+        ),
     ] = "huggingface",
     network: WhichNetwork = "student",
+    wrap: Wrap = False,
+    half: Annotated[bool, typer.Option("--half", help="Store the weights in float16.")] = False,
+    int8: Annotated[
+        bool,
+        typer.Option("--int8", help="Compute products with weights in 8 bits; needs --calibrate."),
+    ] = False,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            help="Photographs like those that it will see: int8 is calibrated on them, and every "
+            "export is compared with torch on them; on rendered streets if not given."
+        ),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Write it even if it labels too few pixels as torch does."),
+    ] = False,
     scores: Annotated[
         Path | None, typer.Option(help="An eval.json, for the numbers on the model card.")
     ] = None,
     commercial: Commercial = False,
 ) -> None:
-    """A directory that transformers loads, or one ONNX file, checked against torch."""
+    """A trained network for transformers, ONNX Runtime, TensorRT or OpenVINO, checked first."""
     from goodsam.pipeline import api
 
-    loaded = api.load(model, network=network, device="cpu")
-    written = api.export(loaded, out, format=format, scores=scores, commercial=commercial)
+    loaded = api.load(model, network=network, wrap=wrap, device="cpu")
+    written = api.export(
+        loaded,
+        out,
+        format=format,
+        half=half,
+        int8=int8,
+        calibrate=calibrate,
+        force=force,
+        scores=scores,
+        commercial=commercial,
+    )
     print(f"{written}: written")

@@ -57,7 +57,7 @@ def source(
         precision=precision,
         device=device,
     )
-    with progress_bar("source training", steps) as update:
+    with progress_bar("source training", steps, "step") as update:
         folder = train_source(
             training, out, config, lambda step, n, row: update(step, n, f"loss {row['loss']:.3f}")
         )

@@ -38,6 +38,13 @@ def train(
     partial: Annotated[
         bool, typer.Option("--partial", help="Leave out panoramas that the cache lacks.")
     ] = False,
+    val: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labelled panoramas on which the student is scored every val_every steps; the "
+            "best one is kept in RUN/best, beside the last. Nothing is learnt from them."
+        ),
+    ] = None,
     verify: Verify = False,
     commercial: Commercial = False,
 ) -> None:
@@ -56,6 +63,7 @@ def train(
         device=device,
         partial=partial,
         verify=verify,
+        val=val,
         commercial=commercial,
     )
     print(f"{run.path}: student/ and teacher_assistant/ written; next: goodsam eval {out} IMAGES")

@@ -12,10 +12,11 @@
     gs.export_labels("pseudo", "pseudo.json")       # for other programs: coco, cvat, label-studio
     gs.export(model, "mine.onnx")
 
-`gs.check("photos")` says what a data set is and what is wrong with it, `gs.frames("clip.mp4",
-"photos")` takes photographs from a video. Beside these verbs, what they are made of: `Windows`,
-`WindowMasks`, `SamCache`, `Segmenter`, `fuse` and `InputError`. Nothing else is public. Everything
-is imported on first use, so that `import goodsam` costs next to nothing.
+`gs.run("photos", "runs/mine")` does the whole of it. `gs.check("photos")` says what a data set is
+and what is wrong with it, `gs.frames("clip.mp4", "photos")` takes photographs from a video. Beside
+these verbs, what they are made of: `Windows`, `WindowMasks`, `SamCache`, `Segmenter`, `fuse` and
+`InputError`. Nothing else is public. Everything is imported on first use, so that `import goodsam`
+costs next to nothing.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         predict,
         train,
     )
+    from goodsam.pipeline.whole.run import run
     from goodsam.stages.adapt.fusion import fuse
     from goodsam.stages.segformer.segmenter import Segmenter
 
@@ -64,6 +66,7 @@ _HOMES = {
     "label": "goodsam.pipeline.api",
     "export_labels": "goodsam.pipeline.api",
     "export": "goodsam.pipeline.api",
+    "run": "goodsam.pipeline.whole.run",
     "Windows": "goodsam.data.windows",
     "WindowMasks": "goodsam.data.window_masks",
     "SamCache": "goodsam.data.cache",
@@ -90,6 +93,7 @@ __all__ = [
     "label",
     "load",
     "predict",
+    "run",
     "train",
 ]
 

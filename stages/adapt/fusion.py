@@ -22,6 +22,7 @@ import torch.nn.functional as F
 
 from goodsam.data.classes import IGNORE
 from goodsam.data.errors import InputError
+from goodsam.data.ranges import COUNT_OR_NONE, SHARE, check_ranges
 from goodsam.data.window_masks import WindowMasks
 from goodsam.stages.adapt.beyond.belief import beliefs
 from goodsam.stages.adapt.beyond.votes import small_class_wins, soft_votes, surest_votes
@@ -60,9 +61,16 @@ class FusionConfig:
     """Pixels with a greater probability keep the TA's label in any mask; the paper: 1, none."""
 
     def __post_init__(self) -> None:
-        for name in ("small_share", "believe", "sure"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"step.fusion.{name} {getattr(self, name)}: between 0 and 1")
+        check_ranges(self, _RANGES, "step.fusion.")
+        if self.medium[0] > self.medium[1]:
+            raise InputError(f"step.fusion.medium {self.medium}: the least area comes first")
+
+
+_RANGES = {
+    **dict.fromkeys(("theta_medium", "theta_other", "sepl_share", "sepl_cover"), SHARE),
+    **dict.fromkeys(("small_share", "believe", "sure"), SHARE),
+    "medium": COUNT_OR_NONE,
+}
 
 
 @dataclass(frozen=True)

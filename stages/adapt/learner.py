@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,16 @@ import torch
 
 from goodsam.data.errors import InputError
 from goodsam.data.geometry import Geometry
+from goodsam.data.ranges import (
+    ABOVE_0,
+    AT_LEAST_0,
+    COUNT,
+    COUNT_OR_NONE,
+    SEED,
+    SHARE,
+    WORKERS,
+    check_ranges,
+)
 from goodsam.data.windows import Windows
 from goodsam.stages.adapt.beyond.labeller import alignments, follow_teacher
 from goodsam.stages.adapt.beyond.paste import cut_outs, pasted
@@ -91,7 +102,11 @@ class AdaptConfig:
     checkpoint_every: int = 100
     """Steps between two checkpoints."""
     pictures_every: int = 100
-    """Steps between two strips of pictures in TensorBoard; 0: no pictures."""
+    """Steps between two strips of pictures, in pictures/ and TensorBoard; 0: no pictures."""
+    val_every: int = 100
+    """Steps between two scores of the student on labelled panoramas (`train --val`)."""
+    trackers: tuple[Literal["wandb", "mlflow", "trackio"], ...] = ()
+    """Who else is told every step's figures, through accelerate; TensorBoard always is."""
     collapse: float = 0.5
     """Stop when the entropy of the ensemble's class shares falls below this part of its first."""
     hold_shares: float = 0.0
@@ -102,38 +117,25 @@ class AdaptConfig:
     """The part of its class's mean confidence below which a pixel does not count; the paper: 0."""
 
     def __post_init__(self) -> None:
-        for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if value is not None and not value >= least:
-                raise InputError(f"setting {name} {value}: at least {least}")
-        for name in ("teacher_lr", "student_lr", "clip"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"setting {name} {getattr(self, name)}: above 0")
-        if not 0 <= self.ema_decay <= 1:
-            raise InputError(f"setting ema_decay {self.ema_decay}: a part between 0 and 1")
+        check_ranges(self, _RANGES)
 
     def length(self, panoramas: int) -> int:
         """Optimiser steps of a training on so many panoramas."""
         return self.steps or max(1, self.epochs * panoramas // self.accumulate)
 
 
-_LEAST = {
-    "epochs": 1,
-    "steps": 1,
-    "accumulate": 1,
-    "labels_every": 1,
-    "checkpoint_every": 1,
-    "warmup": 0,
-    "weight_decay": 0,
-    "seed": 0,
-    "workers": 0,
-    "pictures_every": 0,
-    "collapse": 0,
-    "hold_shares": 0,
-    "rare_weight": 0,
-    "threshold": 0,
+_RANGES = {
+    **dict.fromkeys(("epochs", "steps", "accumulate", "labels_every"), COUNT),
+    **dict.fromkeys(("checkpoint_every", "val_every"), COUNT),
+    **dict.fromkeys(("warmup", "pictures_every"), COUNT_OR_NONE),
+    **dict.fromkeys(("teacher_lr", "student_lr", "clip"), ABOVE_0),
+    **dict.fromkeys(("weight_decay", "hold_shares", "rare_weight", "threshold"), AT_LEAST_0),
+    **dict.fromkeys(("ema_decay", "collapse"), SHARE),
+    "seed": SEED,
+    "workers": WORKERS,
 }
-"""The least value of each setting that has one."""
+
+WRITTEN = ("teacher_assistant", "student")  # the networks that a run gives
 
 
 class Learner:
@@ -145,11 +147,14 @@ class Learner:
         group: Processes,
         windows: Windows,
         kept_HW: torch.Tensor | None = None,
+        geometry: Geometry | None = None,
     ) -> None:
         """Load both networks. Raises InputError for networks that do not go together.
 
-        kept: bool, the pixels of every panorama that a loss may come from; None: all.
+        kept: bool, the pixels of every panorama that a loss may come from; None: all. geometry: how
+        the panoramas are seen, which stays with the networks; None: as they are.
         """
+        self.geometry = geometry or Geometry(windows)
         self.kept = None if kept_HW is None else kept_HW.to(group.device)
         self.config, self.group, self.windows = config, group, windows
         teacher, student = load_networks(config, group.device)
@@ -276,10 +281,7 @@ class Learner:
         for name, found in zip(names, single, strict=True):
             for key, value in zip(keys, found, strict=True):
                 if not math.isfinite(value):
-                    return row, (
-                        f"{name}: the loss {key} is {value}; saved the networks as they were "
-                        "before this step; lower the learning rates (teacher_lr, student_lr)"
-                    )
+                    return row, f"{name}: the loss {key} is {value}"
         return row, "a panorama of another process: a loss is not finite"
 
     def update(self, follow: bool = True) -> None:
@@ -302,23 +304,39 @@ class Learner:
             return 0
         return load_checkpoint(newest, self.networks, self.optimizers)["step"]
 
-    def save(self, folder: Path, step: int) -> None:
-        """A checkpoint after `step` steps, by the first process; the two newest are kept."""
-        if self.group.first:
-            path = folder / f"step_{step:08d}.safetensors"
-            save_checkpoint(path, self.networks, self.optimizers, {"step": step})
-            prune_checkpoints(folder, keep=2)
+    def save(self, folder: Path, step: int) -> bool:
+        """A checkpoint after `step` steps, by the first process; the two newest are kept.
 
-    def write(self, out: Path, geometry: Geometry) -> None:
-        """`OUT/teacher_assistant` and `OUT/student`, by the first process.
-
-        geometry: how the panoramas were seen; it stays with the networks.
+        Networks that hold other than finite numbers are not saved, so that the newest checkpoint
+        is of use whatever happens; whether they were saved is returned.
         """
-        origin = Origin(geometry, (self.config.student, self.config.teacher_assistant))
         if self.group.first:
-            for name in ("teacher_assistant", "student"):
-                setattr(self.networks[name].config, KEY, origin.to_json())
+            parameters = (p for name in WRITTEN for p in self.networks[name].parameters())
+            if not all(bool(parameter.isfinite().all()) for parameter in parameters):
+                return False
+            self._say_origin(step)
+            configs = {
+                name: json.loads(self.networks[name].config.to_json_string(use_diff=False))
+                for name in WRITTEN
+            }
+            state = {"step": step, "configs": configs}
+            path = folder / f"step_{step:08d}.safetensors"
+            save_checkpoint(path, self.networks, self.optimizers, state)
+            prune_checkpoints(folder, keep=2)
+        return True
+
+    def write(self, out: Path, step: int) -> None:
+        """`OUT/teacher_assistant` and `OUT/student` after `step` steps, by the first process."""
+        if self.group.first:
+            self._say_origin(step)
+            for name in WRITTEN:
                 save_segformer(self.networks[name], out / name)
+
+    def _say_origin(self, step: int) -> None:
+        """Have both networks' configs say where they come from."""
+        starts = (self.config.student, self.config.teacher_assistant)
+        for name in WRITTEN:
+            setattr(self.networks[name].config, KEY, Origin(self.geometry, starts, step).to_json())
 
 
 def load_networks(config: AdaptConfig, device: torch.device) -> tuple[Any, Any]:

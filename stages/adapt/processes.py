@@ -57,6 +57,11 @@ class Processes:
         return values / self.count
 
 
+def is_first() -> bool:
+    """Whether this process is the first of those that torchrun started, or alone."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 @contextlib.contextmanager
 def processes(device: str) -> Iterator[Processes]:
     """Join the processes that torchrun started (nccl on GPUs, gloo on CPUs), leave them at exit."""

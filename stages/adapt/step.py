@@ -30,7 +30,7 @@ from typing import Literal
 import torch
 
 from goodsam.data.classes import IGNORE
-from goodsam.data.errors import InputError
+from goodsam.data.ranges import AT_LEAST_0, COUNT_OR_NONE, SHARE, Range, check_ranges
 from goodsam.data.windows import Overlap, Windows
 from goodsam.stages.adapt.beyond.anchor import anchor_loss
 from goodsam.stages.adapt.beyond.view import Strip, View, logits_through
@@ -67,6 +67,10 @@ class LossWeights:
     anchor: float = 0.0
     """The TA's windows towards those of the untouched TA (not in the paper); 0 switches it off."""
 
+    def __post_init__(self) -> None:
+        losses = (*TEACHER_LOSSES, *STUDENT_LOSSES)
+        check_ranges(self, dict.fromkeys(losses, AT_LEAST_0), "step.weights.")
+
 
 TEACHER_LOSSES = ("teacher_windows", "consistency", "teacher_boundary", "anchor")  # Eq. 9
 STUDENT_LOSSES = ("whole_image", "student_windows", "student_boundary")  # Eq. 8
@@ -76,7 +80,7 @@ STUDENT_LOSSES = ("whole_image", "student_windows", "student_boundary")  # Eq. 8
 class StepConfig:
     """The settings of a step's losses; docs/method.md says which are the paper's and which ours.
 
-    Raises InputError if `confident` is not a share.
+    Raises InputError for a setting outside its range.
     """
 
     weights: LossWeights = field(default_factory=LossWeights)
@@ -101,8 +105,15 @@ class StepConfig:
     """The labeller's labels are its mean over the windows and the mirrored windows."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.confident <= 1:
-            raise InputError(f"step.confident {self.confident}: a share above 0, at most 1")
+        check_ranges(self, _RANGES, "step.")
+
+
+_RANGES = {
+    "alpha": SHARE,
+    "max_vertical_distance": COUNT_OR_NONE,
+    "lambda_": AT_LEAST_0,
+    "confident": Range(0, 1, above=True),
+}
 
 
 @dataclass(frozen=True)

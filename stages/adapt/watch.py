@@ -10,17 +10,20 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
 from goodsam.data.classes import IGNORE, colourise, palette_for
 from goodsam.data.errors import InputError
-from goodsam.data.files import regular, write_whole
+from goodsam.data.files import regular, write_whole, written_aside
 from goodsam.stages.adapt.beyond.confidence import confidence_key
 from goodsam.stages.adapt.beyond.monitor import share_key
 from goodsam.stages.adapt.step import Outcome
+from goodsam.stages.adapt.trackers import Trackers
 
 STRIP_WIDTH = 1024  # px, at most
 
@@ -81,15 +84,24 @@ def strip(image_HW3: torch.Tensor, outcome: Outcome, names: tuple[str, ...]) -> 
 
 
 class Journal:
-    """metrics.jsonl and tensorboard/ of a run directory.
+    """metrics.jsonl, tensorboard/ and pictures/ of a run directory, and what trackers are told.
 
     When a run resumes after `step`, what was written of later steps is dropped. Nothing is written
-    where `writes` is False: of several processes, one keeps the journal.
+    where `writes` is False: of several processes, one keeps the journal. trackers, settings: as
+    `Trackers` takes them.
     """
 
-    def __init__(self, out: Path, step: int, writes: bool) -> None:
-        self.writes = writes
+    def __init__(
+        self,
+        out: Path,
+        step: int,
+        writes: bool,
+        trackers: Sequence[str] = (),
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.writes, self.out = writes, out
         if writes:
+            self.trackers = Trackers(trackers, out, settings or {})
             out.mkdir(parents=True, exist_ok=True)
             kept = read_rows(out / "metrics.jsonl", step)
             write_whole(out / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
@@ -108,17 +120,26 @@ class Journal:
         if self.writes:
             self.metrics.close()
             self.board.close()
+            self.trackers.close()
 
     def numbers(self, step: int, row: Mapping[str, float]) -> None:
         """One line, and one point of each curve."""
         if self.writes:
             self.metrics.write(json.dumps({"step": step, **row}) + "\n")
+            self.curves(step, row)
+
+    def curves(self, step: int, row: Mapping[str, float]) -> None:
+        """One point of each curve, and no line; nothing where `row` is empty."""
+        if self.writes and row:
             for key, value in row.items():
                 self.board.add_scalar(key, value, step)
+            self.trackers.numbers(step, row)
 
     def picture(self, step: int, name: str, strip_HW3: np.ndarray) -> None:
         """A strip, with the name of its panorama."""
         if self.writes:
+            with written_aside(self.out / f"pictures/step_{step:08d}.png") as aside:
+                Image.fromarray(strip_HW3).save(aside, format="PNG")
             self.board.add_image("strip", strip_HW3, step, dataformats="HWC")
             text = name.encode(errors="backslashreplace").decode()  # it may be no text
             self.board.add_text("strip", text, step)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +33,7 @@ from goodsam.data.panoramas import (
     image_size,
 )
 from goodsam.data.panoramas.fitted import hashes_beside
+from goodsam.data.ranges import COUNT, WORKERS, check_ranges
 from goodsam.data.windows import ASPECT, PAPER_HEIGHT, PAPER_WIDTH, Windows, is_band
 from goodsam.stages.sam.factory import GeneratorFactory
 from goodsam.stages.sam.workers import Stage1Job, start_workers
@@ -52,7 +53,8 @@ class Stage1Config:
     pose: of the cameras, undone if `fit`. verify: read every image again, even those whose size and
     time of change are as remembered.
     workers: processes beside this one, 0 for none. scheduler: address of a Dask cluster to use
-    instead, which must see the same files.
+    instead, which must see the same files. only: names of the panoramas to do now, the others stay
+    missing; None: all.
     """
 
     window: int | None = None
@@ -67,23 +69,28 @@ class Stage1Config:
     pose: Pose = LEVELLED
     workers: int = 0
     scheduler: str | None = None
+    only: Collection[str] | None = None
 
     def __post_init__(self) -> None:
-        if self.workers < 0:
-            raise InputError(f"workers {self.workers}: use 0 for this process alone, or more")
+        sizes = dict.fromkeys(("window", "stride", "height", "width"), COUNT)
+        check_ranges(self, {**sizes, "workers": WORKERS}, "")
         if self.workers and self.scheduler:
             raise InputError("give either workers or the address of a scheduler, not both")
 
 
 @dataclass(frozen=True)
 class Stage1Progress:
-    """How far stage 1 is. done, failed, total: panoramas of this run. seconds: since its start."""
+    """How far stage 1 is. done, failed, total: panoramas of this run. seconds: since its start.
+
+    part: of the panorama that is worked on, as far as it is known; it stays below 1.
+    """
 
     done: int
     failed: int
     total: int
     windows: int
     seconds: float
+    part: float = 0.0
 
     @property
     def windows_per_second(self) -> float:
@@ -114,8 +121,8 @@ def cache_sam(
     """Cache SAM's masks and boundary maps of all panoramas below `images`.
 
     A cache that is there already is resumed. An image that cannot be decoded is left out and
-    reported in the summary; the others are done. `progress` is called at the start and after each
-    panorama.
+    reported in the summary; the others are done. `progress` is called at the start, after each
+    panorama and, where this process does the work alone, after each window and overlap.
 
     Raises InputError, before any work, for images of unreadable headers or of other sizes than the
     geometry's, for settings that make no windows, for a cache that was made from other images or
@@ -138,20 +145,31 @@ def _run(
     store = SamCache.create_or_resume(cache, identity, hashes, _provenance(factory))
 
     missing = set(store.missing())
+    if config.only is not None:
+        missing &= set(config.only)
     todo = [sample for sample in samples if sample.name in missing]
     windows = len(identity.windows)  # of a panorama
-    start, done = time.perf_counter(), 0
+    overlaps = len(identity.windows.overlaps) if identity.boundaries == "overlap" else 0
+    start, done, images_done = time.perf_counter(), 0, 0
     failed: dict[str, str] = {}
     conversions = Conversions()
 
     def report() -> Stage1Progress:
         seconds = time.perf_counter() - start
-        return Stage1Progress(done, len(failed), len(todo), done * windows, seconds)
+        seen = done * windows + min(images_done, windows)
+        part = min(images_done, windows + overlaps - 1) / (windows + overlaps)
+        return Stage1Progress(done, len(failed), len(todo), seen, seconds, part)
+
+    def image_done() -> None:
+        nonlocal images_done
+        images_done += 1
+        progress(report())
 
     progress(report())
     if todo:
-        with start_workers(config.workers, config.scheduler) as work:
+        with start_workers(config.workers, config.scheduler, image_done) as work:
             for result in work(Stage1Job(store, factory), todo):
+                images_done = 0
                 if result.problem is None:
                     done += 1
                 elif result.disk_full:

@@ -95,3 +95,8 @@ class SamFactory:
 @lru_cache(maxsize=1)
 def _load_once(name: str, checkpoint: Path | None) -> LoadedSam:
     return load_sam(name, checkpoint)
+
+
+def release_sam() -> None:
+    """Let go of the SAM that this process has loaded; whoever needs it next loads it again."""
+    _load_once.cache_clear()

@@ -17,7 +17,7 @@ encoder and the decoder's image side where the hardware has it.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, get_args
@@ -31,6 +31,7 @@ from torch import Tensor
 from torchvision.ops import nms
 
 from goodsam.data.errors import InputError
+from goodsam.data.ranges import AT_LEAST_0, COUNT, SHARE, Range, check_ranges
 from goodsam.data.window_masks import WindowMasks
 from goodsam.stages.sam.decode import ProjectedImage, decode_masks, decode_tokens, project_image
 from goodsam.stages.sam.encode import encode
@@ -55,7 +56,7 @@ class GeneratorConfig:
     `stability_score_offset` above and below the threshold. box_nms_thresh: of masks whose boxes
     overlap more, the one with the highest predicted IoU stays (non-maximum suppression, NMS).
 
-    Raises InputError for numbers below one where one is the least.
+    Raises InputError for a setting outside its range.
     """
 
     mode: Mode = "fast"
@@ -68,11 +69,19 @@ class GeneratorConfig:
     box_nms_thresh: float = 0.7
 
     def __post_init__(self) -> None:
-        if min(self.points_per_side, self.points_per_batch or 1) < 1:
-            raise InputError(f"mask generation needs at least one point, got {self}")
+        check_ranges(self, _RANGES, "")
         for name, kind in (("mode", Mode), ("points", Points)):
             if (value := getattr(self, name)) not in get_args(kind):
                 raise InputError(f"{name} {value!r}: use {' or '.join(get_args(kind))}")
+
+
+_RANGES = {
+    "points_per_side": Range(1, 1000),  # a grid of a million
+    "points_per_batch": COUNT,
+    **dict.fromkeys(("stability_score_thresh", "box_nms_thresh"), SHARE),
+    # a head that is a regression may predict more than 1
+    **dict.fromkeys(("pred_iou_thresh", "stability_score_offset"), AT_LEAST_0),
+}
 
 
 class MaskGenerator(Protocol):
@@ -138,6 +147,7 @@ class SamGenerator:
             self.encoder = copy.deepcopy(self.encoder).to(self.dtype)
         self.resize = resize_of(sam)
         self.grid = build_point_grid(self.config.points_per_side)  # (P, 2) x, y in 0..1
+        self.image_done: Callable[[], None] = lambda: None  # called after each image
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[WindowMasks]:
         """uint8 (H, W, 3) RGB each -> the masks of each, in the order that the module states."""
@@ -146,6 +156,7 @@ class SamGenerator:
         with ThreadPoolExecutor(1) as beside:
             for masks in self.packed(images):
                 found.append(beside.submit(masks.window_masks))
+                self.image_done()
         return [future.result() for future in found]
 
     @torch.inference_mode()

@@ -20,6 +20,7 @@ from segment_anything.modeling import Sam
 
 from goodsam.data.errors import InputError
 from goodsam.data.files import file_hash
+from goodsam.stages.downloads import fetch
 from goodsam.stages.sam.generate import GeneratorConfig
 
 CONFIG, INDEX = "config.json", "model.safetensors.index.json"
@@ -96,11 +97,10 @@ def hub_folder(name: str) -> Path:
 
 
 def _fetched(name: str, files: list[str]) -> Path:
-    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=files))
+        return fetch(name, files)
     except GatedRepoError as error:
         raise InputError(
             f"{name}: gated; accept its terms at https://huggingface.co/{name}, and log in with "

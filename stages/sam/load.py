@@ -17,6 +17,7 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 
 from goodsam.data.errors import InputError
+from goodsam.stages.lines import LOG
 from goodsam.stages.sam.hub import hub_folder, load_folder
 from goodsam.stages.sam.registry import SAMS, Download, Hub, known_sam
 
@@ -132,6 +133,7 @@ def download(weights: Download) -> Path:
     path = DOWNLOADS / PurePosixPath(weights.url).name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
+        LOG.info("downloading %s", weights.url)  # torch draws a bar, terminal or not
         try:
             torch.hub.download_url_to_file(weights.url, str(path), hash_prefix=weights.sha256)
         except (URLError, OSError, RuntimeError) as error:

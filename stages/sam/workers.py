@@ -19,7 +19,7 @@ from goodsam.data.panoramas import Conversions, Sample
 from goodsam.data.panoramas.fitted import FittedPictures, pictures_folder
 from goodsam.stages.memory import keep_freed_memory
 from goodsam.stages.sam.factory import GeneratorFactory
-from goodsam.stages.sam.generate import MaskGenerator
+from goodsam.stages.sam.generate import MaskGenerator, SamGenerator
 from goodsam.stages.sam.windows_to_masks import panorama_masks
 
 WORKER_SECONDS = 120  # to wait for a scheduler or a first worker
@@ -51,15 +51,18 @@ Work = Callable[[Stage1Job, list[Sample]], Iterator[Stage1Result]]
 
 
 @contextmanager
-def start_workers(processes: int, scheduler: str | None) -> Iterator[Work]:
+def start_workers(
+    processes: int, scheduler: str | None, image_done: Callable[[], None] = lambda: None
+) -> Iterator[Work]:
     """Whoever does the work, until the context ends.
 
     processes: a Dask cluster of so many, on this machine. scheduler: the address of a cluster to
-    use instead. With neither, this process works. Raises InputError if nothing answers at the
+    use instead. With neither, this process works, and calls `image_done` after each window or
+    overlap. Raises InputError if nothing answers at the
     address, and RuntimeError, once there is work, if the cluster has no worker.
     """
     if not processes and not scheduler:
-        yield _in_this_process
+        yield partial(_in_this_process, image_done)
         return
     with _dask_client(processes, scheduler) as client:
         yield partial(_over_dask, client)
@@ -109,8 +112,12 @@ def _over_dask(client: Any, job: Stage1Job, samples: list[Sample]) -> Iterator[S
             yield Stage1Result(names[future], problem)
 
 
-def _in_this_process(job: Stage1Job, samples: list[Sample]) -> Iterator[Stage1Result]:
+def _in_this_process(
+    image_done: Callable[[], None], job: Stage1Job, samples: list[Sample]
+) -> Iterator[Stage1Result]:
     generator = job.factory.build()
+    if isinstance(generator, SamGenerator):
+        generator.image_done = image_done
     for sample in samples:
         yield _one_panorama(job, sample, generator)
 

@@ -26,6 +26,7 @@ from goodsam.data.panoramas import (
     read_truth,
     says_label_ids,
 )
+from goodsam.data.ranges import Range, check_range
 from goodsam.stages.score.boundary import RADIUS, BoundaryScores, boundary_counts
 from goodsam.stages.score.confusion import Scores, confusion
 
@@ -35,6 +36,7 @@ Unseen = Callable[..., np.ndarray | None]  # of a size, and of a placement if th
 Placed = Callable[[Path, Size], Placement | None]
 
 
+_RADIUS = Range(0, 32)  # px
 Predicted = tuple[Sample, np.ndarray, np.ndarray | None]  # the labels, and what is unseen
 
 
@@ -134,6 +136,7 @@ def _score(
     ignore: np.ndarray | None,
     boundary_radius: int,
 ) -> Evaluation:
+    check_range("boundary_radius", boundary_radius, _RADIUS)
     per_image: dict[str, Scores] = {}
     count = len(protocol.names)
     edges = np.zeros((count, 4), dtype=np.int64)

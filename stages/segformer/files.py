@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
 
 from goodsam.data.errors import InputError
-from goodsam.data.files import usual_permissions
+from goodsam.data.files import files_written_aside
 from goodsam.data.strangers import parse_json, read_bounded
 from goodsam.data.weights import SEGFORMERS
+from goodsam.stages.downloads import fetch_weights
 from goodsam.stages.segformer.bounds import MAX_CONFIG, check_config, check_folder_of_model
 from goodsam.stages.segformer.lean import LeanHead
 from goodsam.stages.segformer.segment import IMAGENET_MEAN, IMAGENET_STD, class_names
@@ -41,6 +44,8 @@ def load_segformer(source: str | Path) -> SegformerForSemanticSegmentation:
             else:
                 values, _ = SegformerConfig.get_config_dict(str(source))
             check_config(values)  # before anything is built of it
+            if not path.is_dir():
+                fetch_weights(str(source))
             model, loading = SegformerForSemanticSegmentation.from_pretrained(
                 str(source), dtype=torch.float32, output_loading_info=True
             )
@@ -62,10 +67,19 @@ def load_segformer(source: str | Path) -> SegformerForSemanticSegmentation:
     return model
 
 
+def build_of_config(values: Mapping[str, Any]) -> SegformerForSemanticSegmentation:
+    """An untrained SegFormer as a `config.json` describes it. InputError as `check_config`."""
+    check_config(values)
+    return SegformerForSemanticSegmentation(SegformerConfig.from_dict(dict(values)))
+
+
 def save_segformer(model: SegformerForSemanticSegmentation, folder: Path) -> None:
-    """Write a Hugging Face directory: weights, config, and a preprocessor that does not squash."""
-    model.save_pretrained(folder)
-    SegformerImageProcessor(
-        do_resize=False, image_mean=list(IMAGENET_MEAN), image_std=list(IMAGENET_STD)
-    ).save_pretrained(folder)
-    usual_permissions(folder)
+    """Write a Hugging Face directory: weights, config, and a preprocessor that does not squash.
+
+    What was there before stays whole until each file is replaced.
+    """
+    with files_written_aside(folder) as aside:
+        model.save_pretrained(aside)
+        SegformerImageProcessor(
+            do_resize=False, image_mean=list(IMAGENET_MEAN), image_std=list(IMAGENET_STD)
+        ).save_pretrained(aside)

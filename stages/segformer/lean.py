@@ -20,7 +20,7 @@ from transformers import SegformerForSemanticSegmentation
 from transformers.models.segformer.modeling_segformer import SegformerDecodeHead
 
 
-class LeanHead(SegformerDecodeHead):  # type: ignore[misc]
+class LeanHead(SegformerDecodeHead):
     """A decoder that learns: in evaluation mode, where its normalisation is a fixed scale.
 
     In training mode, where the normalisation is of the batch, transformers' own pass.

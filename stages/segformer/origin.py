@@ -16,14 +16,25 @@ KEY = "goodsam"
 
 @dataclass(frozen=True)
 class Origin:
-    """geometry: of the run that trained it. starts: the networks that this run began with."""
+    """geometry: of the run that trained it. starts: the networks that this run began with.
+
+    step: of the run, at which this network was written; None where an older goodsam wrote it.
+    chosen: by which labelled pictures it was chosen among others, in words; "": by none.
+    """
 
     geometry: Geometry
     starts: tuple[str, ...]
+    step: int | None = None
+    chosen: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in `config.json`."""
-        return {"geometry": self.geometry.to_json(), "starts": list(self.starts)}
+        return {
+            "geometry": self.geometry.to_json(),
+            "starts": list(self.starts),
+            **({} if self.step is None else {"step": self.step}),
+            **({"chosen": self.chosen} if self.chosen else {}),
+        }
 
 
 def origin_of(model: Any, source: object) -> Origin | None:
@@ -38,7 +49,10 @@ def origin_of(model: Any, source: object) -> Origin | None:
         starts = values["starts"]
         if not isinstance(starts, list) or not all(isinstance(start, str) for start in starts):
             raise InputError("starts holds other than names")
-        return Origin(Geometry.from_json(values["geometry"]), tuple(starts))
+        step, chosen = values.get("step"), values.get("chosen", "")
+        if not isinstance(step, int | None) or not isinstance(chosen, str):
+            raise InputError("step is no number, or chosen no text")
+        return Origin(Geometry.from_json(values["geometry"]), tuple(starts), step, chosen)
     except (KeyError, TypeError, InputError) as error:
         raise InputError(
             f"{source}: its config.json has an entry {KEY!r} that cannot be read ({error}); "

@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
@@ -28,37 +28,15 @@ from goodsam.data.licences import UNKNOWN, Licence
 from goodsam.data.panoramas import Placement, fitted_view, placement_in, posed
 from goodsam.data.windows import Windows, widen
 from goodsam.stages.device import pick_device
-from goodsam.stages.licences import network_licence
-from goodsam.stages.segformer.files import load_segformer
+from goodsam.stages.licences import licence_of_starts, network_licence
 from goodsam.stages.segformer.lean import LeanDecoder, lean_logits
 from goodsam.stages.segformer.native import MapKind, Maps, as_bytes, native_maps, unseen_pixels
 from goodsam.stages.segformer.origin import origin_of
 from goodsam.stages.segformer.segment import class_names, normalise
+from goodsam.stages.segformer.snapshot import Network, load_network, written_at
 
 Mode = Literal["direct", "windows"]
-Network = Literal["student", "teacher_assistant"]
-
 SMALLEST_SIDE = 32  # below it a SegFormer's first attention has nothing left to attend to
-
-
-def model_folder(source: str | Path, network: Network = "student") -> str | Path:
-    """Where the weights are: a run directory's `student/` or `teacher_assistant/`, else `source`.
-
-    Raises InputError for a run directory that has not written its networks yet, and for any but the
-    student of what is no run.
-    """
-    if network not in get_args(Network):
-        raise InputError(f"network {network!r}: use {' or '.join(get_args(Network))}")
-    folder = Path(source)
-    if not folder.is_dir() or (folder / "config.json").is_file():
-        if network != "student":
-            raise InputError(f"{source}: only a run has a {network}; leave --network out")
-        return source
-    if (folder / network / "config.json").is_file():
-        return folder / network
-    if (folder / "config.yaml").is_file() or (folder / "checkpoints").is_dir():
-        raise InputError(f"{folder}: this run has no {network}/ yet; let `goodsam train` finish")
-    return source
 
 
 @dataclass(frozen=True)
@@ -68,7 +46,8 @@ class Segmenter:
     mode: `direct` sees the panorama whole; `windows` sees its windows and joins them.
     geometry: how panoramas are seen; None: each as it is, by the default windows of its size.
     wrap: `direct` sees the panorama continue past both ends, so that the seam is a place like any
-    other. licence: of the weights. source, network: what it was loaded from.
+    other. licence: of the weights. source, network: what it was loaded from. step: of the
+    checkpoint that it was taken from; None for a network that a run has finished, or of no run.
 
     >>> segmenter = Segmenter.load("street-student", device="cpu")
     >>> segmenter(np.zeros((64, 328, 3), np.uint8)).shape, segmenter.names[:2]
@@ -83,6 +62,7 @@ class Segmenter:
     licence: Licence = UNKNOWN
     source: str = ""
     network: Network = "student"
+    step: int | None = None
 
     @classmethod
     def load(
@@ -96,13 +76,13 @@ class Segmenter:
     ) -> Segmenter:
         """From a run directory, a SegFormer directory or a hub name. InputError if it is none.
 
+        Of a run that has not ended, or has gone on since, its newest checkpoint is taken.
         windows: the geometry of a network that has none of its own; for one that has, it may only
         repeat it.
         """
         if wrap and mode == "windows":
             raise InputError("--wrap: windows run over the seam by themselves; leave it out")
-        folder = model_folder(source, network)
-        model = load_segformer(folder)
+        model, step = load_network(source, network)
         if len(class_names(model)) > IGNORE:
             raise InputError(
                 f"{source}: more than {IGNORE} classes do not fit into 8-bit label maps"
@@ -128,9 +108,12 @@ class Segmenter:
             )
         where = pick_device(device)
         model.config.reshape_last_stage = True  # the decoder wants maps, not rows of tokens
-        licence = network_licence(folder)
+        if step is None:
+            licence = network_licence(written_at(source, network))
+        else:  # a checkpoint has no card
+            licence = licence_of_starts(() if origin is None else origin.starts)
         return cls(
-            model.to(where).eval(), where, mode, geometry, wrap, licence, str(source), network
+            model.to(where).eval(), where, mode, geometry, wrap, licence, str(source), network, step
         )
 
     def seeing(self, windows: Windows, fit: bool = False, pose: Pose = LEVELLED) -> Segmenter:

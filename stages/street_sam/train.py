@@ -27,6 +27,7 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 
 from goodsam.data.files import written_aside
+from goodsam.data.ranges import AT_LEAST_0, COUNT, COUNT_OR_NONE, SEED, SHARE, check_ranges
 from goodsam.stages.sam.load import load_sam
 from goodsam.stages.sam.registry import street_sam
 from goodsam.stages.street_sam.calibrate import calibrate
@@ -66,6 +67,19 @@ class PretrainConfig:
     precision: str = "bfloat16"
     device: str = "cpu"
     start: str | None = None
+
+    def __post_init__(self) -> None:
+        check_ranges(self, _RANGES)
+
+
+_RANGES = {
+    **dict.fromkeys(("steps", "batch", "panoramas", "points", "prompts"), COUNT),
+    **dict.fromkeys(("calibration", "checkpoint_every"), COUNT),
+    **dict.fromkeys(("vectors_share", "settle", "ema"), SHARE),
+    **dict.fromkeys(("lr", "weight_decay"), AT_LEAST_0),
+    "warmup": COUNT_OR_NONE,
+    "seed": SEED,
+}
 
 
 def pretrain_sam(

@@ -35,7 +35,7 @@ def train_on_truth(
     steps = config.length(len(panoramas))
     views = replace(config.view, windows=None, paste=False)
     with processes(config.device) as group:
-        learner = Learner(config, group, panoramas.windows)
+        learner = Learner(config, group, panoramas.windows, geometry=panoramas.geometry)
         teacher, student = learner.teacher, learner.student
         for step, index in enumerate(schedule(len(panoramas), config.seed, 0, steps)):
             learner.set_rate(poly_schedule(step, steps, config.warmup))
@@ -55,4 +55,4 @@ def train_on_truth(
             loss.backward()
             learner.update()
             progress(step + 1, steps)
-        learner.write(out, panoramas.geometry)
+        learner.write(out, steps)

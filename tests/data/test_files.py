@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from goodsam.data.errors import InputError
 from goodsam.data.files import file_hash, write_whole, written_aside
 
 
@@ -54,7 +55,10 @@ def test_what_fails_leaves_nothing_behind(tmp_path, folder):
 
 def test_a_full_folder_is_not_replaced(tmp_path):
     write_whole(tmp_path / "out" / "mine.txt", "mine")
-    with pytest.raises(OSError, match="not empty"), written_aside(tmp_path / "out") as aside:
+    with (
+        pytest.raises(InputError, match="is there already"),
+        written_aside(tmp_path / "out") as aside,
+    ):
         aside.mkdir()
     assert everything(tmp_path) == ["out", "out/mine.txt"]
 

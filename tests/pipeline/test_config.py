@@ -71,7 +71,7 @@ def test_overrides():
         ("step.zzz=1", "step.zzz: there is none$"),
         ("step.fusion.rule=vote", "step.fusion.rule"),
         ("steps=many", "steps"),
-        ("step.confident=2", "^step.confident 2.0: a share above 0, at most 1$"),
+        ("step.confident=2", "^step.confident 2.0: above 0, at most 1$"),
         ("steps", "key=value"),
         ("seed.x=1", "seed is a single value|seed"),
     ],

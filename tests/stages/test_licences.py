@@ -12,7 +12,7 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from goodsam.data.licences import UNKNOWN
 from goodsam.data.weights import SEGFORMERS
 from goodsam.stages.cards import MAX_CARD, hub_card, read_card
-from goodsam.stages.licences import NETWORKS, network_licence
+from goodsam.stages.licences import NETWORKS, licence_of_starts, network_licence
 
 NVIDIA = "nvidia/segformer-b0-finetuned-cityscapes-1024-1024"
 
@@ -113,3 +113,10 @@ def test_the_table_knows_the_demo_s_networks_and_who_could_play_which_part():
     for role in ("TA", "student"):
         usable = [n for n in NETWORKS.values() if role in n.roles and n.licence.commercial]
         assert usable, role
+
+
+def test_a_checkpoint_is_under_the_strictest_of_what_its_run_began_with():
+    assert licence_of_starts(["street-student", "street-ta"]).name == "Apache-2.0"
+    assert licence_of_starts(["street-student", NVIDIA]).use == "non-commercial"
+    assert licence_of_starts(["street-student", "mine"]).use == "unknown"
+    assert licence_of_starts([]) == UNKNOWN

@@ -18,7 +18,7 @@ from goodsam.data.window_masks import WindowMasks, overlap_boundaries
 from goodsam.data.windows import Windows
 from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse
 from goodsam.stages.predict import label_path, map_path, predict
-from goodsam.stages.pseudo_labels import EnsembleLabeller
+from goodsam.stages.pseudo_labels import EnsembleLabeller, ensemble
 from goodsam.stages.segformer.segment import normalise, segment
 from goodsam.stages.segformer.segmenter import Segmenter
 from tests.stages.segformer.test_native import naive_maps
@@ -155,3 +155,12 @@ def test_an_image_of_another_size_fails_alone(teacher, photos, tmp_path):
     assert "300 x 150, and the cache's masks are of 208 x 40" in summary.failed["sphere.jpg"]
     with pytest.raises(InputError):
         other.read("sphere.jpg")
+
+
+def test_the_teachers_own_labels_stand_beside_the_ensemble(teacher, photos):
+    _, cache = photos
+    view = np.random.default_rng(0).integers(256, size=(40, 208, 3), dtype=np.uint8)
+    found = ensemble(teacher, view, cache, "band.png", FusionConfig("ssa"))
+    own = ensemble(teacher, view, cache, "band.png", FusionConfig("none"))
+    assert (found.teacher == own.labels).all()
+    assert (found.teacher != found.labels).any()

@@ -58,7 +58,7 @@ def bench_predict(
         if images is None:
             images = _rendered(root / "images", count, height)
         samples = find_panoramas(images)[:count]
-        segmenter = Segmenter.load(_model(model, root / "model"), device=device)
+        segmenter = Segmenter.load(model_folder(model, root / "model"), device=device)
         seconds: dict[str, list[float]] = {"peer": [], "ours": []}
         for turn in range(ROUNDS + 1):  # the first round warms up
             for side in seconds:
@@ -111,7 +111,7 @@ def predict_table(record: dict[str, Any]) -> str:
     )
 
 
-def _model(name: str, folder: Path) -> str | Path:
+def model_folder(name: str, folder: Path) -> str | Path:
     """`name`, or a directory with random weights where it names an architecture."""
     if name not in ARCHITECTURES:
         return name

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torchvision.transforms import v2
 
-from goodsam.data.errors import InputError
+from goodsam.data.ranges import COUNT, SHARE, check_ranges
 from goodsam.data.windows import Windows, turn
 from goodsam.stages.segformer.segment import segment
 
@@ -42,10 +42,7 @@ class ViewConfig:
     """The TA learns from so many neighbouring windows in a step; null: from all."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.photometric <= 1:
-            raise InputError(f"view.photometric {self.photometric}: a strength between 0 and 1")
-        if self.windows is not None and self.windows < 1:
-            raise InputError(f"view.windows {self.windows}: at least 1, or null for all")
+        check_ranges(self, {"photometric": SHARE, "windows": COUNT}, "view.")
 
 
 class Strip(NamedTuple):

@@ -167,6 +167,11 @@ def test_every_command_keeps_to_the_bound(tmp_path, little_memory, tries, kind, 
     windows, masks = LARGEST[kind]
     cache = largest(tmp_path / "c.zarr", windows, masks, boundaries)
     uses = {
+        "info": lambda: SamCache.open(cache.path).info(),
+        "read, for train and label": lambda: SamCache.open(cache.path).read("a.png"),
+        "cache-sam, resumed": lambda: SamCache.create_or_resume(
+            cache.path, cache.identity, cache.images, {"again": True}
+        ),
         "verify": lambda: cache.verify(),
         "view": lambda: view(SamCache.open(cache.path), tmp_path / "view"),
         "merge": lambda: merge_caches(tmp_path / "merged.zarr", [cache.path]),

@@ -37,3 +37,28 @@ def test_the_right_to_write_nests(full, identity, images, provenance):
     with writing(full.path):
         SamCache.create_or_resume(full.path, identity, images, {"device": "cuda"})
         assert SamCache.open(full.path).provenance == [provenance, {"device": "cuda"}]
+
+
+def test_what_killed_processes_left_half_written_is_removed(full, tmp_path, files):
+    """In the cache, once nobody else writes; where a link leads, nothing is."""
+    before = files(full.path)
+    left = [full.path / name for name in (".zarr.json.7.writing", "tables/.c.0.0.7.writing")]
+    for path in left:
+        path.write_bytes(b"half")
+    with writing(full.path):
+        assert files(full.path) == before
+        left[1].write_bytes(b"another process of this run writes")
+        with writing(full.path):
+            assert left[1].exists()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/.c.7.writing").touch()
+    (full.path / "cells").rename(tmp_path / "cells")
+    (full.path / "cells").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    with writing(full.path):
+        assert (tmp_path / "elsewhere/.c.7.writing").exists()
+
+
+def test_killed_before_it_said_what_it_is_a_cache_is_resumed(path, made):
+    path.mkdir()
+    (path / ".zarr.json.7.writing").write_bytes(b"half")
+    assert SamCache.create_or_resume(path, *made).missing()

@@ -230,7 +230,7 @@ def test_a_ta_with_classes_of_its_own_from_cache_to_export(world, goodsam, tmp_p
     assert "mIoU 100.00 %" in (tmp_path / "hf/README.md").read_text()
     status, _, err = goodsam("export", run, "--format", "onnx", "--out", tmp_path / "m.onnx")
     assert status == 0
-    assert "of the pixels as torch does" in err
+    assert "of the pixels are labelled as by torch" in err
     result = goodsam("export", run, "--out", tmp_path / "x", "--scores", tmp_path / "e/eval.json")
     one_line(*result, 2, "e/eval.json", "holds no scores")
 

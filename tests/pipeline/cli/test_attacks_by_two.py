@@ -10,11 +10,16 @@ import functools
 import itertools
 import os
 import shutil
+import signal
 
+import numpy as np
 import pytest
 from filelock import FileLock
+from PIL import Image
 
+from goodsam.data.alone import MARK, alone
 from goodsam.data.cache import SamCache, lock, writing
+from tests.pipeline.cli.conftest import HEIGHT, WIDTH, picture
 
 pytestmark = pytest.mark.attack("two at once")
 
@@ -76,6 +81,38 @@ def test_two_at_once(here, goodsam, monkeypatch, first, second):
     assert 0 in {results["first"][0], results["second"][0]}, results
     assert SamCache.open(here / "c.zarr").verify(here / "i") == []
     assert not list(here.rglob("*.writing"))
+
+
+WRITERS = {
+    "world": "world out --source 1 --unlabelled 0 --test 0 --height 32",
+    "predict": "predict model i out --device cpu",
+    "label": "label i c.zarr --out out --preset demo --teacher-assistant model --device cpu",
+    "source": "source s --out out --model w8 --steps 1 --batch 1 --crop 32 32 --device cpu",
+}
+
+
+@pytest.mark.parametrize("command", WRITERS)
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of Python 3.12 and newer
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on one core
+def test_one_output_has_one_writer(here, goodsam, command):
+    shutil.copytree(here / "i", here / "s/leftImg8bit")
+    for path in picture(here / "s/gtFine/a.png"), picture(here / "s/gtFine/b.png"):
+        Image.fromarray(np.zeros((HEIGHT, WIDTH), np.uint8)).save(path)
+    held, holding = os.pipe()
+    if (other := os.fork()) == 0:
+        with alone(here / "out"):
+            os.write(holding, b"!")
+            signal.pause()
+    os.read(held, 1)
+    status, _, err = goodsam(*WRITERS[command].split())
+    os.kill(other, signal.SIGKILL)
+    os.waitpid(other, 0)
+    assert status == 2, err
+    assert "out: another process is writing into it; wait for it" in err
+    assert [path.name for path in (here / "out").iterdir()] == [MARK]
+    status, _, err = goodsam(*WRITERS[command].split())  # what is dead holds nothing
+    assert status == 0, err
+    assert not (here / "out" / MARK).exists()
 
 
 def test_a_finished_cache_is_read_without_a_lock(here, goodsam):

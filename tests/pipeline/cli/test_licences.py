@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from types import SimpleNamespace
 
+import onnx
+import openvino
 import pytest
 import yaml
 
@@ -17,8 +20,10 @@ from goodsam.pipeline.licences import (
     refuse_unless_commercial,
     sams_of,
 )
-from goodsam.pipeline.rundir import Run
+from goodsam.pipeline.rundir import Run, write_cards
+from goodsam.stages.export.runtimes import OPENVINO_FILE
 from goodsam.stages.sam.registry import SAMS
+from goodsam.stages.sam.without import WithoutSam
 from goodsam.stages.segformer.segmenter import Segmenter
 from tests.pipeline.cli.test_app import one_line
 from tests.stages.sam.tiny_transformers import TRAINED
@@ -70,6 +75,34 @@ def test_it_goes_the_whole_way(goodsam, here):
     assert goodsam("export", "hf", "--out", "again", "--commercial")[0] == 0
 
 
+def test_a_checkpoint_and_the_best_are_under_the_run_s_licence(goodsam, here):
+    made_by(here, sam="vit_b", licence="Apache-2.0")
+    card(here / "model", license="mit")
+    assert goodsam("train", "i", "c.zarr", "--out", "run", *STEP, *BOTH)[0] == 0
+    run, both = Run(here / "run"), "Apache-2.0 and MIT"
+    assert f"what is trained from them is under: {both}" in (here / "run/train.log").read_text()
+    shutil.move(run.student, run.path / "best")
+    config = json.loads((run.path / "best/config.json").read_text())
+    config["goodsam"]["chosen"] = "chosen by labels: of step 1"
+    (run.path / "best/config.json").write_text(json.dumps(config))
+    (run.path / "best/README.md").unlink()
+    write_cards(run)
+    assert "- chosen by labels: of step 1" in (run.path / "best/README.md").read_text()
+    assert Segmenter.load(run.path / "best").licence.name == both
+    for source in ("run", "run/best"):  # the run now has a checkpoint alone
+        out = here / f"{source}-exported".replace("/", "-")
+        export = ("export", source, "--force", "--commercial", "--out")
+        assert goodsam(*export, f"{out}/hf")[0] == 0
+        front = yaml.safe_load((out / "hf/README.md").read_text().split("---")[1])
+        assert front["license"] == ["apache-2.0", "mit"]
+        assert goodsam(*export, f"{out}/m.onnx", "--format", "onnx")[0] == 0
+        said = {entry.key: entry.value for entry in onnx.load(out / "m.onnx").metadata_props}
+        assert said["licence"] == both
+        assert goodsam(*export, f"{out}/vino", "--format", "openvino")[0] == 0
+        model = openvino.Core().read_model(out / "vino" / OPENVINO_FILE)
+        assert model.get_rt_info("goodsam").value["licence"] == both
+
+
 def test_what_is_not_known_is_refused_before_anything_is_written(goodsam, here):
     command = ("train", "i", "c.zarr", "--out", "run", *STEP, *BOTH, "--commercial")
     one_line(
@@ -116,7 +149,9 @@ def test_stage_1_says_and_refuses_too(goodsam, here):
 
 def test_a_sam_is_known_by_its_hash_where_the_cache_does_not_say():
     sha256 = SAMS["vit_l"].weights.sha256
-    cache = SimpleNamespace(provenance=[{"device": "cpu"}], identity=SimpleNamespace(sam=sha256))
+    cache = SimpleNamespace(
+        provenance=[{"device": "cpu"}], identity=SimpleNamespace(sam=sha256, settings={})
+    )
     assert sams_of(cache) == [LicensedNetwork("SAM", "vit_l", licence_named("Apache-2.0"))]
     cache.provenance.append({"sam": "mine", "licence": None})
     assert sams_of(cache) == [LicensedNetwork("SAM", "mine", Licence(None, "unknown"))]
@@ -126,6 +161,8 @@ def test_a_sam_is_known_by_its_hash_where_the_cache_does_not_say():
     (sam,) = sams_of(cache)
     assert len(str(sam).splitlines()) == 1
     assert not sam.licence.commercial
+    cache.identity.settings = WithoutSam().settings  # no masks, so nothing of any SAM's
+    assert sams_of(cache) == []
 
 
 def test_the_commercial_preset_is():

@@ -8,89 +8,25 @@ import os
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from transformers import SegformerForSemanticSegmentation
 
-from goodsam.data.cache import Identity, PanoramaMasks, SamCache
+from goodsam.data.cache import SamCache
 from goodsam.data.errors import InputError
-from goodsam.data.files import file_hash
-from goodsam.data.window_masks import WindowMasks, overlap_boundaries
-from goodsam.data.windows import Windows
 from goodsam.pipeline.config import as_yaml
 from goodsam.stages.adapt.beyond import balance, monitor
 from goodsam.stages.adapt.beyond.view import ViewConfig
 from goodsam.stages.adapt.fusion import FusionConfig
-from goodsam.stages.adapt.learner import AdaptConfig, Learner
+from goodsam.stages.adapt.learner import Learner
 from goodsam.stages.adapt.loop import adapt
 from goodsam.stages.adapt.processes import processes
 from goodsam.stages.adapt.reading import CachedPanoramas
 from goodsam.stages.adapt.step import LossWeights, StepConfig
 from goodsam.stages.segformer.build import ARCHITECTURES, Architecture, build_segformer
 from goodsam.stages.segformer.files import load_segformer, save_segformer
-
-WINDOWS = Windows(32, 128, 32, 16)
-NAMES = ("road", "car", "sky")
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """Three small panoramas, their cache, and two SegFormers."""
-    root = tmp_path_factory.mktemp("world")
-    rng = np.random.default_rng(0)
-    (root / "images").mkdir()
-    names = [f"{index}.png" for index in range(3)]
-    for name in names:
-        Image.fromarray(rng.integers(256, size=(32, 128, 3), dtype=np.uint8)).save(
-            root / "images" / name
-        )
-    identity = Identity("0" * 64, {}, "windows", WINDOWS, False)
-    hashes = {name: file_hash(root / "images" / name) for name in names}
-    cache = SamCache.create(root / "cache.zarr", identity, hashes, {})
-    for name in names:
-        stacks = rng.random((len(WINDOWS), 3, 8, 8)).repeat(4, 2).repeat(4, 3) < 0.3
-        masks = tuple(WindowMasks.of(stack, np.ones(3), np.ones(3)) for stack in stacks)
-        cache.write(name, PanoramaMasks(masks, tuple(overlap_boundaries(masks, WINDOWS))))
-    for seed, network in enumerate(("teacher", "student")):
-        save_segformer(decided("w16", seed), root / network)
-    return root
-
-
-def decided(architecture: str, seed: int):
-    """A SegFormer of random weights whose probabilities are not all 1/3."""
-    torch.manual_seed(seed)
-    built = build_segformer(architecture, NAMES)
-    with torch.no_grad():
-        built.decode_head.classifier.weight *= 300
-    return built
-
-
-def config_for(world, **changes) -> AdaptConfig:
-    base = AdaptConfig(
-        str(world / "teacher"),
-        str(world / "student"),
-        steps=4,
-        warmup=1,
-        teacher_lr=1e-3,
-        student_lr=1e-3,
-        workers=0,
-        checkpoint_every=2,
-        device="cpu",
-    )
-    return dataclasses.replace(base, **changes)
-
-
-def panoramas(world) -> CachedPanoramas:
-    cache = SamCache.open(world / "cache.zarr")
-    return CachedPanoramas(world / "images", cache, cache.names)
-
-
-def weights(folder) -> dict[str, torch.Tensor]:
-    return SegformerForSemanticSegmentation.from_pretrained(folder).state_dict()
+from tests.stages.adapt.small import NAMES, WINDOWS, config_for, decided, panoramas, weights
 
 
 class Killed(Exception):
@@ -222,7 +158,8 @@ def test_networks_with_other_classes_are_refused(world, tmp_path):
 def test_a_loss_that_is_not_finite_stops_with_step_image_and_term(world, tmp_path):
     broken = load_segformer(world / "teacher")
     with torch.no_grad():
-        broken.decode_head.classifier.bias[0] = torch.nan
+        broken.decode_head.batch_norm.weight.fill_(1e6)
+        broken.decode_head.classifier.weight[0] = 3e38  # finite, but its logits are not
     save_segformer(broken, tmp_path / "teacher")
     config = config_for(world, teacher_assistant=str(tmp_path / "teacher"))
     with pytest.raises(FloatingPointError, match=r"step 0, \d\.png: the loss \w+ is nan; saved"):

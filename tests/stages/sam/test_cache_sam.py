@@ -10,6 +10,7 @@ from goodsam.data.panoramas import read_image
 from goodsam.data.window_masks import mask_boundaries, overlap_boundaries
 from goodsam.data.windows import Windows
 from goodsam.stages.sam.cache_sam import Stage1Config, Stage1Progress, cache_sam
+from goodsam.stages.sam.without import WithoutSam
 from tests.stages.sam.conftest import (
     HEIGHT,
     WIDTH,
@@ -247,3 +248,25 @@ def test_progress_tells_the_rate(images, tmp_path):
 def test_impossible_configurations(config):
     with pytest.raises(InputError, match="workers"):
         Stage1Config(**config)
+
+
+def test_some_panoramas_now_and_the_others_later(images, tmp_path):
+    cache = tmp_path / "sam.zarr"
+    first = cache_sam(images, cache, Stage1Config(only=["city/c.png"]), Thresholds())
+    assert (first.done, SamCache.open(cache).missing()) == (1, ["a.png", "city/b.png"])
+    assert cache_sam(images, cache, Stage1Config(only=["city/c.png"]), Thresholds()).done == 0
+    rest = cache_sam(images, cache, Stage1Config(), Thresholds())
+    assert (rest.done, rest.skipped) == (2, 1)
+    cache_sam(images, tmp_path / "whole.zarr", Stage1Config(), Thresholds())
+    assert files(cache) == files(tmp_path / "whole.zarr")
+
+
+@pytest.mark.parametrize("boundaries", ["overlap", "windows"])
+def test_no_sam_is_a_cache_without_masks(images, tmp_path, boundaries):
+    cache_sam(images, tmp_path / "none.zarr", Stage1Config(boundaries=boundaries), WithoutSam())
+    cache = SamCache.open(tmp_path / "none.zarr")
+    assert cache.missing() == cache.verify(images) == []
+    for name in cache.names:
+        record = cache.read(name)
+        assert [len(window) for window in record.windows] == [0] * 8
+        assert not any(boundary.any() for boundary in record.boundaries)

@@ -149,7 +149,7 @@ def test_no_mask_passes() -> None:
 
 
 def test_no_points_are_refused() -> None:
-    with pytest.raises(InputError, match="at least one point"):
+    with pytest.raises(InputError, match="points_per_"):
         GeneratorConfig(points_per_side=0)
 
 

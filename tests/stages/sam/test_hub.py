@@ -195,7 +195,7 @@ class TestHub:
         asked: list[list[str]] = []
 
         def say(what: Exception | Path) -> list[list[str]]:
-            def snapshot_download(name: str, allow_patterns: list[str]) -> str:
+            def snapshot_download(name: str, allow_patterns: list[str], **_: object) -> str:
                 asked.append(allow_patterns)
                 if isinstance(what, Exception):
                     raise what

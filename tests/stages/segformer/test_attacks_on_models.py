@@ -13,7 +13,8 @@ from goodsam.data.errors import InputError
 from goodsam.pipeline.rundir import ORIGIN, SETTINGS, Run
 from goodsam.pipeline.scoring import read_record
 from goodsam.stages.adapt.watch import read_rows
-from goodsam.stages.export import export_onnx, model_card
+from goodsam.stages.export.card import model_card
+from goodsam.stages.export.runtime_files import export_graph
 from goodsam.stages.segformer.build import build_segformer
 from goodsam.stages.segformer.files import load_segformer, save_segformer
 from goodsam.stages.segformer.segmenter import Segmenter
@@ -104,7 +105,7 @@ def test_weights_that_overflow_label_nothing(folder, tmp_path):
     with pytest.raises(InputError, match="no finite numbers"):
         segmenter(torch.randint(255, (64, 128, 3), dtype=torch.uint8).numpy())
     with pytest.raises(InputError, match="no finite numbers"):
-        export_onnx(segmenter, tmp_path / "a.onnx")
+        export_graph(segmenter, tmp_path / "a.onnx")
     assert not (tmp_path / "a.onnx").exists()
 
 

@@ -1,0 +1,1 @@
+"""Everything in one command: recipe, preview, price, both stages, evaluation and export."""

@@ -1,0 +1,108 @@
+"""All that a `Segmenter` does to an image as one ONNX graph.
+
+Input `image`: uint8 (N, H, W, 3) RGB, any N, H and W from 32 px. Output `labels`: uint8 (N, H, W).
+Class names, licence and the run's geometry are in the metadata.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from transformers import SegformerForSemanticSegmentation
+
+from goodsam.stages.segformer.lean import LeanDecoder, lean_logits
+from goodsam.stages.segformer.segment import IMAGENET_MEAN, IMAGENET_STD
+from goodsam.stages.segformer.segmenter import Segmenter
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+OPSET = 17
+_TRACED = (1, 200, 256, 3)
+
+
+class LabelNetwork(torch.nn.Module):
+    """uint8 (N, H, W, 3) RGB -> uint8 (N, H, W) ids. wrap: as the `Segmenter`'s."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, model: SegformerForSemanticSegmentation, wrap: bool = False) -> None:
+        super().__init__()
+        self.model = model
+        self.wrap = wrap
+        self.decoder = LeanDecoder.of(model)
+        self.register_buffer("mean", 255 * torch.tensor(IMAGENET_MEAN).view(3, 1, 1))
+        self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD).view(3, 1, 1))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        # TensorRT knows 8-bit pixels and ids at the door only, from and to floating point
+        pixels = image.float().permute(0, 3, 1, 2)
+        if self.wrap:
+            width = torch.as_tensor(image.shape[2])
+            # a tensor, so that a trace keeps the formula and not the number
+            margin = 32 * torch.round(width / 256).clamp(min=1).long()
+            margin = torch.minimum(margin, width)
+            pixels = torch.cat(
+                [pixels[..., width - margin :], pixels, pixels[..., :margin]], dim=-1
+            )
+        logits = lean_logits(self.model, self.decoder, (pixels - self.mean) / self.std)
+        size = pixels.shape[2:]
+        whole = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+        labels = whole.argmax(dim=1).float().to(torch.uint8)
+        return labels[..., margin : margin + width] if self.wrap else labels
+
+
+def onnx_graph(segmenter: Segmenter) -> ModelProto:
+    """The graph of a network on the CPU that sees whole panoramas, in float32."""
+    import onnx
+
+    dynamic = {0: "batch", 1: "height", 2: "width"}
+    network = LabelNetwork(segmenter.model, segmenter.wrap).eval()
+    with _quiet(), torch.inference_mode(), TemporaryDirectory() as folder:
+        path = Path(folder) / "labels.onnx"
+        # The exporter that traces: it needs no further package and takes a second. What a trace
+        # could get wrong, sizes that became constants, `compare` would find.
+        torch.onnx.export(
+            network,
+            (torch.zeros(_TRACED, dtype=torch.uint8),),
+            str(path),
+            input_names=["image"],
+            output_names=["labels"],
+            dynamic_axes={"image": dynamic, "labels": dynamic},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        model = onnx.load(path)
+    onnx.helper.set_model_props(model, properties(segmenter))
+    return model
+
+
+def properties(segmenter: Segmenter) -> dict[str, str]:
+    """What an exported file says of itself."""
+    known = {
+        "classes": json.dumps(segmenter.names),
+        "weights": segmenter.fingerprint,
+        "input": "uint8 (N, H, W, 3) RGB; normalised inside",
+        "wrap": "inside" if segmenter.wrap else "no",
+        "licence": str(segmenter.licence),
+    }
+    if segmenter.geometry is not None:
+        known["geometry"] = json.dumps(segmenter.geometry.to_json())
+    return known
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's warnings: that it is the older one, and of what it makes constant."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,62 @@
+"""The pictures that exports are compared and calibrated on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from goodsam.data.classes import CITYSCAPES, Protocol, protocol_for
+from goodsam.data.panoramas import Sample, read_image, read_truth
+from goodsam.data.street.picture import panorama
+from goodsam.data.street.seeds import split_seed
+from goodsam.data.windows import PAPER_HEIGHT, panorama_width
+from goodsam.stages.segformer.segmenter import Segmenter
+
+COMPARED = 2  # the last views, on which an export is compared; of more, the others calibrate
+CALIBRATING = 8  # views at most
+
+
+@dataclass(frozen=True)
+class View:
+    """What a network sees of a photograph, uint8 (H, W, 3); its truth, uint8 (H, W), or None."""
+
+    image: np.ndarray
+    truth: np.ndarray | None = None
+
+
+def views_of(segmenter: Segmenter, samples: Sequence[Sample]) -> list[View]:
+    """What a network sees of photographs, of ten at most, evenly chosen; of none: rendered streets.
+
+    With truth where there are label maps of the views' own size. InputError for an image or label
+    map that cannot be read.
+    """
+    if not samples:
+        return rendered_views(segmenter, COMPARED)
+    protocol = protocol_for(None, segmenter.names)
+    count = min(len(samples), CALIBRATING + COMPARED)
+    chosen = (samples[index * len(samples) // count] for index in range(count))
+    return [_view(segmenter, sample, protocol) for sample in chosen]
+
+
+def _view(segmenter: Segmenter, sample: Sample, protocol: Protocol) -> View:
+    image = read_image(sample.image)
+    view = segmenter.view(image, segmenter.placement(sample.image, image.shape[:2]))
+    if sample.labels is None:
+        return View(view)
+    truth = read_truth(sample.labels, protocol, sample.label_ids)
+    return View(view, truth if truth.shape == view.shape[:2] else None)
+
+
+def rendered_views(segmenter: Segmenter, count: int) -> list[View]:
+    """Street panoramas of the size that the network was trained on, or of 400 x 2048.
+
+    With truth if the network has Cityscapes' classes.
+    """
+    geometry = segmenter.geometry
+    height = PAPER_HEIGHT if geometry is None else geometry.windows.height
+    width = panorama_width(height) if geometry is None else geometry.windows.width
+    pictures = (panorama(split_seed("tuning", index, 0), height, width) for index in range(count))
+    known = segmenter.names == CITYSCAPES
+    return [View(picture.image, picture.labels if known else None) for picture in pictures]
