@@ -23,7 +23,7 @@ ifeq ($(IMAGES),$(WORLD)/unlabelled)
 needed = $(WORLD)/.done
 endif
 
-.PHONY: setup types demo cache-sam train eval predict weights test test-slow attacks lint format clean help
+.PHONY: setup types demo cache-sam train eval predict weights test test-slow attacks lint docs format clean help
 
 help:
 	@echo "make demo        the whole method on the street world, and a report"
@@ -31,6 +31,7 @@ help:
 	@echo "make test-slow   those that take minutes: kills, workers, several processes, the wheel"
 	@echo "make attacks     every hostile try, slow ones too, and a table of them (docs/attacks.md)"
 	@echo "make lint        ruff and mypy"
+	@echo "make docs        the site of the documents, into build/site"
 	@echo "make cache-sam   stage 1: SAM's masks of IMAGES into CACHE"
 	@echo "make train       stage 2: IMAGES and CACHE into RUN"
 	@echo "make eval        score RUN on IMAGES (LABELS=... if they lie elsewhere)"
@@ -43,7 +44,7 @@ setup: $(VENV)/.done
 $(VENV)/.done: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "goodsam needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,lint,bench]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,lint,bench,docs]'
 	touch $@
 
 $(WORLD)/.done: $(VENV)/.done
@@ -87,6 +88,9 @@ lint: setup types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: setup types
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: setup
 	$(BIN)/ruff format .

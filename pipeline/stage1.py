@@ -119,7 +119,7 @@ def cache_sam(
             "verify": verify,
             "workers": workers,
             "scheduler": scheduler,
-            "only": only,
+            "only": None if only is None else tuple(only),
             **generator,
         },
     )

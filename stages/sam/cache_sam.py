@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -69,7 +69,7 @@ class Stage1Config:
     pose: Pose = LEVELLED
     workers: int = 0
     scheduler: str | None = None
-    only: Collection[str] | None = None
+    only: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         sizes = dict.fromkeys(("window", "stride", "height", "width"), COUNT)

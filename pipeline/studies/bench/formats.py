@@ -9,7 +9,6 @@ which most CPUs lack. Memory is the peak of a process of its own.
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from transformers import SegformerImageProcessor
 
 from goodsam.data.panoramas import Sample, find_panoramas
 from goodsam.data.street.write import write_world
+from goodsam.pipeline.studies.bench.peak import peak_memory, reset_peak
 from goodsam.pipeline.studies.bench.predict import model_folder
 from goodsam.stages.export.compare import bytes_of
 from goodsam.stages.export.runtime_files import build
@@ -195,9 +195,9 @@ def _memory(sides: _Sides, side: str, image: np.ndarray) -> float:
 
 def _growth(sides: _Sides, side: str, image: np.ndarray) -> float:
     torch.set_num_threads(sides.threads)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB, what imports take
+    before = reset_peak()  # what imports take
     sides.opened(side)(image[None])
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / 1e6
+    return (peak_memory() - before) / 1e6
 
 
 def _miou(segmenter: Segmenter, labels: list[np.ndarray], views: list[View]) -> float | None:

@@ -6,7 +6,6 @@ Each takes a `PeerTask` and gives an `Outcome`.
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.modeling import Sam
 
 from goodsam.data.errors import InputError
+from goodsam.pipeline.studies.bench.peak import peak_memory, reset_peak
 from goodsam.stages.memory import keep_freed_memory
 from goodsam.stages.sam.generate import GeneratorConfig, SamGenerator
 from goodsam.stages.sam.hub import (
@@ -242,29 +242,12 @@ def _measured(generate: Callable[[], list[np.ndarray]], device: str) -> Outcome:
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
     else:
-        before = _reset_peak()
+        before = reset_peak()
     began, cpu_began = time.perf_counter(), time.process_time()
     masks = generate()
     seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
-    peak = torch.cuda.max_memory_allocated() if device == "cuda" else _peak()
+    peak = torch.cuda.max_memory_allocated() if device == "cuda" else peak_memory()
     return Outcome(seconds, cpu_seconds, peak - before, masks)
-
-
-def _reset_peak() -> int:
-    """Memory in use, bytes; on Linux the peak counts from here on."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-    except OSError:
-        return _peak()
-
-
-def _peak() -> int:
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def apart(work: Callable[[PeerTask], Any], task: PeerTask) -> Any:

@@ -15,10 +15,10 @@ from segment_anything import sam_model_registry
 from goodsam.data.classes import CITYSCAPES, WILDPASS
 from goodsam.data.panoramas import find_panoramas
 from goodsam.data.street.write import write_world
+from goodsam.pipeline import training
 from goodsam.pipeline.studies.reproduce import published, whole
 from goodsam.pipeline.studies.reproduce.cost import check_room, estimate
 from goodsam.pipeline.studies.reproduce.plan import Request, look, not_as_in_the_paper
-from goodsam.stages.adapt import loop
 from goodsam.stages.sam.registry import street_sam
 from goodsam.stages.score.evaluate import evaluate
 from goodsam.stages.segformer.build import build_segformer
@@ -77,7 +77,7 @@ def test_densepass_to_the_table_and_on_after_a_stop(pieces, tmp_path, goodsam, m
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop, "adapt", stopped)
+    monkeypatch.setattr(training, "adapt", stopped)
     assert goodsam(*options(pieces, out))[0] == 130
     monkeypatch.undo()
     status, text, said = goodsam(*options(pieces, out))
