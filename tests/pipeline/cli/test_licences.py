@@ -99,7 +99,8 @@ def test_a_checkpoint_and_the_best_are_under_the_run_s_licence(goodsam, here):
         said = {entry.key: entry.value for entry in onnx.load(out / "m.onnx").metadata_props}
         assert said["licence"] == both
         assert goodsam(*export, f"{out}/vino", "--format", "openvino")[0] == 0
-        model = openvino.Core().read_model(out / "vino" / OPENVINO_FILE)
+        core = openvino.Core()  # outlives what it reads
+        model = core.read_model(out / "vino" / OPENVINO_FILE)
         assert model.get_rt_info("goodsam").value["licence"] == both
 
 
