@@ -105,7 +105,8 @@ def test_int8_multiplies_in_eight_bits(photographs, tmp_path, format):
         student, tmp_path / "a", photographs, format=format, eight_bits=True, force=True
     )
     assert found.agreement > 90
-    assert found.megabytes < 3.5
+    # in float32 they are 3.69 and 4.43 MB; a megabyte and a half of OpenVINO's is XML
+    assert found.megabytes < {"onnx": 3.0, "openvino": 4.0}[format]
     assert found.miou[0] == pytest.approx(found.miou[1], abs=5)
     assert json.loads(said(tmp_path / "a")["classes"])[0] == "road"
 
