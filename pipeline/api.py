@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -71,6 +72,7 @@ def train(
     partial: bool = False,
     verify: bool = False,
     val: AnyPath | None = None,
+    commercial: bool = False,
 ) -> Run:
     """Stage 2: adapt TA and student to the panoramas, reading SAM's masks from the cache.
 
@@ -83,6 +85,8 @@ def train(
     lacks, not refuse them. verify: read every image, even those whose size and time of change are
     as remembered. val: labelled panoramas, as `evaluate` takes them; the student is scored on them
     every `val_every` steps, and the best one is kept in OUT/best. No gradient comes from there.
+    commercial: refuse SAM, TA or student whose licence forbids commercial use or is not known; the
+    licences are said and written down in any case.
 
     Raises InputError where images, cache and run do not belong together, and where another process
     trains in OUT; FloatingPointError for a loss that is not finite, and `Collapse` for a run that
@@ -112,7 +116,7 @@ def train(
         config = preset
     source = os.fspath(cache) if isinstance(cache, str | os.PathLike) else cache.path
     labelled = None if val is None else Path(val)
-    return train_run(Path(images), source, Path(out), config, labelled, partial, verify)
+    return train_run(Path(images), source, Path(out), config, labelled, partial, verify, commercial)
 
 
 def load(
@@ -318,22 +322,25 @@ def export(
     calibrate: AnyPath | None = None,
     force: bool = False,
     scores: AnyPath | None = None,
+    commercial: bool = False,
 ) -> Path:
     """A folder that transformers loads, an ONNX file or an OpenVINO folder, compared with torch.
 
     format: by default `onnx` where `out` ends in `.onnx`, else `huggingface`. half: weights in
     float16. int8: products with weights in 8 bits, calibrated on the photographs `calibrate`, which
     every format is compared on; without them, on rendered streets. scores: an eval.json, for the
-    card's numbers. A network that was loaded with `wrap` wraps inside the file. Raises InputError
-    if something is at `out`, RuntimeError, unless force, if too few pixels are labelled as by torch
-    (float32 99.99 %, half 99.9, int8 99).
+    card's numbers. commercial: refuse a network whose licence, or that of anything it comes from,
+    forbids commercial use or is not known. A network that was loaded with `wrap` wraps inside the
+    file. Raises InputError if something is at `out`, RuntimeError, unless force, if too few pixels
+    are labelled as by torch (float32 99.99 %, half 99.9, int8 99).
 
     >>> export("runs/mine", "mine-hf")
     PosixPath('mine-hf')
     >>> load("mine-hf").geometry == load("runs/mine").geometry
     True
     """
-    from goodsam.pipeline.rundir import facts_of
+    from goodsam.pipeline.licences import LicensedNetwork, refuse_unless_commercial
+    from goodsam.pipeline.rundir import facts_of, run_of
     from goodsam.pipeline.scoring import read_record
     from goodsam.stages.export.huggingface import export_huggingface
     from goodsam.stages.export.runtime_files import export_graph
@@ -345,6 +352,12 @@ def export(
     if int8 and chosen == "huggingface":
         raise InputError(f"{out}: transformers' folders hold no int8; take onnx or openvino")
     loaded = model if not isinstance(model, str | os.PathLike) else load(model, device="cpu")
+    run = run_of(loaded)
+    if run is not None:
+        loaded = replace(loaded, licence=run.licence)
+    if commercial:
+        own = (LicensedNetwork("model", loaded.source, loaded.licence),)
+        refuse_unless_commercial(own if run is None else run.networks)
     samples = () if calibrate is None else find_panoramas(Path(calibrate), say=say)
     if chosen == "huggingface":
         record = None if scores is None else read_record(Path(scores))

@@ -1,7 +1,7 @@
 """A run directory: what it says of itself, what it was started with, and whether it may resume.
 
 RUN/config.yaml     every setting of stage 2
-RUN/origin.json     identity of the cache, the SAM that made it, and the hashes of the images
+RUN/origin.json     identity of the cache, the hashes of the images, and the networks it began with
 RUN/history.jsonl   when it began, went on and ended, and which settings were changed on the way
 RUN/train.log       what was said meanwhile, with a line of progress a minute
 RUN/metrics.jsonl, tensorboard/, pictures/, checkpoints/, teacher_assistant/, student/
@@ -27,17 +27,20 @@ from goodsam.data.errors import InputError
 from goodsam.data.files import check_folder, write_whole
 from goodsam.data.geometry import Geometry
 from goodsam.data.hashes import Hashes
+from goodsam.data.licences import UNKNOWN, Licence, strictest
 from goodsam.data.panoramas import image_root, survey
 from goodsam.data.panoramas.fitted import hashes_beside
 from goodsam.data.strangers import parse_json, read_bounded
 from goodsam.pipeline.config import MAX_SETTINGS, as_yaml, build, read_yaml
 from goodsam.pipeline.history import add_event, changes, changes_line, read_history
+from goodsam.pipeline.licences import LicensedNetwork, learners_of, networks_of
 from goodsam.pipeline.tell import say
 from goodsam.stages.adapt.learner import AdaptConfig
 from goodsam.stages.adapt.processes import is_first
 from goodsam.stages.adapt.reading import CachedPanoramas
 from goodsam.stages.checkpoint import latest_checkpoint, step_of
-from goodsam.stages.segformer.origin import origin_of
+from goodsam.stages.export.card import card_of_run
+from goodsam.stages.segformer.origin import KEY, origin_of
 
 if TYPE_CHECKING:
     from goodsam.stages.segformer.segmenter import Segmenter
@@ -49,7 +52,12 @@ CHANGEABLE = ("steps", "epochs", "teacher_lr", "student_lr", "precision", "colla
 
 HOLD_SECONDS = 10.0  # a killed run's readers hold its lock until they see that it is gone, 5 s
 
-SETTINGS, ORIGIN = "config.yaml", "origin.json"
+SETTINGS, ORIGIN, BEST = "config.yaml", "origin.json", "best"
+CAME = {
+    "student": "student started from",
+    "TA": "teacher assistant started from",
+    "SAM": "masks by SAM",
+}
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,7 @@ class Run:
             return {
                 "cache": Identity.from_json(found["cache"]),
                 "images": dict(found["images"]),
-                "teachers": [(of["sam"], of["licence"]) for of in found.get("teachers", [])],
+                "networks": tuple(map(LicensedNetwork.from_json, found.get("networks", ()))),
             }
         except (ValueError, KeyError, TypeError) as error:
             raise _torn(self.path / ORIGIN, error) from error
@@ -109,17 +117,23 @@ class Run:
         """The panoramas that it learns from: name -> SHA-256."""
         return self._origin["images"]
 
+    @property
+    def networks(self) -> tuple[LicensedNetwork, ...]:
+        """What it was made from: SAM, TA and student, each with its licence."""
+        older = (LicensedNetwork("SAM", None, UNKNOWN), *learners_of(self.config))
+        return self._origin["networks"] or older
+
+    @property
+    def licence(self) -> Licence:
+        """Of what was trained: the strictest of those of its networks."""
+        return strictest(network.licence for network in self.networks)
+
     def facts(self) -> Sequence[str]:
         """What a model card says of the run, a line each."""
         config = self.config
-        teachers = [
-            f"masks by SAM {sam}, licence: {licence or 'not known'}"
-            for sam, licence in self._origin["teachers"]
-        ]
+        named = (network for network in self.networks if network.name is not None)
         return (
-            f"student started from {config.student}",
-            f"teacher assistant started from {config.teacher_assistant}",
-            *teachers,
+            *(f"{CAME[of.role]} {of.name}, licence: {of.licence}" for of in named),
             f"adapted to {len(self.images)} panoramas, without a label",
             f"seed {config.seed}; learning rates {config.student_lr} and {config.teacher_lr}",
             *(f"changed {line}" for line in changes(read_history(self.path))),
@@ -148,11 +162,20 @@ def say_moment(loaded: Segmenter) -> None:
         say(f"{run.path}: {moment}")
 
 
+def run_of(loaded: Segmenter) -> Run | None:
+    """The run that a network was loaded from, or is the best of; None where none is known."""
+    of_best = Run.found(Path(loaded.source).parent) if _chosen(loaded) else None
+    return Run.found(loaded.source) or of_best
+
+
+def _chosen(loaded: Segmenter) -> str:
+    origin = origin_of(loaded.model, loaded.source)
+    return "" if origin is None else origin.chosen
+
+
 def facts_of(loaded: Segmenter) -> Sequence[str]:
     """What a model card says of a network's run, a line each; nothing where no run is known."""
-    origin = origin_of(loaded.model, loaded.source)
-    chosen = "" if origin is None else origin.chosen
-    run = Run.found(loaded.source) or (Run.found(Path(loaded.source).parent) if chosen else None)
+    run, chosen = run_of(loaded), _chosen(loaded)
     if run is None:
         return () if not chosen else (chosen,)
     return tuple(fact for fact in (*run.facts(), run.moment(loaded), chosen) if fact)
@@ -176,7 +199,7 @@ def open_run(
     """
     check_folder(out)
     sam_cache, hashes = finished_panoramas(images, cache, partial, verify)
-    return claimed(out, config, images, sam_cache, hashes)
+    return claimed(out, config, images, sam_cache, hashes, networks_of(config, sam_cache))
 
 
 def finished_panoramas(
@@ -228,6 +251,16 @@ def _given_names(images: Path, cache: SamCache, partial: bool) -> set[str] | Non
     return names - set(unknown)
 
 
+def write_cards(run: Run) -> None:
+    """A README.md beside each network that a run has written: its licence, what it comes from."""
+    for folder in (run.student, run.teacher_assistant, run.path / BEST):
+        if (folder / "config.json").is_file():
+            chosen = _read(folder / "config.json").get(KEY, {}).get("chosen", "")
+            facts = [fact for fact in (*run.facts(), chosen) if fact]
+            role = "student" if folder.name == BEST else folder.name
+            write_whole(folder / "README.md", card_of_run(role, run.licence, facts))
+
+
 @contextmanager
 def held(out: Path) -> Iterator[None]:
     """The right to train in a run directory, which one process (of torchrun's, the first) has.
@@ -253,19 +286,28 @@ def held(out: Path) -> Iterator[None]:
 
 
 def claimed(
-    out: Path, config: AdaptConfig, images: Path, cache: SamCache, hashes: dict[str, str]
+    out: Path,
+    config: AdaptConfig,
+    images: Path,
+    cache: SamCache,
+    hashes: dict[str, str],
+    networks: Sequence[LicensedNetwork],
 ) -> CachedPanoramas:
     """What `open_run` gives and writes, of panoramas that are known to be the cache's."""
-    _claim(out, config, hashes, cache)
+    _claim(out, config, hashes, cache, networks)
     return CachedPanoramas(image_root(images), cache, list(hashes))
 
 
-def _claim(out: Path, config: AdaptConfig, hashes: dict[str, str], cache: SamCache) -> None:
+def _claim(
+    out: Path,
+    config: AdaptConfig,
+    hashes: dict[str, str],
+    cache: SamCache,
+    networks: Sequence[LicensedNetwork],
+) -> None:
     record = json.loads(
         json.dumps({"cache": cache.identity.to_json(), "images": hashes}, default=str)
     )
-    made_by = {entry["sam"]: entry.get("licence") for entry in cache.provenance if "sam" in entry}
-    teachers = [{"sam": sam, "licence": licence} for sam, licence in made_by.items()]
     text = as_yaml(config)
     newest = latest_checkpoint(out / "checkpoints")
     done = 0 if newest is None else step_of(newest)
@@ -281,7 +323,8 @@ def _claim(out: Path, config: AdaptConfig, hashes: dict[str, str], cache: SamCac
     if done and (told := {name: pair for name, pair in changed.items() if name in CHANGEABLE}):
         say(f"{out}: goes on from step {done} with other settings: {changes_line(told)}")
     write_whole(out / SETTINGS, text)
-    write_whole(out / ORIGIN, json.dumps({**record, "teachers": teachers}, indent=1))
+    known = [network.to_json() for network in networks]
+    write_whole(out / ORIGIN, json.dumps({**record, "networks": known}, indent=1))
     if done:
         add_event(out, done, "went on", changed=changed)
     else:

@@ -69,6 +69,7 @@ def cache_sam(
     workers: int = 0,
     scheduler: str | None = None,
     only: Collection[str] | None = None,
+    commercial: bool = False,
     **generator: Any,
 ) -> Cached:
     """Stage 1: SAM once over all windows of all panoramas below `images`, into the cache `cache`.
@@ -84,8 +85,9 @@ def cache_sam(
     and roll that a photograph's XMP says; pitch, roll: of cameras that write none, degrees.
     verify: read every image again, even those whose size and time of change are as remembered.
     workers: local processes beside this one; scheduler: address of a Dask scheduler. only: names of
-    the panoramas to do now; the others are left for later. generator: fields of `GeneratorConfig`
-    that differ from the SAM's defaults, such as `points_per_side=16` or `mode="exact"`.
+    the panoramas to do now; the others are left for later. commercial: refuse a SAM whose licence
+    forbids commercial use or is not known. generator: fields of `GeneratorConfig` that differ from
+    the SAM's defaults, such as `points_per_side=16` or `mode="exact"`.
 
     Images that cannot be read are left out and named in `.summary.failed`. Raises InputError for
     images of different sizes without `fit`, and for a cache that was made otherwise.
@@ -121,7 +123,9 @@ def cache_sam(
             **generator,
         },
     )
+    licence = _licence(factory, commercial)
     samples = find_panoramas(images, say=say)
+    say(licence)
     if sam == "street" and not all(is_street_world(s.image) for s in samples):
         say(STREET_WARNING, always=True)
     with progress_bar("SAM", unit="panorama") as update:
@@ -142,12 +146,25 @@ def estimate_sam(
     *,
     sam: str = "vit_h",
     checkpoint: AnyPath | None = None,
+    commercial: bool = False,
     **settings: Any,
 ) -> Stage1Estimate:
     """What `cache_sam` with these arguments would cost here, by one window; writes nothing."""
     from goodsam.stages.sam.estimate import estimate_stage1
 
-    return estimate_stage1(Path(images), Path(cache), *_stage1(sam, checkpoint, settings))
+    config, factory = _stage1(sam, checkpoint, settings)
+    _licence(factory, commercial)
+    return estimate_stage1(Path(images), Path(cache), config, factory)
+
+
+def _licence(factory: GeneratorFactory, commercial: bool) -> str:
+    """A line on the SAM's licence; InputError if `commercial` and it does not allow that."""
+    from goodsam.pipeline.licences import refuse_unless_commercial, sam_of
+
+    networks = sam_of(factory)
+    if commercial:
+        refuse_unless_commercial(networks)
+    return "\n".join(map(str, networks))
 
 
 def sam_factory(sam: str, checkpoint: AnyPath | None, generator: Mapping[str, Any]) -> SamFactory:

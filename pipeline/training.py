@@ -8,7 +8,8 @@ from pathlib import Path
 from goodsam.data.files import check_folder
 from goodsam.data.panoramas import find_panoramas, not_taken_line, survey
 from goodsam.pipeline.history import end_recorded
-from goodsam.pipeline.rundir import Run, claimed, finished_panoramas, held
+from goodsam.pipeline.licences import networks_of, refuse_unless_commercial, told
+from goodsam.pipeline.rundir import Run, claimed, finished_panoramas, held, write_cards
 from goodsam.pipeline.tell import log_file, progress_bar, say
 from goodsam.stages.adapt.learner import AdaptConfig
 from goodsam.stages.adapt.loop import adapt
@@ -27,6 +28,7 @@ def train_run(
     labelled: Path | None = None,
     partial: bool = False,
     verify: bool = False,
+    commercial: bool = False,
 ) -> Run:
     """Adapt TA and student in the run directory `out`, from its start or from where it is.
 
@@ -35,8 +37,13 @@ def train_run(
     """
     check_folder(out)
     sam_cache, hashes = finished_panoramas(images, cache, partial, verify)
+    networks = networks_of(config, sam_cache)
+    if commercial:
+        refuse_unless_commercial(networks)
     with held(out), log_file(out / LOG) if is_first() else contextlib.nullcontext():
-        panoramas = claimed(out, config, images, sam_cache, hashes)
+        panoramas = claimed(out, config, images, sam_cache, hashes, networks)
+        for line in told(networks):
+            say(line)
         say(not_taken_line(survey(images).not_taken, images))
         score = None
         if labelled is not None:
@@ -58,12 +65,16 @@ def train_run(
                 note = f"student {row['student_total']:.2f} TA {row['teacher_total']:.2f}"
                 update(step, steps, note)
 
-            adapt(
-                panoramas,
-                out,
-                config,
-                after,
-                warn=lambda text: say(f"WARNING: {text}", always=True),
-                score=score,
-            )
+            try:
+                adapt(
+                    panoramas,
+                    out,
+                    config,
+                    after,
+                    warn=lambda text: say(f"WARNING: {text}", always=True),
+                    score=score,
+                )
+            finally:  # a run that is stopped may have a best student already
+                if is_first():
+                    write_cards(Run(out))
     return Run(out)

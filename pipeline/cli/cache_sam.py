@@ -10,6 +10,7 @@ import typer
 from goodsam.pipeline.cli.options import (
     Boundaries,
     Checkpoint,
+    Commercial,
     Height,
     Images,
     Level,
@@ -95,6 +96,7 @@ def cache_sam(
         typer.Option(help="Address of a Dask scheduler to give the work to, tcp://HOST:PORT."),
     ] = None,
     verify: Verify = False,
+    commercial: Commercial = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -123,6 +125,7 @@ def cache_sam(
         "pitch": pitch,
         "roll": roll,
         "verify": verify,
+        "commercial": commercial,
         "window": window,
         "stride": stride,
         "wrap": wrap,

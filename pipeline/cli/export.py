@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from goodsam.pipeline.cli.options import Model, WhichNetwork, Wrap
+from goodsam.pipeline.cli.options import Commercial, Model, WhichNetwork, Wrap
 
 
 def export(
@@ -41,6 +41,7 @@ def export(
     scores: Annotated[
         Path | None, typer.Option(help="An eval.json, for the numbers on the model card.")
     ] = None,
+    commercial: Commercial = False,
 ) -> None:
     """A trained network for transformers, ONNX Runtime, TensorRT or OpenVINO, checked first."""
     from goodsam.pipeline import api
@@ -55,5 +56,6 @@ def export(
         calibrate=calibrate,
         force=force,
         scores=scores,
+        commercial=commercial,
     )
     print(f"{written}: written")

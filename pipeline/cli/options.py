@@ -85,6 +85,13 @@ Checkpoint = Annotated[
         "published weights are downloaded if it is not given."
     ),
 ]
+Commercial = Annotated[
+    bool,
+    typer.Option(
+        "--commercial",
+        help="Refuse networks whose licence forbids commercial use or is not known.",
+    ),
+]
 
 # How a network is used: eval and predict
 Model = Annotated[

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from goodsam.pipeline.cli.options import Boundaries, Checkpoint, Images, Settings, sam_option
+from goodsam.pipeline.cli.options import (
+    Boundaries,
+    Checkpoint,
+    Commercial,
+    Images,
+    Settings,
+    sam_option,
+)
 
 if TYPE_CHECKING:
     from goodsam.pipeline.whole.price import Price
@@ -93,6 +100,7 @@ def run(
         str | None,
         typer.Option(help="Where to compute: auto, cpu or cuda; a GPU if there is one."),
     ] = None,
+    commercial: Commercial = False,
 ) -> None:
     """The whole way: check, preview and price, masks, training, evaluation, report, export.
 
@@ -125,6 +133,7 @@ def run(
         student=student,
         settings=set_ or (),
         device=device,
+        commercial=commercial,
         preview_only=preview,
         agree=agree,
     )

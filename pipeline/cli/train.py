@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from goodsam.pipeline.cli.options import Cache, Classes, Images, Settings, Verify
+from goodsam.pipeline.cli.options import Cache, Classes, Commercial, Images, Settings, Verify
 
 
 def train(
@@ -47,6 +47,7 @@ def train(
         ),
     ] = None,
     verify: Verify = False,
+    commercial: Commercial = False,
 ) -> None:
     """Stage 2: adapt TA and student to the panoramas, reading SAM's masks from the cache."""
     from goodsam.pipeline import api
@@ -65,5 +66,6 @@ def train(
         partial=partial,
         verify=verify,
         val=val,
+        commercial=commercial,
     )
     print(f"{run.path}: student/ and teacher_assistant/ written; next: goodsam eval {out} IMAGES")

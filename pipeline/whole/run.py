@@ -27,6 +27,7 @@ from goodsam.data.street.mark import is_street_world
 from goodsam.data.weights import SEGFORMERS
 from goodsam.data.windows import is_band, is_sphere
 from goodsam.pipeline import api
+from goodsam.pipeline.licences import learners_of, refuse_unless_commercial, sam_of, told
 from goodsam.pipeline.report.parts import counted
 from goodsam.pipeline.report.preview import preview_report
 from goodsam.pipeline.rundir import Run
@@ -101,6 +102,7 @@ def run(
     student: str | None = None,
     settings: Iterable[str] = (),
     device: str | None = None,
+    commercial: bool = False,
     preview_only: bool = False,
     agree: Callable[[Price], bool] = lambda price: True,
 ) -> WholeRun:
@@ -108,8 +110,9 @@ def run(
 
     What is None is chosen for this machine and these photographs, said with its reason, and kept in
     OUT for the next time. sam: as for `cache_sam`; none: no masks, which is plain self-training.
-    labels: for the evaluation alone. preview_only: stop after the preview. agree: asked before more
-    than ten minutes of work. All else as for `cache_sam` and `train`.
+    labels: for the evaluation alone. commercial: refuse networks as `train` does, before the
+    preview. preview_only: stop after it. agree: asked before more than ten minutes of work. All
+    else as for `cache_sam` and `train`.
 
     Called again, it goes on where it was. Raises InputError for photographs that cannot be read,
     and as `cache_sam` and `train` do; RuntimeError for panoramas that fail in stage 1.
@@ -140,6 +143,7 @@ def run(
     }
     machine = Machine.here(device or "auto")
     recipe = _recipe(samples, machine, out, {k: v for k, v in given.items() if v is not None})
+    _say_licences(recipe, commercial)
     rates = _previewed(images, samples, machine, out, recipe)
     config = recipe.config
     if not any(text.startswith("checkpoint_every=") for text in recipe.settings):
@@ -159,7 +163,7 @@ def run(
     found = Run(out)
     if steps_done(out) < config.length(len(samples)) or not found.student.is_dir():
         say("training ...")
-        api.train(images, cache, out, preset=config)
+        api.train(images, cache, out, preset=config, commercial=commercial)
     else:
         say(f"training: all {steps_done(out)} steps are done")
     model = api.load(out, device=config.device)
@@ -223,6 +227,17 @@ def _recipe(
     for name, value, why, switch in recipe.rows():
         say(f"{name}: {value} - {why} ({switch})")
     return recipe
+
+
+def _say_licences(recipe: Recipe, commercial: bool) -> None:
+    """Those of the networks to be used, before hours of work; InputError as of `train`."""
+    networks = learners_of(recipe.config)
+    if recipe.sam != NO_SAM:
+        networks = [*sam_of(api.sam_factory(recipe.sam, recipe.checkpoint, {})), *networks]
+    if commercial:
+        refuse_unless_commercial(networks)
+    for line in told(networks):
+        say(line)
 
 
 def _previewed(

@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from goodsam.data.geometry import Geometry
+from goodsam.data.licences import Licence, on_a_card
 from goodsam.stages.networks.adapted import Adapted
 from goodsam.stages.networks.classes import bare
 from goodsam.stages.segformer.segment import parameter_count
@@ -17,9 +20,7 @@ _CARD = """---
 library_name: transformers
 pipeline_tag: image-segmentation
 tags: [{kind}, panorama, 360-degree, goodsam]
-license: other
-license_name: as-of-the-weights-it-was-trained-from
----
+{front}---
 
 # {title}
 
@@ -39,7 +40,8 @@ Classes: {classes}.
 
 ## Licence
 
-The weights keep the licences of the weights and images that they were trained from: {licence}.
+The weights keep the licences of the weights and images that they were trained from: {licence}. The
+front matter above names the strictest of them, as far as their cards say.
 """
 
 _USE_SEGFORMER = """\
@@ -83,7 +85,20 @@ def model_card(
         numbers=_numbers(scores),
         geometry=_geometry(segmenter.geometry),
         classes=_classes(segmenter),
-        licence=segmenter.licence,
+        front=yaml.safe_dump(on_a_card(segmenter.licence)),
+        licence=_plain(str(segmenter.licence)),
+    )
+
+
+def card_of_run(network: str, licence: Licence, facts: Sequence[str]) -> str:
+    """The README of a network where a run writes it, `student` or `teacher_assistant`."""
+    front = {"library_name": "transformers", "tags": ["goodsam"], **on_a_card(licence)}
+    lines = "\n".join(f"- {_plain(fact)}" for fact in facts)
+    return (
+        f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n\n"
+        f"The {network.replace('_', ' ')} of a GoodSAM run. Its licence, the strictest of those of "
+        f"what it comes from: {_plain(str(licence))}.\n\n"
+        f"{lines}\n"
     )
 
 

@@ -111,7 +111,7 @@ def properties(segmenter: Segmenter) -> dict[str, str]:
         "weights": segmenter.fingerprint,
         "input": "uint8 (N, H, W, 3) RGB; normalised inside",
         "wrap": "inside" if segmenter.wrap else "no",
-        "licence": segmenter.licence,
+        "licence": str(segmenter.licence),
     }
     if segmenter.geometry is not None:
         known["geometry"] = json.dumps(segmenter.geometry.to_json())

@@ -13,7 +13,7 @@ import torch
 from goodsam.stages.device import pick_device
 from goodsam.stages.sam.generate import GeneratorConfig, MaskGenerator, SamGenerator, precision
 from goodsam.stages.sam.load import LoadedSam, load_sam
-from goodsam.stages.sam.registry import known_sam
+from goodsam.stages.sam.registry import Hub, known_sam, published_hash
 
 
 class GeneratorFactory(Hashable, Protocol):
@@ -61,11 +61,24 @@ class SamFactory:
     def provenance(self) -> dict[str, Any]:
         return {
             "sam": self.name,
-            "licence": known_sam(self.name).licence,
+            "licence": self.licence,
             "points_per_batch": self.generator.points_per_batch,
             "device": pick_device().type,
             "precision": str(self._dtype).removeprefix("torch."),
         }
+
+    @property
+    def licence(self) -> str | None:
+        """Of the weights; None if nobody says. A file of one's own has not that of its name."""
+        known = known_sam(self.name)
+        if self.checkpoint is None:
+            return known.licence
+        if isinstance(known.weights, Hub):
+            from goodsam.stages.cards import read_card  # as in the registry
+
+            licence = read_card(self.checkpoint).licence
+            return None if licence is None else licence.name
+        return known.licence if self.sam == published_hash(known) else None
 
     @property
     def _dtype(self) -> torch.dtype:

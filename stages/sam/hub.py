@@ -16,7 +16,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from segment_anything.modeling import Sam
 
 from goodsam.data.errors import InputError
@@ -24,7 +23,7 @@ from goodsam.data.files import file_hash
 from goodsam.stages.downloads import fetch
 from goodsam.stages.sam.generate import GeneratorConfig
 
-CONFIG, INDEX, CARD = "config.json", "model.safetensors.index.json", "README.md"
+CONFIG, INDEX = "config.json", "model.safetensors.index.json"
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 REMEDY = "give a SAM of transformers, by directory or hub name; see `goodsam teachers`"
 
@@ -91,6 +90,8 @@ def hub_folder(name: str) -> Path:
     Its config is looked at before its weights are fetched. Raises InputError for a model that is
     not there, is gated, cannot be reached or is of no family here.
     """
+    from goodsam.stages.cards import CARD
+
     family_of(_fetched(name, [CONFIG]), name)
     return _fetched(name, [CONFIG, CARD, INDEX, *PROCESSORS, "*.safetensors"])
 
@@ -136,20 +137,6 @@ def family_of(folder: Path, name: str | None = None) -> Family:
     if kind not in FAMILIES:
         raise InputError(f"{name}: holds {kind or 'no model'}, not a SAM known here; {REMEDY}")
     return FAMILIES[kind]
-
-
-def card_licence(folder: Path) -> str | None:
-    """The licence that a directory's model card names, as it does; None if it names none."""
-    from huggingface_hub import metadata_load
-
-    try:
-        card = metadata_load(folder / CARD) or {}
-    except (OSError, ValueError, yaml.YAMLError):
-        return None
-    licence = card.get("license")
-    if licence == "other":  # its name, if it has one, stands apart
-        licence = card.get("license_name") or licence
-    return None if licence is None else str(licence)
 
 
 def load_folder(folder: Path, name: str | None = None) -> tuple[Sam, str]:

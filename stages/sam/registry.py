@@ -17,12 +17,12 @@ from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam, TwoWayTransformer
 
 from goodsam.data.errors import InputError
+from goodsam.data.files import file_hash
 from goodsam.data.weights import STREET_SAM
 from goodsam.stages.sam.encoder import StreetEncoder
 from goodsam.stages.sam.generate import GeneratorConfig
 from goodsam.stages.sam.hub import (
     SAM2_GENERATOR,
-    card_licence,
     family_of,
     hub_folder,
     load_folder,
@@ -240,14 +240,33 @@ def known_sam(name: str) -> KnownSam:
     )
 
 
+def published_hash(sam: KnownSam) -> str | None:
+    """SHA-256 of the file of weights that everybody has; None for what is no single file."""
+    match sam.weights:
+        case Path() as path:
+            return file_hash(path)
+        case Download(_, sha256):
+            return sha256
+        case Hub():
+            return None
+
+
+def sam_of_hash(sha256: str) -> str | None:
+    """The name of the SAM whose published file of weights this is; None of any other."""
+    return next((n for n, sam in SAMS.items() if published_hash(sam) == sha256), None)
+
+
 def _found(name: str) -> KnownSam:
     """A SAM that is not in SAMS, as far as its config and its card tell."""
+    from goodsam.stages.cards import read_card  # only a SAM that has one needs it
+
     folder = Path(name) if Path(name).is_dir() else hub_folder(name)
     family = family_of(folder, name)
+    licence = read_card(folder).licence
     return KnownSam(
         lambda: load_folder(folder, name)[0],
         Hub(name),
-        card_licence(folder),
+        None if licence is None else licence.name,
         family.generator,
         padded=family.padded,
     )

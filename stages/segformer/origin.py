@@ -11,19 +11,8 @@ from typing import Any
 from goodsam.data.class_map import ClassMap
 from goodsam.data.errors import InputError
 from goodsam.data.geometry import Geometry
-from goodsam.data.weights import SEGFORMERS
 
 KEY = "goodsam"
-
-NVIDIA = (
-    "NVIDIA's licence for SegFormer weights: non-commercial use only, also of what is trained "
-    "from them"
-)
-STREET = "Apache-2.0; the network has seen a rendered street world only"
-UNKNOWN = (
-    "that of the weights and images it was trained from; SegFormer weights published by NVIDIA, "
-    "and all that is trained from them, are for non-commercial use"
-)
 
 
 @dataclass(frozen=True)
@@ -41,11 +30,6 @@ class Origin:
     chosen: str = ""
     classes: ClassMap | None = None
 
-    @property
-    def licence(self) -> str:
-        """In words, as far as the names of the networks tell."""
-        return licence_of(self.starts)
-
     def to_json(self) -> dict[str, Any]:
         """As it stands in `config.json`."""
         return {
@@ -55,15 +39,6 @@ class Origin:
             **({"chosen": self.chosen} if self.chosen else {}),
             **({} if self.classes is None else {"classes": self.classes.to_json()}),
         }
-
-
-def licence_of(starts: tuple[str, ...]) -> str:
-    """The licence of what was trained from these networks, in words."""
-    if any("nvidia/" in start for start in starts):
-        return NVIDIA
-    if starts and all(start in SEGFORMERS for start in starts):
-        return STREET
-    return UNKNOWN
 
 
 def origin_of(model: Any, source: object) -> Origin | None:

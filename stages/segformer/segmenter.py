@@ -24,15 +24,17 @@ from goodsam.data.class_map import ClassMap, Groups
 from goodsam.data.classes import IGNORE, palette_for
 from goodsam.data.errors import InputError
 from goodsam.data.geometry import LEVELLED, Geometry, Pose
+from goodsam.data.licences import UNKNOWN, Licence
 from goodsam.data.panoramas import Placement, fitted_view, placement_in, posed
 from goodsam.data.windows import Windows, widen
 from goodsam.stages.device import pick_device
+from goodsam.stages.licences import licence_of_starts, network_licence
 from goodsam.stages.networks.classes import Mapped, remap
 from goodsam.stages.networks.inference import logits_of
 from goodsam.stages.segformer.native import MapKind, Maps, as_bytes, native_maps, unseen_pixels
-from goodsam.stages.segformer.origin import licence_of, origin_of
+from goodsam.stages.segformer.origin import origin_of
 from goodsam.stages.segformer.segment import class_names, normalise
-from goodsam.stages.segformer.snapshot import Network, load_network
+from goodsam.stages.segformer.snapshot import Network, load_network, written_at
 
 Mode = Literal["direct", "windows"]
 
@@ -46,7 +48,7 @@ class Segmenter:
     mode: `direct` sees the panorama whole; `windows` sees its windows and joins them.
     geometry: how panoramas are seen; None: each as it is, by the default windows of its size.
     wrap: `direct` sees the panorama continue past both ends, so that the seam is a place like any
-    other. licence: of the weights, in words. source, network: what it was loaded from. step: of the
+    other. licence: of the weights. source, network: what it was loaded from. step: of the
     checkpoint that it was taken from; None for a network that a run has finished, or of no run.
 
     >>> segmenter = Segmenter.load("street-student", device="cpu")
@@ -59,7 +61,7 @@ class Segmenter:
     mode: Mode = "direct"
     geometry: Geometry | None = None
     wrap: bool = False
-    licence: str = licence_of(())
+    licence: Licence = UNKNOWN
     source: str = ""
     network: Network = "student"
     step: int | None = None
@@ -107,7 +109,10 @@ class Segmenter:
                 f"{source}: was trained on {geometry}; leave --wrap out: a run applies its own"
             )
         where = pick_device(device)
-        licence = licence_of((str(source),)) if origin is None else origin.licence
+        if step is None:
+            licence = network_licence(written_at(source, network))
+        else:  # a checkpoint has no card
+            licence = licence_of_starts(() if origin is None else origin.starts)
         return cls(
             model.to(where).eval(), where, mode, geometry, wrap, licence, str(source), network, step
         )

@@ -49,6 +49,13 @@ def load_network(source: str | Path, network: Network = "student") -> tuple[Any,
     return load_model(source), None
 
 
+def written_at(source: str | Path, network: Network) -> str | Path:
+    """The folder of a network that a run has written; `source` itself where that is no run."""
+    folder = Path(source) / network
+    own = (Path(source) / "config.json").is_file()
+    return folder if not own and folder.is_dir() else source
+
+
 def _newest(run: Path, network: str, after: float) -> tuple[Any, int] | None:
     """From the newest checkpoint, if it is of a later step than `after`."""
     for _ in range(TRIES):

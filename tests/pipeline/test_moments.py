@@ -212,6 +212,7 @@ def test_the_best_by_labels_is_kept_and_marked(world, goodsam, tmp_path):
     assert "step 0: mIoU 100.00" in err
     rows = map(json.loads, (out / "val.jsonl").read_text().splitlines())
     assert [row["step"] for row in rows] == [0, 1, 2]
+    assert "- chosen by labels: " in (out / "best/README.md").read_text()
     assert goodsam("export", out / "best", "--out", tmp_path / "hf")[0] == 0
     card = " ".join((tmp_path / "hf/README.md").read_text().split())
     assert "chosen by labels: the student of step 0" in card

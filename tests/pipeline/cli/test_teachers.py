@@ -15,6 +15,7 @@ from goodsam.data.cache import SamCache
 from goodsam.data.street.write import write_world
 from goodsam.pipeline.cli.options import SAM_NAMES
 from goodsam.pipeline.rundir import Run
+from goodsam.stages.licences import NETWORKS
 from goodsam.stages.sam.hub import hub_folder, load_folder
 from goodsam.stages.sam.registry import SAMS
 from tests.pipeline.cli.test_app import one_line
@@ -39,15 +40,22 @@ def test_the_commands_know_the_registry_s_names():
 def test_every_teacher_has_a_line_with_its_licence(goodsam):
     status, out, _ = goodsam("teachers")
     assert status == 0
-    lines = {line.split()[0]: line for line in out.splitlines()}
+    lines = {line.split()[0]: line for line in out.splitlines() if line}
     for name, sam in SAMS.items():
         assert sam.licence in lines[name]
         assert lines[name].endswith(sam.source)
+    for name, network in NETWORKS.items():
+        assert lines[name].endswith(network.licence.name)
+    assert " no " in lines["nvidia/segformer-b0-finetuned-cityscapes-1024-1024"]
+    assert " conditions " in lines["sam3"]
+    assert "Cityscapes and ADE20K allow non-commercial use only" in out
     status, out, _ = goodsam("teachers", "--json")
     rows = {row["name"]: row for row in json.loads(out)}
     assert rows["sam3"]["licence"] == "SAM License"
     assert rows["sam2.1-large"]["source"] == "facebook/sam2.1-hiera-large"
     assert not rows["sam2.1-large"]["padded"]
+    assert rows["tue-mps/cityscapes_semantic_eomt_large_1024"]["use"] == "permissive"
+    assert rows["street-student"]["roles"] == ["student"]
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +115,8 @@ def test_mobile_sam_goes_the_whole_way(goodsam, street, tmp_path):
     sam = ("mobile_sam", "--checkpoint", tmp_path / "mobile_sam.pt")
     sam += ("--boundaries", "windows", "--window", 164, "--stride", 164)  # two windows of 1,024 px
     cache, card = whole_way(goodsam, street, tmp_path, *sam)
-    assert cache.provenance[0]["licence"] == "Apache-2.0"
-    assert r"masks by SAM mobile\_sam, licence: Apache-2.0" in card
+    assert cache.provenance[0]["licence"] is None  # not the file that has the published licence
+    assert r"masks by SAM mobile\_sam, licence: not known" in card
 
 
 def test_a_run_from_before_teachers_were_named_goes_on(goodsam, street, tmp_path):
@@ -119,7 +127,7 @@ def test_a_run_from_before_teachers_were_named_goes_on(goodsam, street, tmp_path
     assert goodsam(*train)[0] == 0
     assert any(str(TRAINED) in fact for fact in Run(run).facts())
     origin = json.loads((run / "origin.json").read_text())
-    del origin["teachers"]
+    del origin["networks"]
     (run / "origin.json").write_text(json.dumps(origin))
     assert not any("SAM" in fact for fact in Run(run).facts())
     assert goodsam(*train)[0] == 0  # resumed, and named from now on

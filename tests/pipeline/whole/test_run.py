@@ -37,6 +37,10 @@ def test_what_cannot_be_is_said_at_the_door(goodsam, photos, tmp_path):
     one_line(goodsam("run", tmp_path / "nothing", "--out", out), 2, "no such folder")
     one_line(goodsam("run", photos, "--out", out, "--set", "stpes=3"), 2, "did you mean steps")
     one_line(goodsam("run", photos, "--out", out, "--no-sam", "--points", "grid"), 2, "--no-sam")
+    free = ("run", photos, "--out", tmp_path / "free", "--commercial", "--teacher-assistant")
+    nvidia = "nvidia/segformer-b5-finetuned-cityscapes-1024-1024"
+    one_line(goodsam(*free, nvidia), 2, f"TA {nvidia}: NVIDIA Source Code", "take another")
+    assert not list((tmp_path / "free").glob("masks*"))
     shutil.copytree(photos, tmp_path / "damaged")
     (first, *_) = sorted((tmp_path / "damaged").rglob("*.png"))
     first.write_bytes(first.read_bytes()[:3000])
@@ -51,7 +55,7 @@ def test_what_cannot_be_is_said_at_the_door(goodsam, photos, tmp_path):
 def whole(photos, tmp_path_factory):
     """A whole run without SAM, and its folder."""
     out = tmp_path_factory.mktemp("whole") / "out"
-    return out, run(photos, out, sam="none", settings=["steps=2"], device="cpu")
+    return out, run(photos, out, sam="none", settings=["steps=2"], device="cpu", commercial=True)
 
 
 def contents(out):
@@ -74,6 +78,9 @@ def test_every_stage_leaves_what_it_makes(whole):
     card = (done.model / "README.md").read_text()
     assert "masks by SAM" not in card
     assert "adapted to 2 panoramas" in card
+    assert "license: apache-2.0\n" in card  # of TA and student; there is no SAM
+    log = (out / "train.log").read_text().splitlines()
+    assert "what is trained from them is under: Apache-2.0" in log[2]
     config = done.run.config
     assert (config.step.fusion.rule, config.step.weights.teacher_boundary) == ("none", 0)
     page = done.preview.read_text()
@@ -99,17 +106,19 @@ def test_other_masks_than_those_trained_on_are_refused(whole, photos):
     assert read_recipe(out / "recipe.json").sam == "none"
 
 
-def test_who_is_asked_and_says_no_has_a_preview(photos, tmp_path, monkeypatch):
+def test_who_is_asked_and_says_no_has_a_preview(photos, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("goodsam.pipeline.whole.run.ASK_FROM", 0.0)
-    asked = []
+    asked, told = [], []
 
     def no(price):
         asked.append(price.seconds)
+        told.append(capsys.readouterr().err)
         return False
 
     done = run(photos, tmp_path / "out", sam="none", settings=["steps=2"], agree=no)
     assert done.run is None
     assert asked[0] > 0
+    assert "what is trained from them is under: Apache-2.0" in told[0]
     assert done.preview.is_file()
     assert not (tmp_path / "out" / "student").exists()
 

@@ -45,8 +45,8 @@ def test_a_directory_is_a_sam_by_its_path() -> None:
 @pytest.mark.parametrize(
     ("card", "licence"),
     [
-        ("---\nlicense: apache-2.0\n---\n", "apache-2.0"),
-        ("---\nlicense: other\nlicense_name: sam-license\n---\n", "sam-license"),
+        ("---\nlicense: apache-2.0\n---\n", "Apache-2.0"),
+        ("---\nlicense: other\nlicense_name: sam-license\n---\n", "SAM License"),
         ("---\nlicense: other\n---\n", "other"),
         ("---\nlibrary_name: transformers\n---\n", None),
         ("---\nlicense: [\n---\n", None),
