@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
@@ -49,5 +50,9 @@ def _openvino(path: Path, threads: int) -> Labels:
 
     # On CPUs with bfloat16 OpenVINO takes it unasked: what is compared here is the file.
     how = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
-    model = openvino.Core().compile_model(path / OPENVINO_FILE, "CPU", how)
+    core = openvino.Core()
+    # It gives the thread that compiles a stack for signals which is too small where registers are
+    # large (AMX): the next signal would end the process. So it is a thread that ends here.
+    with ThreadPoolExecutor(1) as passing:
+        model = passing.submit(core.compile_model, path / OPENVINO_FILE, "CPU", how).result()
     return lambda images: model([np.ascontiguousarray(images)])["labels"]
