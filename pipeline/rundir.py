@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from filelock import FileLock, Timeout
 
+from goodsam.data.alone import alone
 from goodsam.data.cache import Identity, SamCache
 from goodsam.data.errors import InputError
 from goodsam.data.files import check_folder, write_whole
@@ -50,7 +50,6 @@ FREE = ("device", "workers", "checkpoint_every", "pictures_every", "val_every", 
 # those that a run may change when it goes on: what was done before stays as it is
 CHANGEABLE = ("steps", "epochs", "teacher_lr", "student_lr", "precision", "collapse")
 
-HOLD_SECONDS = 10.0  # a killed run's readers hold its lock until they see that it is gone, 5 s
 
 SETTINGS, ORIGIN, BEST = "config.yaml", "origin.json", "best"
 CAME = {
@@ -271,18 +270,8 @@ def held(out: Path) -> Iterator[None]:
         yield
         return
     check_folder(out)
-    out.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out / ".lock")
-    try:
-        lock.acquire(timeout=HOLD_SECONDS)
-    except Timeout:
-        raise InputError(
-            f"{out}: another process is training there; wait for it, or end it first"
-        ) from None
-    try:
+    with alone(out):
         yield
-    finally:
-        lock.release()
 
 
 def claimed(

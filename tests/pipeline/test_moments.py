@@ -11,10 +11,8 @@ import subprocess
 import sys
 
 import pytest
-from filelock import FileLock
 
 import goodsam as gs
-from goodsam.pipeline import rundir
 from goodsam.pipeline.config import as_yaml
 from goodsam.pipeline.history import read_history
 from goodsam.pipeline.rundir import Run
@@ -22,6 +20,14 @@ from goodsam.stages.adapt.learner import Learner
 from tests.stages.adapt.small import config_for, make_world
 
 ENDLESS = 100_000
+HOLDS = """
+import sys
+from pathlib import Path
+from goodsam.data.alone import alone
+with alone(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -187,15 +193,17 @@ def test_a_run_that_failed_is_used_and_goes_on_at_a_lower_rate(world, tmp_path, 
 
 
 @pytest.mark.attack("two at once")
-def test_two_processes_on_one_run_are_refused(world, goodsam, tmp_path, monkeypatch):
-    monkeypatch.setattr(rundir, "HOLD_SECONDS", 0.1)
+def test_two_processes_on_one_run_are_refused(world, goodsam, tmp_path):
     out = tmp_path / "run"
-    out.mkdir()
-    with FileLock(out / ".lock"):
+    command = [sys.executable, "-c", HOLDS, str(out)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as other:
+        assert other.stdout.readline() == "held\n"
         status, _, err = goodsam(*words(world, out))
+        other.communicate()
     assert status == 2
-    assert "another process is training there" in err
-    assert sorted(path.name for path in out.iterdir()) == [".lock"]
+    assert "another process is writing into it" in err
+    assert list(out.iterdir()) == []
     assert goodsam(*words(world, out))[0] == 0
 
 
