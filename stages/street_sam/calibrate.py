@@ -20,11 +20,12 @@ def calibrate(sam: Sam, examples: list[Example]) -> dict[str, float]:
     slope, offset and scale, and the mean error before and after.
     """
     predicted, truths, masks = [], [], []
-    for e in examples:
-        logits, iou = decoded(sam, encoded(sam, [e])[0], e, slice(None))
+    for held in examples:
+        e = held.to(sam.device)
+        logits, iou = decoded(sam, encoded(sam, e.image[None])[0], e, slice(None))
         logits = logits.flatten(2)
         predicted.append(iou.flatten())
-        truths.append(overlap(logits, e.targets.to(sam.device).flatten(1)[:, None]).flatten())
+        truths.append(overlap(logits, e.targets.flatten(1)[:, None]).flatten())
         masks += list(logits.flatten(0, 1))
     x, y = torch.cat(predicted).double(), torch.cat(truths).double()
     slope = ((x - x.mean()) * (y - y.mean())).mean() / x.var(correction=0)

@@ -18,7 +18,6 @@ from goodsam.stages.sam.decode import decode_masks, decode_tokens, project_image
 from goodsam.stages.sam.street import vector_terms
 from goodsam.stages.street_sam.examples import MASK, Example
 
-FAR_PIXELS = 640  # of a picture, all pairs of which are asked about
 BLOCK = 8  # pixels along a side of the blocks whose pairs are asked about
 SIZES = {"xs": 250, "s": 1000, "m": 2500, "l": 10000, "xl": math.inf}  # px of a window, less than
 
@@ -42,9 +41,8 @@ class Running:
         return means
 
 
-def encoded(sam: Sam, examples: list[Example], precision: str = "float32") -> Tensor:
-    """The encoder's output for the examples, float (B, C + 16 * VECTOR, h, w)."""
-    images = torch.stack([e.image for e in examples]).to(sam.device)
+def encoded(sam: Sam, images: Tensor, precision: str = "float32") -> Tensor:
+    """The encoder's output for images (B, 3, H, W): float (B, C + 16 * VECTOR, h, w)."""
     with autocast(sam.device, precision):
         embeddings: Tensor = sam.image_encoder(images)
     return embeddings.float()
@@ -54,7 +52,7 @@ def decoded(
     sam: Sam, embedding: Tensor, e: Example, prompts: slice, precision: str = "float32"
 ) -> tuple[Tensor, Tensor]:
     """Logits (P, 3, *valid) and predicted IoU (P, 3) for some of the prompts, not mask 0."""
-    points = e.points[prompts, None].to(embedding.device)
+    points = e.points[prompts, None]
     labels = torch.ones(points.shape[:2], device=points.device)
     sparse, dense = sam.prompt_encoder((points, labels), None, None)
     pe = sam.prompt_encoder.get_dense_pe()[0]
@@ -78,21 +76,15 @@ def vector_loss(sam: Sam, embedding: Tensor, e: Example) -> tuple[Tensor, Tensor
     radius = sam.mask_decoder.radius.exp()
     terms = vector_terms(embedding)
     vectors, (rows, columns) = terms[:-2, : e.valid[0], : e.valid[1]], e.valid
-    ids = e.instances[::2, ::2].to(vectors.device)
-    _, own, areas = ids.flatten().unique(return_inverse=True, return_counts=True)
-    share = areas[own].rsqrt().cumsum(0)
-    # An irrational stride visits the picture evenly, and no column twice in a row.
-    lattice = torch.arange(FAR_PIXELS, device=ids.device) * 0.6180339887 % 1
-    chosen = torch.searchsorted(share, lattice * share[-1]).clamp(max=len(own) - 1)
+    ids = e.instances[::2, ::2]
     flat = vectors.flatten(1)
-    far = pair_loss(flat[:, chosen].T[None], ids.flatten()[chosen][None], radius)
+    far = pair_loss(flat[:, e.far].T[None], ids.flatten()[e.far][None], radius)
     near = pair_loss(_blocks(vectors).movedim(0, -1), _blocks(ids[None])[0], radius)
-    x, y = (e.points.to(flat.device) / MASK).long().T
+    x, y = (e.points / MASK).long().T
     at = vectors[:, y.clamp(0, rows - 1), x.clamp(0, columns - 1)].T
     square = flat.square().sum(0)
     logits = radius - at.square().sum(1)[:, None] - square + 2 * at @ flat
-    targets = e.targets.to(flat.device).flatten(1)
-    focal, dice = mask_losses(logits, targets, pixel_weights(ids.flatten()))
+    focal, dice = mask_losses(logits, e.targets.flatten(1), e.weights)
     return far + near, (2 * focal + dice).mean()
 
 
@@ -114,36 +106,33 @@ def _blocks(x: Tensor) -> Tensor:
 
 def sam_loss(
     sam: Sam, embedding: Tensor, e: Example, prompts: int, precision: str
-) -> tuple[Tensor, dict[str, float]]:
+) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss of the decoder's masks for the first `prompts` points of a picture, and its figures.
 
     As SAM's: focal and dice loss of the best of the three outputs, and the squared error of the
     predicted IoU, here for all three. Figures: IoU of the output that is predicted to be the best,
-    and of the best ("+"), by the size of the instance.
+    and of the best ("+"), by the size of the instance, NaN where there is none of it.
     """
-    some = slice(prompts)
-    logits, predicted = decoded(sam, embedding, e, some, precision)
-    logits, targets = logits.flatten(2), e.targets[some].to(logits.device).flatten(1)[:, None]
-    ids = e.instances[::2, ::2].flatten().to(logits.device)
-    focal, dice = mask_losses(logits, targets, pixel_weights(ids))
+    logits, predicted = decoded(sam, embedding, e, slice(prompts), precision)
+    logits, targets = logits.flatten(2), e.targets[:prompts].flatten(1)[:, None]
+    focal, dice = mask_losses(logits, targets, e.weights)
     each = 2 * focal + dice
-    best = each.min(dim=1)
+    best, output = each.min(dim=1)
     iou = overlap(logits, targets)
     head = F.mse_loss(predicted, iou)
     top, most = iou.gather(1, predicted.argmax(1, keepdim=True))[:, 0], iou.amax(1)
     figures = {
-        "focal": focal.gather(1, best.indices[:, None]).mean().item(),
-        "dice": dice.gather(1, best.indices[:, None]).mean().item(),
-        "head": head.item(),
-        "iou": top.mean().item(),
+        "focal": focal.gather(1, output[:, None]).mean(),
+        "dice": dice.gather(1, output[:, None]).mean(),
+        "head": head.detach(),
+        "iou": top.mean(),
     }
     area, least = targets[:, 0].sum(-1) * 4, 0.0  # px of a window that was enlarged twice
     for name, bound in SIZES.items():
-        own = (area >= least) & (area < bound)
-        if own.any():
-            figures |= {name: top[own].mean().item(), f"{name}+": most[own].mean().item()}
+        own = ((area >= least) & (area < bound)).float()
+        figures |= {name: (own * top).sum() / own.sum(), f"{name}+": (own * most).sum() / own.sum()}
         least = bound
-    return best.values.mean() + 0.1 * each.mean() + 2 * head, figures
+    return best.mean() + 0.1 * each.mean() + 2 * head, figures
 
 
 def mask_losses(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -159,16 +148,6 @@ def mask_losses(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tenso
     focal = ((share - targets) ** 2 * entropy * weights).sum(-1)
     focal = focal / (area + 0.02 * logits.shape[-1])
     return focal, 1 - (2 * (share * targets).sum(-1) + 1) / (share.sum(-1) + area + 1)
-
-
-def pixel_weights(ids_N: Tensor) -> Tensor:
-    """1 to 8 for each pixel, by the root of its instance's area.
-
-    A mask that swallows the pole in front of a house is nearly as large as one that does not, and
-    costs a fused label map the pole.
-    """
-    _, own, areas = ids_N.unique(return_inverse=True, return_counts=True)
-    return (0.1 * len(ids_N) / areas[own]).sqrt().clamp(1, 8)
 
 
 def overlap(logits: Tensor, targets: Tensor) -> Tensor:

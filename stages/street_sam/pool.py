@@ -1,10 +1,10 @@
-"""The panoramas that the demo SAM is trained on: on disk, rendered beside the training."""
+"""The panoramas that the demo SAM is trained on: on disk, rendered before the training."""
 
 from __future__ import annotations
 
 import multiprocessing
-import multiprocessing.process
-import time
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +20,13 @@ FIRST_SCENE = 2_000_000  # of the split "sam": earlier weights have seen those f
 
 
 class Pool:
-    """Panoramas on disk, rendered in order by a process of its own while the pool is open.
+    """Panoramas on disk, rendered once, in order.
 
-    A step draws from the panoramas that a fixed schedule gives it and waits for them if need be:
-    what it gets does not depend on how fast they came. A window of any one may begin at any of
-    its columns, so that a few hundred panoramas go a long way.
+    A window of any one may begin at any of its columns, so that a few hundred panoramas go a long
+    way.
     """
 
-    FIRST, PER_STEP, TOGETHER = 16, 2, 8
+    TOGETHER = 16
 
     def __init__(self, folder: Path, size: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -38,25 +37,10 @@ class Pool:
         self.images, self.instances = (
             np.load(folder / name, mmap_mode="r+") for name in self._files()
         )
-        self.renderer: multiprocessing.process.BaseProcess | None = None
 
     def _files(self) -> dict[str, tuple[type, tuple[int, ...]]]:
         shape = (self.size, HEIGHT, AROUND)
         return {"images.npy": (np.uint8, (*shape, 3)), "instances.npy": (np.uint16, shape)}
-
-    def __enter__(self) -> Pool:
-        if self.ready < self.size:
-            context = multiprocessing.get_context("spawn")
-            self.renderer = context.Process(
-                target=render, args=(self.folder, self.size), daemon=True
-            )
-            self.renderer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.renderer is not None:
-            self.renderer.terminate()
-            self.renderer.join()
 
     @property
     def ready(self) -> int:
@@ -64,14 +48,24 @@ class Pool:
         count = self.folder / "ready"
         return int(count.read_text()) if count.exists() else 0
 
-    def draw(self, rng: np.random.Generator, step: int) -> tuple[np.ndarray, np.ndarray]:
+    def fill(self, workers: int) -> None:
+        """Render what is missing, in so many processes of their own; 0: in this one."""
+        with ExitStack() as stack:
+            missing = range(self.ready, self.size)
+            rendered: Iterable[Picture] = map(scenery, missing)
+            if workers and missing:
+                context = multiprocessing.get_context("spawn")
+                rendered = stack.enter_context(context.Pool(workers)).imap(scenery, missing)
+            for index, picture in zip(missing, rendered, strict=True):
+                self.images[index], self.instances[index] = picture.image, picture.instances
+                if (index + 1) % self.TOGETHER == 0 or index + 1 == self.size:
+                    self.images.flush(), self.instances.flush()
+                    write_whole(self.folder / "ready", str(index + 1))
+
+    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """A window: image uint8 (200, 256, 3) and instances uint16 (200, 256)."""
-        index = int(rng.integers(min(self.size, self.FIRST + self.PER_STEP * step)))
+        index = int(rng.integers(self.size))
         columns = (int(rng.integers(AROUND)) + np.arange(WIDTH)) % AROUND
-        while self.ready <= index:
-            if self.renderer is not None and not self.renderer.is_alive():
-                raise RuntimeError(f"{self.folder}: the renderer ended before panorama {index}")
-            time.sleep(0.2)
         return self.images[index][:, columns], self.instances[index][:, columns]
 
 
@@ -79,14 +73,3 @@ def scenery(index: int) -> Picture:
     """A panorama of the split "sam", in a random look or the source's: never in the target's."""
     look: LookName = "source" if index % 2 else "random"
     return panorama(split_seed("sam", FIRST_SCENE + index), HEIGHT, AROUND, look=look)
-
-
-def render(folder: Path, size: int) -> None:
-    """Fill a pool."""
-    pool = Pool(folder, size)
-    for index in range(pool.ready, size):
-        picture = scenery(index)
-        pool.images[index], pool.instances[index] = picture.image, picture.instances
-        if (index + 1) % pool.TOGETHER == 0 or index + 1 == size:
-            pool.images.flush(), pool.instances.flush()
-            write_whole(folder / "ready", str(index + 1))

@@ -3,8 +3,8 @@
     python -m goodsam.stages.street_sam.train --out runs/weights/sam
 
 Every step is drawn from (seed, step) alone, so a run that was stopped goes on as if it had not
-been; a longer `--steps` makes a finished one go on. A second process renders the pictures while
-the first one trains.
+been; a longer `--steps` makes a finished one go on. The pictures are rendered first, and shaken
+beside the training by `--workers` processes, which change nothing of the result.
 
 Two parts, by share of the steps: the encoder's vectors alone, with no decoder to pay for, then
 the whole SAM from points.
@@ -15,7 +15,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,15 @@ import torch
 from safetensors.torch import save_file
 from segment_anything.modeling import Sam
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.data import DataLoader, Dataset
 
 from goodsam.data.files import written_aside
 from goodsam.data.ranges import AT_LEAST_0, COUNT, COUNT_OR_NONE, SEED, SHARE, check_ranges
 from goodsam.stages.sam.load import load_sam
 from goodsam.stages.sam.registry import street_sam
 from goodsam.stages.street_sam.calibrate import calibrate
-from goodsam.stages.street_sam.examples import Example, example
+from goodsam.stages.street_sam.examples import Example, example, stacked
 from goodsam.stages.street_sam.losses import Running, encoded, sam_loss, vector_loss
 from goodsam.stages.street_sam.pool import WIDTH, Pool, scenery
 
@@ -47,12 +50,13 @@ class PretrainConfig:
     a `start`, weights of a street SAM to go on from in place of fresh ones. points: of a picture,
     for its vectors; prompts: those among them that the decoder gets. The rate rises over `warmup`
     steps and falls to nothing over the last `settle` of them all. calibration: pictures that the
-    scores are calibrated on.
+    scores are calibrated on. workers: processes that render and shake pictures; 0: none beside it.
     """
 
     seed: int = 0
     steps: int = 12000
     batch: int = 2
+    workers: int = 1
     panoramas: int = 1600
     vectors_share: float = 0.4
     points: int = 40
@@ -77,9 +81,32 @@ _RANGES = {
     **dict.fromkeys(("calibration", "checkpoint_every"), COUNT),
     **dict.fromkeys(("vectors_share", "settle", "ema"), SHARE),
     **dict.fromkeys(("lr", "weight_decay"), AT_LEAST_0),
-    "warmup": COUNT_OR_NONE,
+    **dict.fromkeys(("warmup", "workers"), COUNT_OR_NONE),
     "seed": SEED,
 }
+
+
+@dataclass(frozen=True)
+class Batches(Dataset[list[Example]]):
+    """The examples of each step, from (seed, step) alone."""
+
+    pool: Pool
+    config: PretrainConfig
+
+    def __getitem__(self, step: int) -> list[Example]:
+        rng = np.random.default_rng([self.config.seed, step])
+        draws = range(self.config.batch)
+        return [example(rng, *self.pool.draw(rng), self.config.points) for _ in draws]
+
+
+def batches_from(step: int, pool: Pool, config: PretrainConfig) -> Iterable[list[Example]]:
+    """The batches of the steps from this one on, made ahead by the workers."""
+    return DataLoader(
+        Batches(pool, config),
+        batch_size=None,
+        sampler=range(step, config.steps),
+        num_workers=config.workers,
+    )
 
 
 def pretrain_sam(
@@ -119,17 +146,15 @@ def pretrain_sam(
             torch.save(state, aside)
         export(average, out / "sam.safetensors", {"step": step, **asdict(config)})
 
-    with pool:
-        while step < config.steps:
+    pool.fill(config.workers)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "There is a performance drop")  # vmap's, of seven tokens
+        for examples in batches_from(step, pool, config):
             share = step / config.steps
-            rng = np.random.default_rng([config.seed, step])
             rate = config.lr * min(1.0, (step + 1) / config.warmup)
             rate *= min(1.0, max(0.01, (1 - share) / config.settle))
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            examples = [
-                example(rng, *pool.draw(rng, step), config.points) for _ in range(config.batch)
-            ]
             alone = share < config.vectors_share and config.start is None
             loss, parts = losses(sam, examples, 0 if alone else config.prompts, config.precision)
             optimizer.zero_grad(set_to_none=True)
@@ -175,17 +200,23 @@ def losses(
     sam: Sam, examples: list[Example], prompts: int, precision: str
 ) -> tuple[Tensor, dict[str, float]]:
     """The mean loss of some pictures, and its figures. prompts: a picture; 0: the vectors alone."""
-    total, figures = torch.zeros((), device=sam.device), Running()
-    for embedding, e in zip(encoded(sam, examples, precision), examples, strict=True):
+    batch = stacked(examples).to(sam.device)
+
+    def of_picture(embedding: Tensor, *tensors: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        e = batch.made_of(tensors)
         pairs, masks = vector_loss(sam, embedding, e)
-        figures.add({"pairs": pairs.item(), "masks": masks.item()})
-        if prompts:
-            loss, parts = sam_loss(sam, embedding, e, prompts, precision)
-            figures.add(parts)
-            total = total + loss + 0.3 * pairs + 0.5 * masks
-        else:
-            total = total + pairs + masks
-    return total / len(examples), figures.take()
+        figures = {"pairs": pairs.detach(), "masks": masks.detach()}
+        if not prompts:
+            return pairs + masks, figures
+        loss, parts = sam_loss(sam, embedding, e, prompts, precision)
+        return loss + 0.3 * pairs + 0.5 * masks, figures | parts
+
+    with sdpa_kernel(SDPBackend.MATH):  # seven tokens attend; no other kernel knows vmap everywhere
+        each, figures = torch.func.vmap(of_picture)(
+            encoded(sam, batch.image, precision), *batch.tensors
+        )
+    means = {name: float(values.detach().nanmean()) for name, values in figures.items()}
+    return each.mean(), means
 
 
 def held_out(config: PretrainConfig, count: int) -> list[Example]:
@@ -218,6 +249,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=PretrainConfig.steps)
     parser.add_argument("--panoramas", type=int, default=PretrainConfig.panoramas)
+    parser.add_argument("--batch", type=int, default=PretrainConfig.batch)
+    parser.add_argument("--workers", type=int, default=PretrainConfig.workers)
     parser.add_argument("--lr", type=float, default=PretrainConfig.lr)
     parser.add_argument("--start", help="weights of a street SAM to go on from")
     parser.add_argument("--seed", type=int, default=0)

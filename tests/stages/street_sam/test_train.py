@@ -13,21 +13,25 @@ from goodsam.stages.sam.load import load_sam
 from goodsam.stages.sam.registry import street_sam
 from goodsam.stages.street_sam import pool as pool_module
 from goodsam.stages.street_sam.calibrate import calibrate
-from goodsam.stages.street_sam.examples import example, shaken
+from goodsam.stages.street_sam.examples import Example, example, shaken
 from goodsam.stages.street_sam.losses import (
     decoded,
     encoded,
     mask_losses,
     overlap,
     pair_loss,
+    sam_loss,
     vector_loss,
 )
-from goodsam.stages.street_sam.pool import FIRST_SCENE, Pool, render, scenery
+from goodsam.stages.street_sam.pool import FIRST_SCENE, Pool, scenery
 from goodsam.stages.street_sam.train import (
+    Batches,
     PretrainConfig,
+    batches_from,
     export,
     held_out,
     initialised,
+    losses,
     pretrain_sam,
 )
 
@@ -40,6 +44,7 @@ SHORT = PretrainConfig(
     warmup=2,
     checkpoint_every=2,
     calibration=2,
+    workers=0,
     precision="float32",
 )
 
@@ -47,8 +52,7 @@ SHORT = PretrainConfig(
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "panoramas"
-    Pool(folder, SHORT.panoramas)
-    render(folder, SHORT.panoramas)
+    Pool(folder, SHORT.panoramas).fill(workers=0)
     return folder
 
 
@@ -89,15 +93,15 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(out: Path, tmp_path: Path) 
     class Stopped(Exception):
         pass
 
-    original = Pool.draw
+    original = Batches.__getitem__
 
-    def draw(self: Pool, rng: np.random.Generator, step: int) -> tuple[np.ndarray, np.ndarray]:
+    def get(self: Batches, step: int) -> list[Example]:
         if step == 3:
             raise Stopped
-        return original(self, rng, step)
+        return original(self, step)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Pool, "draw", draw)
+        patch.setattr(Batches, "__getitem__", get)
         with pytest.raises(Stopped):
             pretrain_sam(first, SHORT)
     again = load_file(pretrain_sam(first, SHORT))
@@ -162,7 +166,7 @@ def test_pictures_are_never_in_the_target_s_look(monkeypatch: pytest.MonkeyPatch
 
 def test_a_window_may_begin_anywhere(pool: Path) -> None:
     opened = Pool(pool, SHORT.panoramas)
-    image, instances = opened.draw(np.random.default_rng(1), 0)
+    image, instances = opened.draw(np.random.default_rng(1))
     assert image.shape == (200, 256, 3)
     places = [(k, (c + np.arange(256)) % 1024) for k in range(SHORT.panoramas) for c in range(1024)]
     assert any((opened.instances[k][:, columns] == instances).all() for k, columns in places)
@@ -182,7 +186,7 @@ def test_a_picture_is_decoded_as_sam_does() -> None:
     torch.manual_seed(0)
     sam = initialised(street_sam()).eval()
     with torch.no_grad():
-        embedding = encoded(sam, [made])
+        embedding = encoded(sam, made.image[None])
         logits, iou = decoded(sam, embedding[0], made, slice(None))
         labels = torch.ones(5, 1, dtype=torch.int)
         sparse, dense = sam.prompt_encoder((made.points[:, None], labels), None, None)
@@ -192,6 +196,40 @@ def test_a_picture_is_decoded_as_sam_does() -> None:
     h, w = made.valid
     torch.testing.assert_close(logits, expected[..., :h, :w], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(iou, expected_iou, rtol=1e-4, atol=1e-5)
+
+
+def test_pictures_of_a_batch_cost_what_they_cost_alone(pool: Path) -> None:
+    config = replace(SHORT, batch=3)
+    batch = Batches(Pool(pool, SHORT.panoramas), config)[0]
+    torch.manual_seed(0)
+    sam = initialised(street_sam())
+
+    def gradient(loss: torch.Tensor) -> torch.Tensor:
+        return torch.autograd.grad(loss, sam.image_encoder.place)[0]
+
+    loss, figures = losses(sam, batch, 3, "float32")
+    alone = [losses(sam, [e], 3, "float32") for e in batch]
+    torch.testing.assert_close(loss, torch.stack([each for each, _ in alone]).mean())
+    torch.testing.assert_close(
+        gradient(loss), torch.stack([gradient(each) for each, _ in alone]).mean(0)
+    )
+    assert figures["iou"] == pytest.approx(np.mean([parts["iou"] for _, parts in alone]))
+
+    def one(e: Example) -> torch.Tensor:
+        embedding = encoded(sam, e.image[None])[0]
+        pairs, masks = vector_loss(sam, embedding, e)
+        return sam_loss(sam, embedding, e, 3, "float32")[0] + 0.3 * pairs + 0.5 * masks
+
+    torch.testing.assert_close(alone[0][0], one(batch[0]), rtol=1e-4, atol=1e-4)
+
+
+def test_workers_change_nothing(pool: Path) -> None:
+    opened = Pool(pool, SHORT.panoramas)
+    config = replace(SHORT, steps=3)
+    made = [list(batches_from(1, opened, replace(config, workers=workers))) for workers in (0, 1)]
+    assert [len(batches) for batches in made] == [2, 2]
+    for a, b in zip(*made, strict=True):
+        assert all(map(torch.equal, a[0].tensors, b[0].tensors))
 
 
 def test_pairs_are_cheap_where_vectors_tell_instances_apart() -> None:
@@ -232,7 +270,7 @@ def test_calibration_moves_scores_and_no_mask() -> None:
     sam = initialised(street_sam()).eval()
 
     def predicted() -> list[tuple[torch.Tensor, torch.Tensor]]:
-        return [decoded(sam, encoded(sam, [e])[0], e, slice(None)) for e in frames]
+        return [decoded(sam, encoded(sam, e.image[None])[0], e, slice(None)) for e in frames]
 
     with torch.no_grad():
         before = predicted()
