@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -34,7 +34,6 @@ from segment_anything.modeling.transformer import Attention, TwoWayTransformer
 from torch import Tensor, nn
 
 
-@runtime_checkable
 class Decoder(Protocol):
     """What a kind of SAM has around the two-way transformer. X: channels of that kind, C or more.
 
@@ -176,7 +175,8 @@ def decode_masks(
 
 
 def _kind(decoder: MaskDecoder | Decoder) -> Decoder:
-    return decoder if isinstance(decoder, Decoder) else SamDecoder(decoder)
+    # isinstance would not do: from Python 3.12 on it does not see a module's children
+    return decoder if hasattr(decoder, "own_of_image") else SamDecoder(decoder)
 
 
 def weights_of(mlps: nn.ModuleList, tokens_PmC: Tensor, first: int) -> Tensor:

@@ -256,6 +256,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = vars(parser.parse_args())
+    if given["device"] != "cpu":  # under vmap, CUDA's autocast mixes its dtypes up
+        given["precision"] = "float32"
+        torch.set_float32_matmul_precision("high")
     began = time.monotonic()
 
     def progress(figures: dict[str, float]) -> None:
