@@ -1,4 +1,4 @@
-"""Class names, palettes and the protocols: 19 classes, 13 classes, WildPASS.
+"""Class names, palettes and the protocols: 19 classes, 13 classes, WildPASS; rooms.
 
 Label maps hold train ids as uint8, 255 (`IGNORE`) where nothing is known. The 19 classes are
 those of Cityscapes; what counts in training is the teacher assistant's `id2label`, so a model
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -93,7 +93,8 @@ class Protocol:
     prediction. ids: how many train ids there are. label_lookup: the same of the ids in its label
     maps where those are no train ids; LEFT_OUT marks the ids that may stand there without meaning
     anything, 255 those that may not. note: what has to be said beside its numbers. of_cityscapes:
-    the truth has Cityscapes' ids, whatever becomes of them.
+    the truth has Cityscapes' ids, whatever becomes of them. rooms: the data set of rooms whose
+    label maps it is for; None for those outdoors.
     """
 
     key: str
@@ -103,6 +104,7 @@ class Protocol:
     label_lookup: np.ndarray | None = None
     note: str = ""
     of_cityscapes: bool = False
+    rooms: str | None = None
 
 
 LEFT_OUT = 254
@@ -165,7 +167,86 @@ WILDPASS = Protocol(
     "counts as sidewalk and crosswalk as road; all else is left out",
 )
 
-PROTOCOLS = {protocol.key: protocol for protocol in (NINETEEN, THIRTEEN, WILDPASS)}
+STANFORD = (
+    "beam",
+    "board",
+    "bookcase",
+    "ceiling",
+    "chair",
+    "clutter",
+    "column",
+    "door",
+    "floor",
+    "sofa",
+    "table",
+    "wall",
+    "window",
+)
+"""The 13 classes of Stanford2D3D, in the order of the public code's train ids."""
+
+EIGHT_OF_ROOMS = ("ceiling", "chair", "door", "floor", "sofa", "table", "wall", "window")
+"""What is scored from pinhole images, or from Structured3D, to panoramas of Stanford2D3D."""
+
+NYU = {
+    22: "ceiling",
+    5: "chair",
+    8: "door",
+    2: "floor",
+    6: "sofa",
+    7: "table",
+    1: "wall",
+    9: "window",
+}
+"""Structured3D: the ids of NYUv2's 40 classes that are scored, and as what."""
+
+
+def _of_rooms(
+    key: str, names: tuple[str, ...], rooms: str, ids: dict[int, str], note: str
+) -> Protocol:
+    """ids: what a label map's ids, 0 to the highest that may stand there, are called."""
+    labels = np.full(256, IGNORE, np.uint8)
+    for id, name in ids.items():
+        labels[id] = names.index(name) if name in names else LEFT_OUT
+    labels[IGNORE] = LEFT_OUT
+    lookup = _lookup({index: index for index in range(len(names))})
+    return Protocol(key, names, lookup, len(names), labels, note, rooms=rooms)
+
+
+_STANFORD_IDS = dict(enumerate(STANFORD))
+STANFORD_THIRTEEN = _of_rooms(
+    "stanford13",
+    STANFORD,
+    "stanford2d3d",
+    _STANFORD_IDS,
+    "The 13 classes of Stanford2D3D; black pixels of the photograph are left out",
+)
+STANFORD_EIGHT = _of_rooms(
+    "stanford8",
+    EIGHT_OF_ROOMS,
+    "stanford2d3d",
+    _STANFORD_IDS,
+    "8 classes of Stanford2D3D, those of the pinhole-to-panorama setting; beam, board, bookcase, "
+    "clutter and column are left out, and so are black pixels of the photograph",
+)
+STRUCTURED_EIGHT = _of_rooms(
+    "structured8",
+    EIGHT_OF_ROOMS,
+    "structured3d",
+    {id: NYU.get(id, "") for id in range(41)},
+    "8 of NYUv2's 40 classes, as Structured3D is used beside Stanford2D3D; the others are left out",
+)
+
+PROTOCOLS = {
+    protocol.key: protocol
+    for protocol in (
+        NINETEEN,
+        THIRTEEN,
+        WILDPASS,
+        STANFORD_THIRTEEN,
+        STANFORD_EIGHT,
+        STRUCTURED_EIGHT,
+    )
+}
 
 
 def own_classes(names: Sequence[str]) -> Protocol:
@@ -177,18 +258,45 @@ def own_classes(names: Sequence[str]) -> Protocol:
 def protocol_for(key: str | None, names: Sequence[str]) -> Protocol:
     """The protocol called `key` for a model with the classes `names`; None: the one that fits.
 
-    Raises InputError for an unknown key, and for a model whose classes are not the 19.
+    A protocol of rooms fits every model that has its classes, whatever their order and the others.
+    Raises InputError for an unknown key, and for a model without the classes.
     """
     if key is None:
         return NINETEEN if tuple(names) == CITYSCAPES else own_classes(names)
-    if key not in PROTOCOLS:
-        raise InputError(f"protocol {key!r}: use one of {', '.join(PROTOCOLS)}")
+    protocol = protocol_of_maps(key)
+    if protocol.rooms is not None:
+        return _in_ids_of(protocol, names)
     if tuple(names) != CITYSCAPES:
         raise InputError(
             f"protocol {key}: is made of the 19 Cityscapes classes, and the model has {len(names)} "
             "others; leave --protocol out to score it by its own"
         )
+    return protocol
+
+
+def protocol_of_maps(key: str | None) -> Protocol:
+    """The protocol called `key` for label maps in its own ids; None: the 19 classes.
+
+    Raises InputError for an unknown key.
+    """
+    if key is None:
+        return NINETEEN
+    if key not in PROTOCOLS:
+        raise InputError(f"protocol {key!r}: use one of {', '.join(PROTOCOLS)}")
     return PROTOCOLS[key]
+
+
+def _in_ids_of(protocol: Protocol, names: Sequence[str]) -> Protocol:
+    """A protocol of rooms, its predictions in the ids of a model with the classes `names`."""
+    if missing := [name for name in protocol.names if name not in names]:
+        raise InputError(
+            f"protocol {protocol.key}: is made of {', '.join(protocol.names)}, and the model has "
+            f"no {missing[0]}; give one of these classes, or bring them about by a class map"
+        )
+    scored = {
+        i: protocol.names.index(name) for i, name in enumerate(names) if name in protocol.names
+    }
+    return replace(protocol, lookup=_lookup(scored), ids=len(names))
 
 
 def palette_for(names: Sequence[str]) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Data sets on disk: finds images and pairs them with labels by name.
 
 Recognised: a plain folder; DensePASS (three variants), WildPASS2K (with and without `train/`) and
-Cityscapes, all of which keep images under `leftImg8bit/` and labels under `gtFine/`. Files are
+Cityscapes, all of which keep images under `leftImg8bit/` and labels under `gtFine/`; Stanford2D3D
+and Structured3D, which keep both beside each other (`indoor`). Files are
 paired by their path and name, never by their place in a sorted list, so that a missing file is an
 error and not a shift of all that follow.
 """
@@ -15,6 +16,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from goodsam.data.errors import InputError
+from goodsam.data.panoramas.indoor import (
+    all_room_photographs,
+    labels_beside,
+    room_photographs,
+)
 from goodsam.data.panoramas.sources import (
     IMAGE_SUFFIXES,
     NotTaken,
@@ -124,6 +130,8 @@ def survey(images: Path, labels: Path | None = None) -> Survey:
     images = image_root(images)
     root = _below(images, IMAGE_FOLDER) if files is None else images
     all_files = list(_files(root)) if files is None else files
+    if labels is None and (rooms := _rooms(all_files, files is not None)):
+        return _survey_of_rooms(rooms, images)
     pictures = [path for path in all_files if is_image_suffix(path.suffix)]
     if files is None:
         pictures = list(_without_label_maps(pictures, root))
@@ -150,6 +158,25 @@ def survey(images: Path, labels: Path | None = None) -> Survey:
     samples.sort(key=lambda sample: sample.name)
     images_alone, labels_alone = alone or ((), ())
     return Survey(samples, labels, len(maps), images_alone, labels_alone, tuple(not_taken))
+
+
+def _rooms(files: list[Path], given: bool) -> list[Path]:
+    """The images of a data set of rooms; of those that are given, all of them or none."""
+    if given:
+        return files if all_room_photographs(files) else []
+    return room_photographs(files)
+
+
+def _survey_of_rooms(photographs: list[Path], root: Path) -> Survey:
+    samples = []
+    for path in photographs:
+        labels = labels_beside(path)
+        name = path.relative_to(root).as_posix()
+        samples.append(Sample(name, path, labels if labels.is_file() else None))
+    samples.sort(key=lambda sample: sample.name)
+    labelled = [sample for sample in samples if sample.labels is not None]
+    alone = [sample.name for sample in samples if sample.labels is None] if labelled else []
+    return Survey(samples, root if labelled else None, len(labelled), tuple(alone))
 
 
 def find_labels(folder: Path, images: Collection[str] = ()) -> dict[str, Path]:
