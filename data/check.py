@@ -17,8 +17,6 @@ from goodsam.data.classes import (
     IGNORE,
     MAPILLARY,
     NINETEEN,
-    STANFORD_THIRTEEN,
-    STRUCTURED_EIGHT,
     WILDPASS,
     Protocol,
 )
@@ -33,9 +31,10 @@ from goodsam.data.panoramas import (
     read_ids,
     read_image,
     read_truth,
-    rooms_of,
     survey,
 )
+from goodsam.data.panoramas.indoor import rooms_of
+from goodsam.data.rooms import STANFORD_THIRTEEN, STRUCTURED_EIGHT
 from goodsam.data.windows import PAPER_HEIGHT, PAPER_WIDTH, is_band, is_sphere
 
 PLAIN, WILDPASS_LAYOUT = "a plain folder", "WildPASS, leftImg8bit/val/cs/N, Mapillary ids"

@@ -1,15 +1,15 @@
-"""Class names, palettes and the protocols: 19 classes, 13 classes, WildPASS; rooms.
+"""Class names, palettes and the protocols: 19 classes, 13 classes, WildPASS.
 
 Label maps hold train ids as uint8, 255 (`IGNORE`) where nothing is known. The 19 classes are
 those of Cityscapes; what counts in training is the teacher assistant's `id2label`, so a model
-may bring other classes, which then get the palette of `palette_for`.
+may bring other classes, which then get the palette of `palette_for`. Rooms: `data.rooms`.
 """
 
 from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -66,14 +66,15 @@ PALETTE = np.array(
 """uint8 (19, 3): the customary RGB colours of the Cityscapes classes."""
 
 
-def _lookup(train_of: dict[int, int]) -> np.ndarray:
+def lookup_of(train_of: dict[int, int]) -> np.ndarray:
+    """uint8 (256,): a table of ids, 255 for those that are not named."""
     table = np.full(256, IGNORE, dtype=np.uint8)
     for source, train in train_of.items():
         table[source] = train
     return table
 
 
-LABEL_IDS = _lookup(
+LABEL_IDS = lookup_of(
     {
         label: train
         for train, label in enumerate(
@@ -119,12 +120,12 @@ _MERGED = {
 _THIRTEEN_NAMES = tuple(name for name in CITYSCAPES if name not in {*_MERGED, "train"})
 
 NINETEEN = Protocol(
-    "19", CITYSCAPES, _lookup({i: i for i in range(len(CITYSCAPES))}), of_cityscapes=True
+    "19", CITYSCAPES, lookup_of({i: i for i in range(len(CITYSCAPES))}), of_cityscapes=True
 )
 THIRTEEN = Protocol(
     "13",
     _THIRTEEN_NAMES,
-    _lookup(
+    lookup_of(
         {
             train: _THIRTEEN_NAMES.index(_MERGED.get(name, name))
             for train, name in enumerate(CITYSCAPES)
@@ -151,7 +152,7 @@ MAPILLARY = {
 
 
 def _wildpass_labels() -> np.ndarray:
-    table = _lookup({mapped: _WILDPASS_NAMES.index(name) for mapped, name in MAPILLARY.items()})
+    table = lookup_of({mapped: _WILDPASS_NAMES.index(name) for mapped, name in MAPILLARY.items()})
     table[[0, *range(25, 256)]] = LEFT_OUT  # below 25 are the train ids: not to be taken for these
     return table
 
@@ -159,7 +160,7 @@ def _wildpass_labels() -> np.ndarray:
 WILDPASS = Protocol(
     "wildpass",
     _WILDPASS_NAMES,
-    _lookup(
+    lookup_of(
         {CITYSCAPES.index(name): position for position, name in enumerate(_WILDPASS_NAMES)},
     ),
     label_lookup=_wildpass_labels(),
@@ -167,91 +168,12 @@ WILDPASS = Protocol(
     "counts as sidewalk and crosswalk as road; all else is left out",
 )
 
-STANFORD = (
-    "beam",
-    "board",
-    "bookcase",
-    "ceiling",
-    "chair",
-    "clutter",
-    "column",
-    "door",
-    "floor",
-    "sofa",
-    "table",
-    "wall",
-    "window",
-)
-"""The 13 classes of Stanford2D3D, in the order of the public code's train ids."""
-
-EIGHT_OF_ROOMS = ("ceiling", "chair", "door", "floor", "sofa", "table", "wall", "window")
-"""What is scored from pinhole images, or from Structured3D, to panoramas of Stanford2D3D."""
-
-NYU = {
-    22: "ceiling",
-    5: "chair",
-    8: "door",
-    2: "floor",
-    6: "sofa",
-    7: "table",
-    1: "wall",
-    9: "window",
-}
-"""Structured3D: the ids of NYUv2's 40 classes that are scored, and as what."""
-
-
-def _of_rooms(
-    key: str, names: tuple[str, ...], rooms: str, ids: dict[int, str], note: str
-) -> Protocol:
-    """ids: what a label map's ids, 0 to the highest that may stand there, are called."""
-    labels = np.full(256, IGNORE, np.uint8)
-    for id, name in ids.items():
-        labels[id] = names.index(name) if name in names else LEFT_OUT
-    labels[IGNORE] = LEFT_OUT
-    lookup = _lookup({index: index for index in range(len(names))})
-    return Protocol(key, names, lookup, len(names), labels, note, rooms=rooms)
-
-
-_STANFORD_IDS = dict(enumerate(STANFORD))
-STANFORD_THIRTEEN = _of_rooms(
-    "stanford13",
-    STANFORD,
-    "stanford2d3d",
-    _STANFORD_IDS,
-    "The 13 classes of Stanford2D3D; black pixels of the photograph are left out",
-)
-STANFORD_EIGHT = _of_rooms(
-    "stanford8",
-    EIGHT_OF_ROOMS,
-    "stanford2d3d",
-    _STANFORD_IDS,
-    "8 classes of Stanford2D3D, those of the pinhole-to-panorama setting; beam, board, bookcase, "
-    "clutter and column are left out, and so are black pixels of the photograph",
-)
-STRUCTURED_EIGHT = _of_rooms(
-    "structured8",
-    EIGHT_OF_ROOMS,
-    "structured3d",
-    {id: NYU.get(id, "") for id in range(41)},
-    "8 of NYUv2's 40 classes, as Structured3D is used beside Stanford2D3D; the others are left out",
-)
-
-PROTOCOLS = {
-    protocol.key: protocol
-    for protocol in (
-        NINETEEN,
-        THIRTEEN,
-        WILDPASS,
-        STANFORD_THIRTEEN,
-        STANFORD_EIGHT,
-        STRUCTURED_EIGHT,
-    )
-}
+PROTOCOLS = {protocol.key: protocol for protocol in (NINETEEN, THIRTEEN, WILDPASS)}
 
 
 def own_classes(names: Sequence[str]) -> Protocol:
     """The protocol of a model with classes of its own: as they are, in its ids."""
-    lookup = _lookup({index: index for index in range(len(names))})
+    lookup = lookup_of({index: index for index in range(len(names))})
     return Protocol("own", tuple(names), lookup, len(names), note="The model's own classes")
 
 
@@ -265,7 +187,9 @@ def protocol_for(key: str | None, names: Sequence[str]) -> Protocol:
         return NINETEEN if tuple(names) == CITYSCAPES else own_classes(names)
     protocol = protocol_of_maps(key)
     if protocol.rooms is not None:
-        return _in_ids_of(protocol, names)
+        from goodsam.data.rooms import in_ids_of
+
+        return in_ids_of(protocol, names)
     if tuple(names) != CITYSCAPES:
         raise InputError(
             f"protocol {key}: is made of the 19 Cityscapes classes, and the model has {len(names)} "
@@ -281,22 +205,12 @@ def protocol_of_maps(key: str | None) -> Protocol:
     """
     if key is None:
         return NINETEEN
-    if key not in PROTOCOLS:
-        raise InputError(f"protocol {key!r}: use one of {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[key]
+    from goodsam.data.rooms import PROTOCOLS_OF_ROOMS
 
-
-def _in_ids_of(protocol: Protocol, names: Sequence[str]) -> Protocol:
-    """A protocol of rooms, its predictions in the ids of a model with the classes `names`."""
-    if missing := [name for name in protocol.names if name not in names]:
-        raise InputError(
-            f"protocol {protocol.key}: is made of {', '.join(protocol.names)}, and the model has "
-            f"no {missing[0]}; give one of these classes, or bring them about by a class map"
-        )
-    scored = {
-        i: protocol.names.index(name) for i, name in enumerate(names) if name in protocol.names
-    }
-    return replace(protocol, lookup=_lookup(scored), ids=len(names))
+    known = PROTOCOLS | PROTOCOLS_OF_ROOMS
+    if key not in known:
+        raise InputError(f"protocol {key!r}: use one of {', '.join(known)}")
+    return known[key]
 
 
 def palette_for(names: Sequence[str]) -> np.ndarray:

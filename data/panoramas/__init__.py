@@ -21,7 +21,6 @@ from goodsam.data.panoramas.fit import (
     to_band,
 )
 from goodsam.data.panoramas.gpano import placement_of, posed
-from goodsam.data.panoramas.indoor import FOLDS, fold, rooms_of
 from goodsam.data.panoramas.placement import Placement
 from goodsam.data.panoramas.projection import other_projection
 from goodsam.data.panoramas.read import (
@@ -35,7 +34,6 @@ from goodsam.data.panoramas.read import (
 from goodsam.data.panoramas.sources import NotTaken, image_root, is_video, not_taken_line
 
 __all__ = [
-    "FOLDS",
     "Conversions",
     "NotTaken",
     "Placement",
@@ -47,7 +45,6 @@ __all__ = [
     "find_panoramas",
     "fitted_ignore_mask",
     "fitted_view",
-    "fold",
     "image_root",
     "image_size",
     "is_video",
@@ -64,7 +61,6 @@ __all__ = [
     "read_labels",
     "read_panorama",
     "read_truth",
-    "rooms_of",
     "says_label_ids",
     "survey",
     "to_band",

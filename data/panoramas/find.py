@@ -16,11 +16,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from goodsam.data.errors import InputError
-from goodsam.data.panoramas.indoor import (
-    all_room_photographs,
-    labels_beside,
-    room_photographs,
-)
 from goodsam.data.panoramas.sources import (
     IMAGE_SUFFIXES,
     NotTaken,
@@ -130,8 +125,8 @@ def survey(images: Path, labels: Path | None = None) -> Survey:
     images = image_root(images)
     root = _below(images, IMAGE_FOLDER) if files is None else images
     all_files = list(_files(root)) if files is None else files
-    if labels is None and (rooms := _rooms(all_files, files is not None)):
-        return _survey_of_rooms(rooms, images)
+    if labels is None and (beside := _of_rooms(all_files, files is not None)):
+        return _survey_of_rooms(beside, images)
     pictures = [path for path in all_files if is_image_suffix(path.suffix)]
     if files is None:
         pictures = list(_without_label_maps(pictures, root))
@@ -160,23 +155,28 @@ def survey(images: Path, labels: Path | None = None) -> Survey:
     return Survey(samples, labels, len(maps), images_alone, labels_alone, tuple(not_taken))
 
 
-def _rooms(files: list[Path], given: bool) -> list[Path]:
-    """The images of a data set of rooms; of those that are given, all of them or none."""
+def _of_rooms(files: list[Path], given: bool) -> dict[Path, Path]:
+    """The images of a data set of rooms and where their labels would be; {} for any other set.
+
+    Of files that are `given` all are taken, or none.
+    """
+    from goodsam.data.panoramas.indoor import all_room_photographs, labels_beside, room_photographs
+
+    found = room_photographs(files)
     if given:
-        return files if all_room_photographs(files) else []
-    return room_photographs(files)
+        found = files if all_room_photographs(files) else []
+    return {path: labels_beside(path) for path in found}
 
 
-def _survey_of_rooms(photographs: list[Path], root: Path) -> Survey:
-    samples = []
-    for path in photographs:
-        labels = labels_beside(path)
-        name = path.relative_to(root).as_posix()
-        samples.append(Sample(name, path, labels if labels.is_file() else None))
+def _survey_of_rooms(beside: dict[Path, Path], root: Path) -> Survey:
+    samples = [
+        Sample(path.relative_to(root).as_posix(), path, labels if labels.is_file() else None)
+        for path, labels in beside.items()
+    ]
     samples.sort(key=lambda sample: sample.name)
-    labelled = [sample for sample in samples if sample.labels is not None]
-    alone = [sample.name for sample in samples if sample.labels is None] if labelled else []
-    return Survey(samples, root if labelled else None, len(labelled), tuple(alone))
+    alone = tuple(sample.name for sample in samples if sample.labels is None)
+    labelled = len(samples) - len(alone)
+    return Survey(samples, root if labelled else None, labelled, alone if labelled else ())
 
 
 def find_labels(folder: Path, images: Collection[str] = ()) -> dict[str, Path]:

@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from goodsam.data.classes import IGNORE, STANFORD
+from goodsam.data.classes import IGNORE, Protocol
 from goodsam.data.errors import InputError
+from goodsam.data.panoramas.read import read_image
+from goodsam.data.rooms import PROTOCOLS_OF_ROOMS, STANFORD
 from goodsam.data.strangers import parse_json, read_bounded
 
 if TYPE_CHECKING:
@@ -96,7 +98,7 @@ def labels_beside(image: Path) -> Path:
     return image.parent / "semantic.png"
 
 
-def image_beside(labels: Path) -> Path:
+def _image_beside(labels: Path) -> Path:
     """The image of a label map of Stanford2D3D."""
     return labels.parents[1] / "rgb" / f"{labels.name.removesuffix('_semantic.png')}_rgb.png"
 
@@ -119,6 +121,37 @@ def fold(samples: Iterable[Sample], number: int) -> tuple[list[Sample], list[Sam
                 f"{', '.join(f'area_{area}' for area in FOLDS[number])} and trained on the others"
             )
     return parts
+
+
+def refuse_another(labels: Path, protocol: Protocol | None) -> None:
+    """InputError for a label map of another data set than a protocol is for; None: any outdoors."""
+    rooms, wanted = rooms_of(labels), None if protocol is None else protocol.rooms
+    if rooms == wanted:
+        return
+    if rooms is not None:
+        keys = [key for key, one in PROTOCOLS_OF_ROOMS.items() if one.rooms == rooms]
+        raise InputError(
+            f"{labels}: a label map of {TITLES[rooms]}, whose ids are those of rooms; score it "
+            f"with --protocol {' or '.join(keys)}"
+        )
+    assert protocol is not None
+    raise InputError(
+        f"{labels}: not where {protocol.rooms} has its labels, which the protocol {protocol.key} "
+        "is for; keep the data set's folders as they are"
+    )
+
+
+def read_stanford(labels: Path) -> np.ndarray:
+    """uint8 (H, W): `stanford_ids` of a label map, its image and its names. InputError if wrong."""
+    classes, colours = stanford_classes(labels), read_image(labels)
+    photograph = read_image(_image_beside(labels))
+    if photograph.shape != colours.shape:
+        (h, w), (ph, pw) = colours.shape[:2], photograph.shape[:2]
+        raise InputError(f"{labels}: {w} x {h}, its image is {pw} x {ph}; take the set as it comes")
+    try:
+        return stanford_ids(colours, photograph, classes)
+    except InputError as error:
+        raise InputError(f"{labels}: {error}") from error
 
 
 def stanford_ids(colours: np.ndarray, photograph: np.ndarray, classes: np.ndarray) -> np.ndarray:

@@ -17,16 +17,9 @@ from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from goodsam.data.classes import IGNORE, LABEL_IDS, LEFT_OUT, PROTOCOLS, Protocol
+from goodsam.data.classes import IGNORE, LABEL_IDS, LEFT_OUT, Protocol
 from goodsam.data.errors import InputError
 from goodsam.data.files import regular
-from goodsam.data.panoramas.indoor import (
-    TITLES,
-    image_beside,
-    rooms_of,
-    stanford_classes,
-    stanford_ids,
-)
 
 HEIC_SUFFIXES = frozenset({".heic", ".heif"})
 
@@ -87,8 +80,9 @@ def read_labels(path: Path, n_classes: int = 19, label_ids: bool | None = None) 
     does whose name ends in `_labelIds`. Raises InputError for a file that is no map of ids or holds
     one outside the classes, and for one of a data set of rooms.
     """
-    if rooms_of(path) is not None:
-        raise _of_rooms(path)
+    from goodsam.data.panoramas.indoor import refuse_another
+
+    refuse_another(path, None)
     ids = read_ids(path)
     if path.stem.endswith("_labelIds") if label_ids is None else label_ids:
         limit, ids_known = 34, (ids < 34) | (ids == IGNORE)
@@ -110,13 +104,9 @@ def read_truth(path: Path, protocol: Protocol, label_ids: bool | None = None) ->
     label_ids: as for `read_labels`. Raises InputError for ids that do not belong to the protocol,
     and for label maps of another data set than it is for.
     """
-    if (rooms := rooms_of(path)) != protocol.rooms:
-        if rooms is not None:
-            raise _of_rooms(path)
-        raise InputError(
-            f"{path}: not where {protocol.rooms} has its labels, which the protocol "
-            f"{protocol.key} is for; keep the data set's folders as they are"
-        )
+    from goodsam.data.panoramas.indoor import refuse_another
+
+    refuse_another(path, protocol)
     if protocol.label_lookup is None:
         return protocol.lookup[read_labels(path, protocol.ids, label_ids)]
     by_labels = label_ids and protocol.of_cityscapes
@@ -136,8 +126,10 @@ def read_ids(path: Path) -> np.ndarray:
     Of Stanford2D3D, whose colours are ids of things: the ids of their classes, 255 where the
     photograph is black.
     """
+    from goodsam.data.panoramas.indoor import read_stanford, rooms_of
+
     if rooms_of(path) == "stanford2d3d":
-        return _stanford(path)
+        return read_stanford(path)
     with _opened(path) as image:
         if image.mode not in {"L", "P", "1"}:
             raise InputError(
@@ -150,28 +142,6 @@ def read_ids(path: Path) -> np.ndarray:
         elif image.mode == "L" and (bits := _bits(image)) < 8:
             ids //= 255 // (2**bits - 1)  # pillow stretches shallow greys to 0..255
     return ids
-
-
-def _stanford(path: Path) -> np.ndarray:
-    classes, colours = stanford_classes(path), read_image(path)
-    photograph = read_image(image_beside(path))
-    if photograph.shape != colours.shape:
-        (h, w), (ph, pw) = colours.shape[:2], photograph.shape[:2]
-        raise InputError(f"{path}: {w} x {h}, its image is {pw} x {ph}; take the set as it comes")
-    try:
-        return stanford_ids(colours, photograph, classes)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-
-
-def _of_rooms(path: Path) -> InputError:
-    rooms = rooms_of(path)
-    assert rooms is not None
-    keys = [protocol.key for protocol in PROTOCOLS.values() if protocol.rooms == rooms]
-    return InputError(
-        f"{path}: a label map of {TITLES[rooms]}, whose ids are those of rooms; score it with "
-        f"--protocol {' or '.join(keys)}"
-    )
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from goodsam.data.classes import STANFORD
+from goodsam.data.rooms import STANFORD
 
 # as in the published file: class_instance_roomType_room_area, the unknown first
 NAMES = [

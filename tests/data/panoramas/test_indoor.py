@@ -9,16 +9,20 @@ from goodsam.data.classes import (
     CITYSCAPES,
     IGNORE,
     NINETEEN,
-    NYU,
     PROTOCOLS,
+    protocol_for,
+)
+from goodsam.data.errors import InputError
+from goodsam.data.panoramas import find_panoramas, read_labels, read_truth
+from goodsam.data.panoramas.indoor import FOLDS, fold
+from goodsam.data.rooms import (
+    NYU,
+    PROTOCOLS_OF_ROOMS,
     STANFORD,
     STANFORD_EIGHT,
     STANFORD_THIRTEEN,
     STRUCTURED_EIGHT,
-    protocol_for,
 )
-from goodsam.data.errors import InputError
-from goodsam.data.panoramas import FOLDS, find_panoramas, fold, read_labels, read_truth
 from tests.data.panoramas.rooms import (
     MISSING,
     NAMES,
@@ -176,7 +180,7 @@ def test_both_sets_are_recognised_by_the_check(tmp_path):
 
 def test_indoors_and_outdoors_never_mix(stanford, tmp_path):
     rooms = find_panoramas(stanford)[0].labels
-    for protocol in PROTOCOLS.values():
+    for protocol in (PROTOCOLS | PROTOCOLS_OF_ROOMS).values():
         if protocol.rooms != "stanford2d3d":
             with pytest.raises(InputError, match="--protocol stanford13 or stanford8"):
                 read_truth(rooms, protocol)
