@@ -129,3 +129,9 @@ def test_every_published_row_says_where_it_is_printed(name):
             bool(row.trained) or row.method in {"ERFNet", "PASS", "Omni-sup"}
         )
         assert 0 < row.miou < 100
+
+
+def test_the_page_has_the_rows_that_the_tables_have():
+    page = (Path(__file__).parents[3] / "docs" / "reproduce.md").read_text()
+    for rows in (published.SYNPASS, *(benchmark.rows for benchmark in BENCHMARKS.values())):
+        assert table.markdown_table(*table.published_table(rows)) in page
