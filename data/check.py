@@ -33,8 +33,7 @@ from goodsam.data.panoramas import (
     read_truth,
     survey,
 )
-from goodsam.data.panoramas.indoor import rooms_of
-from goodsam.data.rooms import STANFORD_THIRTEEN, STRUCTURED_EIGHT
+from goodsam.data.panoramas.indoor import protocol_at, rooms_of
 from goodsam.data.windows import PAPER_HEIGHT, PAPER_WIDTH, is_band, is_sphere
 
 PLAIN, WILDPASS_LAYOUT = "a plain folder", "WildPASS, leftImg8bit/val/cs/N, Mapillary ids"
@@ -56,7 +55,6 @@ _ROOM_LAYOUTS = {
         r".*/scene_\d+/2D_rendering/.*/perspective/.*"
     ),
 }
-_OF_ROOMS = {"stanford2d3d": STANFORD_THIRTEEN, "structured3d": STRUCTURED_EIGHT}
 # What the published sets hold, by the first word of the layout.
 EXPECTED = {"DensePASS": 100, "WildPASS2K": 2000, "WildPASS": 500, "Stanford2D3D": 1413}
 
@@ -180,9 +178,9 @@ def check(
 
 def _protocol(labelled: list[Sample], class_map: ClassMap | None) -> Protocol:
     """What the labels of a data set mean, by their place and their ids."""
-    paths = [sample.labels for sample in labelled if sample.labels is not None]
-    if rooms := next(filter(None, map(rooms_of, paths)), None):
-        return _OF_ROOMS[rooms]
+    for sample in labelled:
+        if sample.labels is not None and rooms_of(sample.labels) is not None:
+            return protocol_at(sample.labels)
     if class_map is not None:
         return class_map.protocol()
     return WILDPASS if any(map(_mapillary, labelled)) else NINETEEN

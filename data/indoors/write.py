@@ -17,12 +17,12 @@ from goodsam.data.files import check_folder, write_whole, written_aside
 from goodsam.data.indoors.picture import pinhole, room_of, sphere
 from goodsam.data.panoramas.indoor import LABEL_NAMES
 from goodsam.data.ranges import COUNT_OR_NONE, SEED, SHARE, check_range
-from goodsam.data.street.mark import MARK
 from goodsam.data.street.picture import DEFAULT_GAP, Picture
 
 AREAS = ("1", "2", "3", "4", "5a", "5b", "6")
 UNKNOWN = "<UNK>_0_<UNK>_0_0"
 MISSING = (13, 13, 13)  # the colour of what has no label
+MARK = {"Source": "goodsam rooms"}  # a text chunk of each picture
 _MOST = 65_536  # names that two channels of a colour can tell apart
 
 

@@ -20,10 +20,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from goodsam.data.classes import IGNORE, Protocol
+from goodsam.data.classes import IGNORE, NINETEEN, Protocol
 from goodsam.data.errors import InputError
 from goodsam.data.panoramas.read import read_image
-from goodsam.data.rooms import PROTOCOLS_OF_ROOMS, STANFORD
+from goodsam.data.rooms import (
+    PROTOCOLS_OF_ROOMS,
+    STANFORD,
+    STANFORD_THIRTEEN,
+    STRUCTURED_EIGHT,
+)
 from goodsam.data.strangers import parse_json, read_bounded
 
 if TYPE_CHECKING:
@@ -48,6 +53,7 @@ _LABELS: dict[Rooms, re.Pattern[str]] = {
 _FURNITURE, _LIGHT = ("full", "simple", "empty"), ("raw", "warm", "cold")
 
 TITLES: dict[Rooms, str] = {"stanford2d3d": "Stanford2D3D", "structured3d": "Structured3D"}
+_ALL_CLASSES = {"stanford2d3d": STANFORD_THIRTEEN, "structured3d": STRUCTURED_EIGHT}
 LABEL_NAMES = "semantic_labels.json"
 
 FOLDS = {1: ("5a", "5b"), 2: ("2", "4"), 3: ("1", "3", "6")}
@@ -58,6 +64,12 @@ def rooms_of(labels: Path) -> Rooms | None:
     """Which data set of rooms a label map belongs to, by its path; None for any other."""
     path = labels.absolute().as_posix()
     return next((rooms for rooms, pattern in _LABELS.items() if pattern.fullmatch(path)), None)
+
+
+def protocol_at(labels: Path) -> Protocol:
+    """All that a label map says, by its place: the classes of a data set of rooms, or the 19."""
+    rooms = rooms_of(labels)
+    return NINETEEN if rooms is None else _ALL_CLASSES[rooms]
 
 
 def room_photographs(files: Iterable[Path]) -> list[Path]:

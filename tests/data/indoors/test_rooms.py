@@ -14,7 +14,7 @@ from goodsam.data.errors import InputError
 from goodsam.data.indoors.furnish import draw_room, palette
 from goodsam.data.indoors.picture import _look_around, pinhole, room_of, sphere
 from goodsam.data.indoors.room import SHELL, Room
-from goodsam.data.indoors.write import AREAS, label_colours, write_rooms
+from goodsam.data.indoors.write import AREAS, MARK, label_colours, write_rooms
 from goodsam.data.panoramas import find_panoramas, read_truth
 from goodsam.data.panoramas.indoor import fold
 from goodsam.data.rooms import STANFORD, STANFORD_THIRTEEN
@@ -110,7 +110,8 @@ def test_the_world_is_read_as_stanford2d3d_is(world):
         picture = sphere((2, AREAS.index(area), 0), 32, 0.3)
         assert (truth[picture.image.any(axis=-1)] == picture.labels[picture.image.any(-1)]).all()
         assert (truth[-1] == IGNORE).all()
-        assert is_street_world(sample.image)
+        assert Image.open(sample.image).info["Source"] == MARK["Source"]
+        assert not is_street_world(sample.image)
     assert len(fold(find_panoramas(world), 1)[1]) == 2
     [image] = find_panoramas(world / "area_5a" / "data")
     assert (read_truth(image.labels, STANFORD_THIRTEEN) != IGNORE).mean() > 0.9
