@@ -82,6 +82,8 @@ def find_panoramas(
     hint = ""
     if labels is None and found.label_root is not None:
         hint = f"; give {images / IMAGE_FOLDER} to use the images alone"
+        if found.label_root == images:
+            hint = "; a list (.txt) of images is taken as it is"
     for alone, total, root, what, other in (
         (found.images_alone, found.images, found.label_root, "image", "label map"),
         (found.labels_alone, found.labels, images, "label map", "image"),
@@ -126,7 +128,7 @@ def survey(images: Path, labels: Path | None = None) -> Survey:
     root = _below(images, IMAGE_FOLDER) if files is None else images
     all_files = list(_files(root)) if files is None else files
     if labels is None and (beside := _of_rooms(all_files, files is not None)):
-        return _survey_of_rooms(beside, images)
+        return _survey_of_rooms(beside, images, strict=files is None)
     pictures = [path for path in all_files if is_image_suffix(path.suffix)]
     if files is None:
         pictures = list(_without_label_maps(pictures, root))
@@ -168,7 +170,8 @@ def _of_rooms(files: list[Path], given: bool) -> dict[Path, Path]:
     return {path: labels_beside(path) for path in found}
 
 
-def _survey_of_rooms(beside: dict[Path, Path], root: Path) -> Survey:
+def _survey_of_rooms(beside: dict[Path, Path], root: Path, strict: bool) -> Survey:
+    """strict: where some images have labels, those without are named as such."""
     samples = [
         Sample(path.relative_to(root).as_posix(), path, labels if labels.is_file() else None)
         for path, labels in beside.items()
@@ -176,7 +179,8 @@ def _survey_of_rooms(beside: dict[Path, Path], root: Path) -> Survey:
     samples.sort(key=lambda sample: sample.name)
     alone = tuple(sample.name for sample in samples if sample.labels is None)
     labelled = len(samples) - len(alone)
-    return Survey(samples, root if labelled else None, labelled, alone if labelled else ())
+    alone = alone if labelled and strict else ()
+    return Survey(samples, root if labelled else None, labelled, alone)
 
 
 def find_labels(folder: Path, images: Collection[str] = ()) -> dict[str, Path]:
