@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 
 from goodsam.data.class_map import ClassMap
-from goodsam.data.classes import CITYSCAPES, IGNORE, MAPILLARY, NINETEEN, WILDPASS, Protocol
+from goodsam.data.classes import (
+    CITYSCAPES,
+    IGNORE,
+    MAPILLARY,
+    NINETEEN,
+    WILDPASS,
+    Protocol,
+)
 from goodsam.data.errors import InputError
 from goodsam.data.geometry import LEVELLED
 from goodsam.data.panoramas import (
@@ -26,6 +33,7 @@ from goodsam.data.panoramas import (
     read_truth,
     survey,
 )
+from goodsam.data.panoramas.indoor import protocol_at, rooms_of
 from goodsam.data.windows import PAPER_HEIGHT, PAPER_WIDTH, is_band, is_sphere
 
 PLAIN, WILDPASS_LAYOUT = "a plain folder", "WildPASS, leftImg8bit/val/cs/N, Mapillary ids"
@@ -39,8 +47,16 @@ _LAYOUTS = {
     "WildPASS2K, leftImg8bit/train/CITY/N": r"leftImg8bit/train/[^/]+/[^/]+",
     "WildPASS2K, leftImg8bit/CITY/N": r"leftImg8bit/[^/]+/[^/]+",
 }
+_ROOM_LAYOUTS = {
+    "Stanford2D3D, area_N/pano": r".*/area_\d[ab]?/pano/rgb/[^/]+_rgb\.png",
+    "Stanford2D3D's pinhole images, area_N/data": r".*/area_\d[ab]?/data/rgb/[^/]+_rgb\.png",
+    "Structured3D, scene_N/2D_rendering/ROOM/panorama": r".*/scene_\d+/2D_rendering/.*/panorama/.*",
+    "Structured3D's pinhole images, scene_N/2D_rendering/ROOM/perspective": (
+        r".*/scene_\d+/2D_rendering/.*/perspective/.*"
+    ),
+}
 # What the published sets hold, by the first word of the layout.
-EXPECTED = {"DensePASS": 100, "WildPASS2K": 2000, "WildPASS": 500}
+EXPECTED = {"DensePASS": 100, "WildPASS2K": 2000, "WildPASS": 500, "Stanford2D3D": 1413}
 
 
 @dataclass
@@ -112,15 +128,15 @@ def check(
     """Recognise a folder's layout, pair its images with labels, and read every file once.
 
     class_map: what the labels' ids become; None: they are Cityscapes' or WildPASS's.
+    Labels of rooms mean what their data set says.
 
     Raises InputError for a folder that holds no images, or whose names cannot be told apart.
     """
     found = survey(folder, labels)
     layout = recognise(found.samples)
     labelled = [sample for sample in found.samples if sample.labels is not None]
-    mapillary = class_map is None and any(_mapillary(sample) for sample in labelled)
-    truth_by = WILDPASS if mapillary else NINETEEN if class_map is None else class_map.protocol()
-    if mapillary:
+    truth_by = _protocol(labelled, class_map)
+    if truth_by is WILDPASS:
         layout = WILDPASS_LAYOUT
     result = Checked(
         layout,
@@ -160,6 +176,16 @@ def check(
     return result
 
 
+def _protocol(labelled: list[Sample], class_map: ClassMap | None) -> Protocol:
+    """What the labels of a data set mean, by their place and their ids."""
+    for sample in labelled:
+        if sample.labels is not None and rooms_of(sample.labels) is not None:
+            return protocol_at(sample.labels)
+    if class_map is not None:
+        return class_map.protocol()
+    return WILDPASS if any(map(_mapillary, labelled)) else NINETEEN
+
+
 def _placed(where: Placement, height: int, width: int) -> str:
     """What a camera says of a photograph, and what becomes of it."""
     words = []
@@ -181,6 +207,9 @@ def recognise(samples: list[Sample]) -> str:
     """The layout that all names have in common, in words."""
     for layout, pattern in _LAYOUTS.items():
         if all(re.fullmatch(pattern, sample.name) for sample in samples):
+            return layout
+    for layout, pattern in _ROOM_LAYOUTS.items():
+        if all(re.fullmatch(pattern, sample.image.absolute().as_posix()) for sample in samples):
             return layout
     if all(sample.name.startswith("leftImg8bit/") for sample in samples):
         return "images under leftImg8bit/, in no published arrangement"

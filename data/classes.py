@@ -2,7 +2,7 @@
 
 Label maps hold train ids as uint8, 255 (`IGNORE`) where nothing is known. The 19 classes are
 those of Cityscapes; what counts in training is the teacher assistant's `id2label`, so a model
-may bring other classes, which then get the palette of `palette_for`.
+may bring other classes, which then get the palette of `palette_for`. Rooms: `data.rooms`.
 """
 
 from __future__ import annotations
@@ -66,14 +66,15 @@ PALETTE = np.array(
 """uint8 (19, 3): the customary RGB colours of the Cityscapes classes."""
 
 
-def _lookup(train_of: dict[int, int]) -> np.ndarray:
+def lookup_of(train_of: dict[int, int]) -> np.ndarray:
+    """uint8 (256,): a table of ids, 255 for those that are not named."""
     table = np.full(256, IGNORE, dtype=np.uint8)
     for source, train in train_of.items():
         table[source] = train
     return table
 
 
-LABEL_IDS = _lookup(
+LABEL_IDS = lookup_of(
     {
         label: train
         for train, label in enumerate(
@@ -93,7 +94,8 @@ class Protocol:
     prediction. ids: how many train ids there are. label_lookup: the same of the ids in its label
     maps where those are no train ids; LEFT_OUT marks the ids that may stand there without meaning
     anything, 255 those that may not. note: what has to be said beside its numbers. of_cityscapes:
-    the truth has Cityscapes' ids, whatever becomes of them.
+    the truth has Cityscapes' ids, whatever becomes of them. rooms: the data set of rooms whose
+    label maps it is for; None for those outdoors.
     """
 
     key: str
@@ -103,6 +105,7 @@ class Protocol:
     label_lookup: np.ndarray | None = None
     note: str = ""
     of_cityscapes: bool = False
+    rooms: str | None = None
 
 
 LEFT_OUT = 254
@@ -117,12 +120,12 @@ _MERGED = {
 _THIRTEEN_NAMES = tuple(name for name in CITYSCAPES if name not in {*_MERGED, "train"})
 
 NINETEEN = Protocol(
-    "19", CITYSCAPES, _lookup({i: i for i in range(len(CITYSCAPES))}), of_cityscapes=True
+    "19", CITYSCAPES, lookup_of({i: i for i in range(len(CITYSCAPES))}), of_cityscapes=True
 )
 THIRTEEN = Protocol(
     "13",
     _THIRTEEN_NAMES,
-    _lookup(
+    lookup_of(
         {
             train: _THIRTEEN_NAMES.index(_MERGED.get(name, name))
             for train, name in enumerate(CITYSCAPES)
@@ -149,7 +152,7 @@ MAPILLARY = {
 
 
 def _wildpass_labels() -> np.ndarray:
-    table = _lookup({mapped: _WILDPASS_NAMES.index(name) for mapped, name in MAPILLARY.items()})
+    table = lookup_of({mapped: _WILDPASS_NAMES.index(name) for mapped, name in MAPILLARY.items()})
     table[[0, *range(25, 256)]] = LEFT_OUT  # below 25 are the train ids: not to be taken for these
     return table
 
@@ -157,7 +160,7 @@ def _wildpass_labels() -> np.ndarray:
 WILDPASS = Protocol(
     "wildpass",
     _WILDPASS_NAMES,
-    _lookup(
+    lookup_of(
         {CITYSCAPES.index(name): position for position, name in enumerate(_WILDPASS_NAMES)},
     ),
     label_lookup=_wildpass_labels(),
@@ -170,25 +173,44 @@ PROTOCOLS = {protocol.key: protocol for protocol in (NINETEEN, THIRTEEN, WILDPAS
 
 def own_classes(names: Sequence[str]) -> Protocol:
     """The protocol of a model with classes of its own: as they are, in its ids."""
-    lookup = _lookup({index: index for index in range(len(names))})
+    lookup = lookup_of({index: index for index in range(len(names))})
     return Protocol("own", tuple(names), lookup, len(names), note="The model's own classes")
 
 
 def protocol_for(key: str | None, names: Sequence[str]) -> Protocol:
     """The protocol called `key` for a model with the classes `names`; None: the one that fits.
 
-    Raises InputError for an unknown key, and for a model whose classes are not the 19.
+    A protocol of rooms fits every model that has its classes, whatever their order and the others.
+    Raises InputError for an unknown key, and for a model without the classes.
     """
     if key is None:
         return NINETEEN if tuple(names) == CITYSCAPES else own_classes(names)
-    if key not in PROTOCOLS:
-        raise InputError(f"protocol {key!r}: use one of {', '.join(PROTOCOLS)}")
+    protocol = protocol_of_maps(key)
+    if protocol.rooms is not None:
+        from goodsam.data.rooms import in_ids_of
+
+        return in_ids_of(protocol, names)
     if tuple(names) != CITYSCAPES:
         raise InputError(
             f"protocol {key}: is made of the 19 Cityscapes classes, and the model has {len(names)} "
             "others; leave --protocol out to score it by its own"
         )
-    return PROTOCOLS[key]
+    return protocol
+
+
+def protocol_of_maps(key: str | None) -> Protocol:
+    """The protocol called `key` for label maps in its own ids; None: the 19 classes.
+
+    Raises InputError for an unknown key.
+    """
+    if key is None:
+        return NINETEEN
+    from goodsam.data.rooms import PROTOCOLS_OF_ROOMS
+
+    known = PROTOCOLS | PROTOCOLS_OF_ROOMS
+    if key not in known:
+        raise InputError(f"protocol {key!r}: use one of {', '.join(known)}")
+    return known[key]
 
 
 def palette_for(names: Sequence[str]) -> np.ndarray:

@@ -189,13 +189,13 @@ def evaluate(
 ) -> Result:
     """Score a network on labelled images; without labels, say what can be said.
 
-    images, labels: folders, or a data set's root (DensePASS, WildPASS, Cityscapes). protocol:
-    "19", "13" or "wildpass"; by default 19 classes, or the network's own. classes: a class map
-    (.yaml) of the network's classes, or a run that was trained with one; label maps then have the
-    ids that the map is made of. ignore_mask: a picture
-    of the images' size; what is not black in it is left out. boundary_radius: of the boundary
-    F-score, px (3); 0 for none. out: where `eval.json`, `eval.md` and `report.html` are written;
-    None: nowhere.
+    images, labels: folders, or a data set's root (DensePASS, WildPASS, Cityscapes, Stanford2D3D,
+    Structured3D). protocol: "19", "13", "wildpass", and for rooms "stanford13", "stanford8",
+    "structured8"; by default 19 classes, or the network's own. classes: a class map (.yaml) of the
+    network's classes, or a run that was trained with one; label maps then have the ids that the map
+    is made of. ignore_mask: a picture of the images' size; what is not black in it is left out.
+    boundary_radius: of the boundary F-score, px (3); 0 for none. out: where `eval.json`, `eval.md`
+    and `report.html` are written; None: nowhere.
 
     >>> result = evaluate("runs/mine", "labelled")
     >>> 0 < result.miou < 100

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from goodsam.data.classes import CITYSCAPES, Protocol, palette_for, protocol_for
+from goodsam.data.classes import Protocol, palette_for, protocol_for, protocol_of_maps
 from goodsam.data.errors import InputError
 from goodsam.data.files import check_folder
 from goodsam.data.geometry import Geometry
@@ -159,7 +159,7 @@ def score_predictions(
         raise InputError(f"{images}: no labels to hold {predictions} against; --labels DIR")
     _check_one_of(protocol, classes)
     mapped = None if classes is None else class_map_at(classes)
-    chosen = protocol_for(protocol, CITYSCAPES) if mapped is None else mapped.protocol()
+    chosen = protocol_of_maps(protocol) if mapped is None else mapped.protocol()
     maps = {sample.name: path for sample, path in pair_predictions(samples, predictions)}
     settings = {"images": str(images), "predictions": str(predictions)}
     if mapped is not None:

@@ -23,10 +23,11 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from goodsam.data.alone import alone
-from goodsam.data.classes import CITYSCAPES, IGNORE
+from goodsam.data.classes import IGNORE
 from goodsam.data.errors import InputError
 from goodsam.data.files import check_folder, write_whole
-from goodsam.data.panoramas import Sample, read_image, read_labels
+from goodsam.data.panoramas import Sample, read_image, read_truth
+from goodsam.data.panoramas.indoor import protocol_at
 from goodsam.data.ranges import (
     ABOVE_0,
     AT_LEAST_0,
@@ -182,14 +183,35 @@ class Crops(Dataset):
         return image[box], labels[box]
 
 
-def _labels(sample: Sample) -> np.ndarray:
+def classes_of(samples: Sequence[Sample]) -> tuple[str, ...]:
+    """The classes of the labels: those of rooms where they are rooms, else Cityscapes'.
+
+    InputError for an image without labels, and for streets and rooms together.
+    """
+    found = {_labels_of(sample) for sample in samples}
+    protocols = {protocol.key: protocol for protocol in map(protocol_at, found)}
+    if len(protocols) > 1:
+        raise InputError(
+            f"labels of other classes in one training ({', '.join(sorted(protocols))}); take one "
+            "data set"
+        )
+    return next(iter(protocols.values())).names
+
+
+def _labels_of(sample: Sample) -> Path:
     if sample.labels is None:
         raise InputError(f"{sample.image}: no labels; supervised training needs gtFine beside it")
-    return read_labels(sample.labels, len(CITYSCAPES), sample.label_ids)
+    return sample.labels
+
+
+def _labels(sample: Sample) -> np.ndarray:
+    path = _labels_of(sample)
+    return read_truth(path, protocol_at(path), sample.label_ids)
 
 
 def _pixel_counts(sample: Sample) -> np.ndarray:
-    return np.bincount(_labels(sample).ravel(), minlength=256)[: len(CITYSCAPES)]
+    count = len(protocol_at(_labels_of(sample)).names)
+    return np.bincount(_labels(sample).ravel(), minlength=256)[:count]
 
 
 def train_source(
@@ -200,8 +222,9 @@ def train_source(
 ) -> Path:
     """Train on labelled `samples`; returns the Hugging Face directory `OUT/model`.
 
-    Resumes from the last checkpoint in OUT if its settings and images are the same; raises
-    InputError if they differ, and where another process trains in OUT.
+    The network has the classes of the labels (`classes_of`). Resumes from the last checkpoint in
+    OUT if its settings and images are the same; raises InputError if they differ, and where another
+    process trains in OUT.
     """
     if not samples:
         raise InputError("no labelled images to train on")
@@ -221,14 +244,15 @@ def _train(
     progress: Callable[[int, int, dict[str, float]], None] | None,
 ) -> Path:
     torch.manual_seed(config.seed)
+    names = classes_of(samples)
     if Path(config.model).exists() or "/" in config.model:
         model = load_model(config.model)
-        if len(class_names(model)) != len(CITYSCAPES):
+        if len(class_names(model)) != len(names):
             raise InputError(
-                f"{config.model}: {len(class_names(model))} classes, the labels have 19"
+                f"{config.model}: {len(class_names(model))} classes, the labels have {len(names)}"
             )
     else:
-        model = build_segformer(config.model, CITYSCAPES, config.drop_path)
+        model = build_segformer(config.model, names, config.drop_path)
     model.to(device).train()
     optimizer = _optimizer(model, config)
     folder, first = out / "checkpoints", 0

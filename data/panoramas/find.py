@@ -1,7 +1,8 @@
 """Data sets on disk: finds images and pairs them with labels by name.
 
 Recognised: a plain folder; DensePASS (three variants), WildPASS2K (with and without `train/`) and
-Cityscapes, all of which keep images under `leftImg8bit/` and labels under `gtFine/`. Files are
+Cityscapes, all of which keep images under `leftImg8bit/` and labels under `gtFine/`; Stanford2D3D
+and Structured3D, which keep both beside each other (`indoor`). Files are
 paired by their path and name, never by their place in a sorted list, so that a missing file is an
 error and not a shift of all that follow.
 """
@@ -81,6 +82,8 @@ def find_panoramas(
     hint = ""
     if labels is None and found.label_root is not None:
         hint = f"; give {images / IMAGE_FOLDER} to use the images alone"
+        if found.label_root == images:
+            hint = "; a list (.txt) of images is taken as it is"
     for alone, total, root, what, other in (
         (found.images_alone, found.images, found.label_root, "image", "label map"),
         (found.labels_alone, found.labels, images, "label map", "image"),
@@ -124,6 +127,8 @@ def survey(images: Path, labels: Path | None = None) -> Survey:
     images = image_root(images)
     root = _below(images, IMAGE_FOLDER) if files is None else images
     all_files = list(_files(root)) if files is None else files
+    if labels is None and (beside := _of_rooms(all_files, files is not None)):
+        return _survey_of_rooms(beside, images, strict=files is None)
     pictures = [path for path in all_files if is_image_suffix(path.suffix)]
     if files is None:
         pictures = list(_without_label_maps(pictures, root))
@@ -150,6 +155,32 @@ def survey(images: Path, labels: Path | None = None) -> Survey:
     samples.sort(key=lambda sample: sample.name)
     images_alone, labels_alone = alone or ((), ())
     return Survey(samples, labels, len(maps), images_alone, labels_alone, tuple(not_taken))
+
+
+def _of_rooms(files: list[Path], given: bool) -> dict[Path, Path]:
+    """The images of a data set of rooms and where their labels would be; {} for any other set.
+
+    Of files that are `given` all are taken, or none.
+    """
+    from goodsam.data.panoramas.indoor import all_room_photographs, labels_beside, room_photographs
+
+    found = room_photographs(files)
+    if given:
+        found = files if all_room_photographs(files) else []
+    return {path: labels_beside(path) for path in found}
+
+
+def _survey_of_rooms(beside: dict[Path, Path], root: Path, strict: bool) -> Survey:
+    """strict: where some images have labels, those without are named as such."""
+    samples = [
+        Sample(path.relative_to(root).as_posix(), path, labels if labels.is_file() else None)
+        for path, labels in beside.items()
+    ]
+    samples.sort(key=lambda sample: sample.name)
+    alone = tuple(sample.name for sample in samples if sample.labels is None)
+    labelled = len(samples) - len(alone)
+    alone = alone if labelled and strict else ()
+    return Survey(samples, root if labelled else None, labelled, alone)
 
 
 def find_labels(folder: Path, images: Collection[str] = ()) -> dict[str, Path]:

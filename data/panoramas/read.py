@@ -78,8 +78,11 @@ def read_labels(path: Path, n_classes: int = 19, label_ids: bool | None = None) 
 
     label_ids: the file holds Cityscapes label ids, which are mapped to train ids; by default one
     does whose name ends in `_labelIds`. Raises InputError for a file that is no map of ids or holds
-    one outside the classes.
+    one outside the classes, and for one of a data set of rooms.
     """
+    from goodsam.data.panoramas.indoor import refuse_another
+
+    refuse_another(path, None)
     ids = read_ids(path)
     if path.stem.endswith("_labelIds") if label_ids is None else label_ids:
         limit, ids_known = 34, (ids < 34) | (ids == IGNORE)
@@ -98,8 +101,12 @@ def read_labels(path: Path, n_classes: int = 19, label_ids: bool | None = None) 
 def read_truth(path: Path, protocol: Protocol, label_ids: bool | None = None) -> np.ndarray:
     """uint8 (H, W): the classes of `protocol` in a label map, 255 where it has none.
 
-    label_ids: as for `read_labels`. Raises InputError for ids that do not belong to the protocol.
+    label_ids: as for `read_labels`. Raises InputError for ids that do not belong to the protocol,
+    and for label maps of another data set than it is for.
     """
+    from goodsam.data.panoramas.indoor import refuse_another
+
+    refuse_another(path, protocol)
     if protocol.label_lookup is None:
         return protocol.lookup[read_labels(path, protocol.ids, label_ids)]
     by_labels = label_ids and protocol.of_cityscapes
@@ -114,7 +121,15 @@ def read_truth(path: Path, protocol: Protocol, label_ids: bool | None = None) ->
 
 
 def read_ids(path: Path) -> np.ndarray:
-    """uint8 (H, W): what a map of ids holds, whatever it means. InputError for colours."""
+    """uint8 (H, W): what a map of ids holds, whatever it means. InputError for colours.
+
+    Of Stanford2D3D, whose colours are ids of things: the ids of their classes, 255 where the
+    photograph is black.
+    """
+    from goodsam.data.panoramas.indoor import read_stanford, rooms_of
+
+    if rooms_of(path) == "stanford2d3d":
+        return read_stanford(path)
     with _opened(path) as image:
         if image.mode not in {"L", "P", "1"}:
             raise InputError(

@@ -36,6 +36,7 @@ from goodsam.pipeline.cli import (
     label,
     predict,
     reproduce,
+    rooms,
     run,
     settings,
     source,
@@ -58,6 +59,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("demo")(demo.demo)
 app.command("world")(world.world)
+app.command("rooms")(rooms.rooms)
 app.command("cache-sam")(cache_sam.cache_sam)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)

@@ -51,7 +51,7 @@ def evaluate(
         ),
     ] = None,
     protocol: Annotated[
-        Literal["19", "13", "wildpass"] | None,
+        Literal["19", "13", "wildpass", "stanford13", "stanford8", "structured8"] | None,
         typer.Option(help="The classes to score by; if not given 19, or the network's own."),
     ] = None,
     classes: TruthClasses = None,

@@ -11,7 +11,12 @@ from goodsam.pipeline.cli.options import Device, Precision
 
 
 def source(
-    dataset: Annotated[Path, typer.Argument(help="Labelled images in Cityscapes' layout.")],
+    dataset: Annotated[
+        Path,
+        typer.Argument(
+            help="Labelled images: Cityscapes' layout, or rooms; a list (.txt) of them."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="The folder to train in; OUT/model is the SegFormer.")],
     model: Annotated[
         str,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from goodsam.data.errors import InputError
 from goodsam.data.panoramas import read_panorama
 from goodsam.pipeline.api import sam_factory
-from goodsam.pipeline.studies.reproduce.plan import Plan, images_of
+from goodsam.pipeline.studies.reproduce.plan import Plan, stage1_config
 from goodsam.pipeline.studies.timing import SCORE, STEP, forward_seconds
 from goodsam.pipeline.tell import duration
-from goodsam.stages.sam.cache_sam import Stage1Config
 from goodsam.stages.sam.estimate import estimate_stage1
 
 RESERVE = 2**28  # bytes to leave free
@@ -39,20 +39,23 @@ class ReproductionEstimate:
 def estimate(plan: Plan) -> ReproductionEstimate:
     """Time a window through SAM and a panorama through both networks, and multiply."""
     request = plan.request
-    sam = estimate_stage1(
-        images_of(request.training),
-        request.cache,
-        Stage1Config(boundaries=request.boundaries),
-        sam_factory(request.sam, request.checkpoint, asdict(request.generator)),
-    )
+    with TemporaryDirectory() as folder:
+        sam = estimate_stage1(
+            plan.training_images(Path(folder)),
+            request.cache,
+            stage1_config(request, plan.training),
+            sam_factory(request.sam, request.checkpoint, asdict(request.generator)),
+        )
     image = read_panorama(plan.training[0].image, plan.windows)
     of_teacher, of_student = forward_seconds(plan.config, image, plan.windows)
-    training = STEP * (of_student + of_teacher) * plan.steps * plan.config.accumulate
-    # five evaluations, two of them by the student
-    evaluation = SCORE * len(plan.test) * (2 * of_student + 3 * of_teacher)
+    seeds = len(plan.seeds)
+    training = seeds * STEP * (of_student + of_teacher) * plan.steps * plan.config.accumulate
+    # before: the student once, the TA twice; after: both of them for each seed
+    passes = (1 + seeds) * of_student + (2 + seeds) * of_teacher
+    evaluation = SCORE * len(plan.test) * passes
     weights = 4 * sum(plan.parameters)
     # two checkpoints and one being written, each with Adam's two moments; the networks at the end
-    disk = sam.size * sam.panoramas // len(plan.training) + (3 * 3 + 1) * weights
+    disk = sam.size * sam.panoramas // len(plan.training) + seeds * (3 * 3 + 1) * weights
     free = shutil.disk_usage(_existing(request.out)).free
     return ReproductionEstimate(sam.seconds, training, evaluation, disk, free)
 

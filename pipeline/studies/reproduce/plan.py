@@ -12,11 +12,12 @@ import torch
 
 from goodsam.data.cache import BoundaryMode
 from goodsam.data.check import EXPECTED
-from goodsam.data.classes import CITYSCAPES, NINETEEN, WILDPASS, Protocol
+from goodsam.data.classes import Protocol, protocol_for, protocol_of_maps
 from goodsam.data.errors import InputError
-from goodsam.data.files import check_folder
+from goodsam.data.files import check_folder, write_whole
 from goodsam.data.panoramas import Sample, find_panoramas, image_size, read_truth
-from goodsam.data.windows import PAPER_HEIGHT, PAPER_WIDTH, Windows
+from goodsam.data.panoramas.indoor import fold
+from goodsam.data.windows import PAPER_HEIGHT, PAPER_WIDTH, Windows, is_sphere
 from goodsam.pipeline.config import adapt_config
 from goodsam.pipeline.rundir import FREE
 from goodsam.pipeline.studies.reproduce import published
@@ -35,28 +36,54 @@ PAPER_PARAMETERS = {  # millions, TA and student, as docs/method.md counts them
 }
 
 
+Name = Literal["densepass", "densepass13", "wildpass", "stanford2d3d", "stanford2d3d-13"]
+
+
 @dataclass(frozen=True)
 class Benchmark:
-    """A test set, what it is scored by, and the printed rows to stand beside."""
+    """A test set, what it is scored by, and the printed rows to stand beside.
 
-    name: str
+    protocol: its key. training: the set that is adapted to. in_paper: the paper has this table.
+    """
+
+    name: Name
     title: str
-    protocol: Protocol
+    protocol: str
     rows: tuple[published.Published, ...]
-    table: str
+    training: str = "WildPASS2K"
+    in_paper: bool = False
+
+    @property
+    def per_class(self) -> bool:
+        """Whether its rows are printed class by class."""
+        return any(row.iou for row in self.rows)
 
 
 BENCHMARKS = {
-    "densepass": Benchmark("densepass", "DensePASS", NINETEEN, published.DENSEPASS, "Table 1"),
-    "wildpass": Benchmark("wildpass", "WildPASS", WILDPASS, published.WILDPASS, "Table 2"),
+    benchmark.name: benchmark
+    for benchmark in (
+        Benchmark("densepass", "DensePASS", "19", published.DENSEPASS, in_paper=True),
+        Benchmark("densepass13", "DensePASS", "13", published.DENSEPASS_13),
+        Benchmark("wildpass", "WildPASS", "wildpass", published.WILDPASS, in_paper=True),
+        Benchmark(
+            "stanford2d3d", "Stanford2D3D", "stanford8", published.STANFORD_8, "Stanford2D3D"
+        ),
+        Benchmark(
+            "stanford2d3d-13", "Stanford2D3D", "stanford13", published.STANFORD_13, "Stanford2D3D"
+        ),
+    )
 }
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to reproduce, from which pieces. points_per_side: None for the SAM's default."""
+    """What to reproduce, from which pieces.
 
-    benchmark: Literal["densepass", "wildpass"]
+    points_per_side: None for the SAM's default. seeds: how many, from the settings' own upwards.
+    fold: of Stanford2D3D, whose areas are then divided into training and test.
+    """
+
+    benchmark: Name
     preset: str
     training: Path
     test: Path
@@ -70,6 +97,8 @@ class Request:
     points_per_side: int | None = None
     workers: int = 0
     device: str | None = None
+    seeds: int = 1
+    fold: int | None = None
 
     def __post_init__(self) -> None:
         if self.boundaries not in get_args(BoundaryMode):
@@ -88,17 +117,17 @@ class Request:
     def cache(self) -> Path:
         return self.out / "cache.zarr"
 
-    @property
-    def run(self) -> Path:
-        return self.out / "run"
-
 
 @dataclass(frozen=True)
 class Plan:
-    """All pieces, found and looked at. parameters: of TA and student."""
+    """All pieces, found and looked at. protocol: in the ids of the networks' classes.
+
+    parameters: of TA and student.
+    """
 
     request: Request
     benchmark: Benchmark
+    protocol: Protocol
     config: AdaptConfig
     training: list[Sample]
     test: list[Sample]
@@ -108,6 +137,33 @@ class Plan:
     @property
     def steps(self) -> int:
         return self.config.length(len(self.training))
+
+    @property
+    def seeds(self) -> range:
+        return range(self.config.seed, self.config.seed + self.request.seeds)
+
+    def run(self, seed: int) -> Path:
+        """Where a seed is trained: further seeds join those that are there."""
+        return self.request.out / f"run{self._of(seed)}"
+
+    def report(self, seed: int) -> Path:
+        """Where the student of a seed is reported on."""
+        return self.request.out / f"eval{self._of(seed)}"
+
+    def _of(self, seed: int) -> str:
+        return "" if seed == self.config.seed else f"-seed{seed}"
+
+    def training_images(self, folder: Path) -> Path:
+        """What stage 1 and training are given; of a fold a list, written into `folder`."""
+        if self.request.fold is None:
+            return images_of(self.request.training)
+        return _write_list(folder / "training.txt", self.training)
+
+    def test_images(self, folder: Path) -> Path:
+        """What is scored; of a fold a list, written into `folder`."""
+        if self.request.fold is None:
+            return self.request.test
+        return _write_list(folder / "test.txt", self.test)
 
 
 def look(request: Request) -> Plan:
@@ -119,14 +175,11 @@ def look(request: Request) -> Plan:
     test: list[Sample] = []
     windows: Windows | None = None
     config: AdaptConfig | None = None
+    protocol: Protocol | None = None
     parameters = (0, 0)
     try:
-        training = find_panoramas(images_of(request.training))
-        windows = choose_windows(training, Stage1Config(boundaries=request.boundaries))
-    except InputError as error:
-        problems.append(str(error))
-    try:
-        test = _labelled(request.test, benchmark)
+        training, test = _samples(request, benchmark, problems)
+        windows = choose_windows(training, stage1_config(request, training)) if training else None
     except InputError as error:
         problems.append(str(error))
     try:
@@ -134,10 +187,12 @@ def look(request: Request) -> Plan:
         # a student that would begin with a new head is no reproduction
         teacher, student = load_networks(config, torch.device("cpu"), problems.append)
         parameters = parameter_count(teacher), parameter_count(student)
-        if class_names(teacher) != CITYSCAPES:
+        try:
+            protocol = protocol_for(benchmark.protocol, class_names(teacher))
+        except InputError as error:
             problems.append(
-                f"{config.teacher_assistant}: its classes are not the 19 of Cityscapes, which "
-                f"{benchmark.title} is scored by; give a SegFormer fine-tuned on Cityscapes"
+                f"{config.teacher_assistant}: {benchmark.title} cannot be scored by its classes "
+                f"({error}); give another --teacher-assistant"
             )
     except InputError as error:
         problems.append(str(error))
@@ -145,21 +200,28 @@ def look(request: Request) -> Plan:
         load_sam(request.sam, request.checkpoint)
     except InputError as error:
         problems.append(str(error))
-    if problems or windows is None or config is None:
+    if problems or windows is None or config is None or protocol is None:
         raise InputError("not all pieces are there: " + "; ".join(problems))
-    plan = Plan(request, benchmark, config, training, test, windows, parameters)
+    plan = Plan(request, benchmark, protocol, config, training, test, windows, parameters)
     _refuse_another(plan)
     return plan
 
 
 def not_as_in_the_paper(plan: Plan) -> list[str]:
     """Where this is another setting than the paper's, as far as it can be seen."""
-    notes, request = [], plan.request
-    if (plan.windows.height, plan.windows.width) != (PAPER_HEIGHT, PAPER_WIDTH):
+    request, benchmark = plan.request, plan.benchmark
+    notes = [] if benchmark.in_paper else [f"the paper has no table of {benchmark.title}"]
+    if benchmark.name == "densepass13":
+        notes = ["the paper scores DensePASS by 19 classes"]
+    sizes = [(plan.training, benchmark.training), (plan.test, benchmark.title)]
+    if request.fold is not None:
+        sizes = [(plan.training + plan.test, benchmark.title)]
+        notes.append(f"windows of {plan.windows.window} px over the whole sphere")
+    elif (plan.windows.height, plan.windows.width) != (PAPER_HEIGHT, PAPER_WIDTH):
         notes.append(
             f"panoramas of {plan.windows.width} x {plan.windows.height}, the paper's are 2048 x 400"
         )
-    for samples, title in ((plan.training, "WildPASS2K"), (plan.test, plan.benchmark.title)):
+    for samples, title in sizes:
         if len(samples) != EXPECTED[title]:
             notes.append(
                 f"{len(samples)} images of {title}, the published set has {EXPECTED[title]}"
@@ -187,8 +249,9 @@ def summary_lines(plan: Plan) -> Sequence[str]:
     teacher, student = (count / 1e6 for count in plan.parameters)
     return (
         f"training: {len(plan.training)} panoramas, {plan.windows.width} x {plan.windows.height}, "
-        f"{len(plan.windows)} windows each; {plan.steps} steps",
-        f"test: {len(plan.test)} labelled panoramas, {len(plan.benchmark.protocol.names)} classes",
+        f"{len(plan.windows)} windows each; {plan.steps} steps"
+        + (f", seeds {plan.seeds[0]} to {plan.seeds[-1]}" if len(plan.seeds) > 1 else ""),
+        f"test: {len(plan.test)} labelled panoramas, {len(plan.protocol.names)} classes",
         f"SAM {plan.request.sam}; TA {teacher:.1f} M parameters, student {student:.1f} M",
         *(f"not as in the paper: {note}" for note in not_as_in_the_paper(plan)),
     )
@@ -207,7 +270,7 @@ def _config(request: Request) -> AdaptConfig:
 def origin_of(plan: Plan) -> dict[str, Any]:
     """What decides the result: OUT belongs to one such."""
     request, config = plan.request, plan.config
-    origin = {
+    origin: dict[str, Any] = {
         "benchmark": request.benchmark,
         "training": request.training.resolve(),
         "sam": request.sam,
@@ -215,6 +278,8 @@ def origin_of(plan: Plan) -> dict[str, Any]:
         "generator": asdict(request.generator),
         "settings": {key: value for key, value in asdict(config).items() if key not in FREE},
     }
+    if request.fold is not None:
+        origin["fold"] = request.fold
     return json.loads(json.dumps(origin, default=str))
 
 
@@ -237,15 +302,46 @@ def images_of(root: Path) -> Path:
     return root / "leftImg8bit" if (root / "leftImg8bit").is_dir() else root
 
 
-def _labelled(root: Path, benchmark: Benchmark) -> list[Sample]:
+def stage1_config(request: Request, training: Sequence[Sample]) -> Stage1Config:
+    """How stage 1 cuts the panoramas: those of a whole sphere into windows of its full height."""
+    height, width = image_size(training[0].image)
+    window = width // 4 if is_sphere(height, width) else None
+    return Stage1Config(boundaries=request.boundaries, window=window)
+
+
+def _samples(
+    request: Request, benchmark: Benchmark, problems: list[str]
+) -> tuple[list[Sample], list[Sample]]:
+    """What is trained on and what is tested on; what is wrong with either goes to `problems`."""
+    if request.fold is not None:
+        parts = fold(find_panoramas(request.training), request.fold)
+        return parts[0], _labelled(parts[1], request.test, benchmark)
+    training: list[Sample] = []
+    test: list[Sample] = []
+    try:
+        training = find_panoramas(images_of(request.training))
+    except InputError as error:
+        problems.append(str(error))
+    try:
+        test = _labelled(find_panoramas(request.test), request.test, benchmark)
+    except InputError as error:
+        problems.append(str(error))
+    return training, test
+
+
+def _write_list(path: Path, samples: Sequence[Sample]) -> Path:
+    write_whole(path, "".join(f"{sample.image.absolute()}\n" for sample in samples))
+    return path
+
+
+def _labelled(samples: list[Sample], root: Path, benchmark: Benchmark) -> list[Sample]:
     """The test set, every label map read. InputError for one that is missing or does not fit."""
-    samples = find_panoramas(root)
+    protocol = protocol_of_maps(benchmark.protocol)
+    folders = "leftImg8bit/ and gtFine/" if protocol.rooms is None else "rgb/ and semantic/"
     for sample in samples:
         if sample.labels is None:
-            raise InputError(
-                f"{root}: no labels; {benchmark.title} has leftImg8bit/ and gtFine/ in it"
-            )
-        truth = read_truth(sample.labels, benchmark.protocol, sample.label_ids)
+            raise InputError(f"{root}: no labels; {benchmark.title} has {folders} in it")
+        truth = read_truth(sample.labels, protocol, sample.label_ids)
         if truth.shape != image_size(sample.image):
             raise InputError(f"{sample.labels}: not of the size of its image")
     return samples
