@@ -10,7 +10,7 @@ import torch
 from goodsam.data.errors import InputError
 from goodsam.data.sphere import TangentWindows
 
-PLAN = TangentWindows(16, 32)
+PLAN = TangentWindows(8, 32)  # rows so high that windows at the poles look past them
 
 
 def smooth(height, width, k):
@@ -101,7 +101,7 @@ def naive_join(plan, windows):
 
 
 def test_cut_is_bilinear_where_the_gnomonic_projection_says():
-    sphere = np.random.default_rng(0).random((16, 32))
+    sphere = np.random.default_rng(0).random((8, 32))
     expected = naive_cut(PLAN, sphere)
     np.testing.assert_allclose(PLAN.cut(sphere), expected, atol=1e-9)
     tensor = PLAN.cut(torch.from_numpy(sphere)[None])
@@ -109,7 +109,7 @@ def test_cut_is_bilinear_where_the_gnomonic_projection_says():
 
 
 def test_labels_are_those_of_the_nearest_pixel():
-    labels = np.random.default_rng(1).integers(0, 19, (16, 32)).astype(np.uint8)
+    labels = np.random.default_rng(1).integers(0, 19, (8, 32)).astype(np.uint8)
     cut = PLAN.cut_labels(labels)
     assert cut.dtype == np.uint8
     # a place half way between two pixels may round to either
@@ -181,5 +181,5 @@ def test_what_makes_no_windows():
         TangentWindows(64, 128, 60, 90)
     with pytest.raises(InputError, match="leave parts of the sphere out"):
         TangentWindows(64, 128, 60, 60)
-    with pytest.raises(InputError, match="expect 32 x 16"):
-        PLAN.cut(np.zeros((3, 16, 31)))
+    with pytest.raises(InputError, match="expect 32 x 8"):
+        PLAN.cut(np.zeros((3, 8, 31)))
