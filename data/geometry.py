@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from goodsam.data.errors import InputError
-from goodsam.data.windows import Windows
+from goodsam.data.windows import Windows, is_sphere
 
 MAX_WINDOWS = 4096  # windows of a panorama
 MAX_PIXELS = 2**26  # pixels of all windows of a panorama
@@ -100,6 +100,23 @@ class Geometry:
         values = np.arange(len(self.ignored)) % 2 == 1
         flat = np.repeat(values, self.ignored)
         return flat.reshape(self.windows.height, self.windows.width)
+
+    def over_sphere(self) -> Geometry:
+        """The same of the whole sphere, as fine around the horizon; itself if it is no band of one.
+
+        Windows are the default ones. Pixels of the band that are left out stay so.
+        """
+        windows, mask = self.windows, self.ignored_mask
+        height = windows.width // 2
+        if windows.height >= height or is_sphere(windows.height, windows.width):
+            return self
+        runs = self.ignored
+        if mask is not None:
+            whole = np.zeros((height, windows.width), bool)
+            top = (height - windows.height) // 2
+            whole[top : top + windows.height] = mask
+            runs = ignored_runs(whole)
+        return Geometry(Windows.of(height, windows.width), self.fit, runs, self.pose)
 
     @property
     def ignored_share(self) -> str:

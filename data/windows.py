@@ -204,7 +204,7 @@ class Windows:
             windows[int(source[a])][..., int(inside[a]) : int(inside[a]) + int(b - a)]
             for a, b in pairwise(runs)
         ]
-        return _concatenate(parts)
+        return concatenate(parts)
 
     def _check_width(self, width: int) -> None:
         if width != self.width:
@@ -234,9 +234,10 @@ def _move_axis(array: Any, source: int, target: int) -> Any:
     return array.movedim(source, target)
 
 
-def _concatenate(parts: list[Any]) -> Any:
+def concatenate(parts: list[Any], axis: int = -1) -> Any:
+    """Arrays or tensors, one after the other along `axis`."""
     if isinstance(parts[0], np.ndarray):
-        return np.concatenate(parts, axis=-1)
+        return np.concatenate(parts, axis=axis)
     import torch  # only when a tensor came in: data itself needs no torch
 
-    return torch.cat(parts, dim=-1)
+    return torch.cat(parts, dim=axis)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from goodsam.data.cache import SamCache
     from goodsam.pipeline.rundir import Run
     from goodsam.pipeline.scoring import Result
+    from goodsam.pipeline.spheres import Plan
     from goodsam.stages.adapt.learner import AdaptConfig
     from goodsam.stages.predict import PredictSummary
     from goodsam.stages.segformer.native import MapKind
@@ -262,6 +263,7 @@ def predict(
     batch: int = 1,
     confidence: bool = False,
     probabilities: bool = False,
+    plan: Plan = "auto",
     sound: bool = True,
     verify: bool = False,
 ) -> PredictSummary:
@@ -271,9 +273,11 @@ def predict(
     `OUT/overlays/<path>.png`, `<path>` as below `images`; `OUT/classes.json` says what ids mean.
     batch: images of one size seen together. confidence: also `OUT/confidence/<path>.png`, the
     label's probability, 255 for 1. probabilities: also `OUT/probabilities/<path>.npy`, float16
-    (C, h, w), at the size that the network sees. What is there and still right is not written
-    again; verify: read every image to tell, even those whose size and time of change are as
-    remembered. Images that cannot be read are named in `.failed`.
+    (C, h, w), at the size that the network sees. plan: by which windows 2:1 photographs are seen:
+    `vertical` or `tangent` ones, from pole to pole; `own`: as the network was loaded; `auto`:
+    tangent ones if all photographs are 2:1 and the network was told nothing else. What is there and
+    still right is not written again; verify: read every image to tell, even those whose size and
+    time of change are as remembered. Images that cannot be read are named in `.failed`.
 
     A video (.mp4, .mov and others) is written as one, `out`: its frames with the overlays, and its
     sound unless not `sound`. It needs the extra `video`.
@@ -286,11 +290,16 @@ def predict(
     if is_video(Path(images)):
         if batch != 1 or confidence or probabilities:
             raise InputError(f"{images}: of a video only the overlays are written, frame by frame")
+        if plan not in ("auto", "own"):
+            raise InputError(f"{images}: a video takes no --plan: leave it out")
         return _predict_video(model, Path(images), Path(out), sound)
+    from goodsam.pipeline.spheres import choose_plan
+
     samples = find_panoramas(Path(images), say=say)
     asked: dict[MapKind, bool] = {"confidence": confidence, "probabilities": probabilities}
     wanted = [kind for kind, yes in asked.items() if yes]
-    segmenter = model if not isinstance(model, str | os.PathLike) else load(model)
+    loaded = model if not isinstance(model, str | os.PathLike) else load(model)
+    segmenter = choose_plan(loaded, samples, plan)
     with bar_of_names("predict", len(samples)) as finished:
         summary = run(
             segmenter, samples, Path(out), finished, batch=batch, wanted=wanted, verify=verify

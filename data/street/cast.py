@@ -27,23 +27,27 @@ class Camera:
     pitch: float  # radians, up positive; 0 for a panorama
     focal: float  # pixels; 0 for a panorama
     rays: np.ndarray  # (3, H, W) float32
+    vertical: float = VERTICAL_FOV  # degrees, of a panorama
 
     @property
     def panoramic(self) -> bool:
         return self.focal == 0
 
 
-def panoramic_camera(height: int, width: int, *, metres: float, yaw: float) -> Camera:
+def panoramic_camera(
+    height: int, width: int, *, metres: float, yaw: float, vertical: float = VERTICAL_FOV
+) -> Camera:
     """Equirectangular: rows from +35.15 to -35.15 degrees, columns clockwise all around.
 
-    `metres` above the ground; `yaw`, radians, is the heading of the middle column.
+    `metres` above the ground; `yaw`, radians, is the heading of the middle column. `vertical`, the
+    field of view, degrees, is 180 for a whole sphere.
     """
-    elevation = np.radians(VERTICAL_FOV) * (0.5 - (np.arange(height) + 0.5) / height)
+    elevation = np.radians(vertical) * (0.5 - (np.arange(height) + 0.5) / height)
     azimuth = yaw - 2 * np.pi * ((np.arange(width) + 0.5) / width - 0.5)
     up = np.broadcast_to(np.sin(elevation)[:, None], (height, width))
     flat = np.cos(elevation)[:, None]
     rays = np.stack([flat * np.cos(azimuth), flat * np.sin(azimuth), up]).astype(np.float32)
-    return Camera(height=metres, yaw=yaw, pitch=0.0, focal=0.0, rays=rays)
+    return Camera(height=metres, yaw=yaw, pitch=0.0, focal=0.0, rays=rays, vertical=vertical)
 
 
 def pinhole_camera(
@@ -164,7 +168,7 @@ def _panoramic_bounds(
     """`near` is the distance to the footprint; `low` and `high` count from the camera."""
     _, rows, cols = camera.rays.shape
     far = max(math.hypot(f, r) for f, r in ahead)
-    scale = rows / math.radians(VERTICAL_FOV)
+    scale = rows / math.radians(camera.vertical)
     top = math.atan2(high, near if high > 0 else far)
     bottom = math.atan2(low, near if low < 0 else far)
     row0 = max(int(rows / 2 - top * scale) - 1, 0)

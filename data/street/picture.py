@@ -6,7 +6,7 @@ from typing import get_args
 import numpy as np
 
 from goodsam.data.errors import InputError
-from goodsam.data.street.cast import cast, panoramic_camera, pinhole_camera
+from goodsam.data.street.cast import VERTICAL_FOV, cast, panoramic_camera, pinhole_camera
 from goodsam.data.street.look import LookName, Palette, draw_look
 from goodsam.data.street.primitives import View
 from goodsam.data.street.scene import draw_scene
@@ -59,8 +59,28 @@ def panorama(
     return _render(seed, height, width, look=look, gap=gap, cyclic=True)
 
 
+def sphere(
+    seed: int, height: int = 512, gap: float = DEFAULT_GAP, look: LookName = "target"
+) -> Picture:
+    """The same street as `panorama` shows, from the zenith to the ground under the camera.
+
+    `height` x 2 `height` px, 360 x 180 degrees. Noise is drawn anew: there are more pixels.
+    """
+    if not 0 <= gap <= 1:
+        raise InputError(f"gap {gap}: outside 0 to 1")
+    gap = gap if look == "target" else 0.0
+    return _render(seed, height, 2 * height, look=look, gap=gap, cyclic=True, vertical=180.0)
+
+
 def _render(
-    seed: int, height: int, width: int, *, look: LookName, gap: float, cyclic: bool
+    seed: int,
+    height: int,
+    width: int,
+    *,
+    look: LookName,
+    gap: float,
+    cyclic: bool,
+    vertical: float = VERTICAL_FOV,
 ) -> Picture:
     if look not in get_args(LookName):
         raise InputError(f"look {look!r}: unknown; take source, target or random")
@@ -84,10 +104,11 @@ def _render(
     scene = draw_scene(content, palette, view)
     metres = 1.5 + 0.25 * float(r[4]) + drawn.raise_m
     if cyclic:
-        camera = panoramic_camera(height, width, metres=metres, yaw=yaw)
+        camera = panoramic_camera(height, width, metres=metres, yaw=yaw, vertical=vertical)
     else:
         pitch = float(np.radians(-5 + 8 * r[5]))
         camera = pinhole_camera(height, width, metres=metres, yaw=yaw, pitch=pitch, fov=fov)
     buffers = cast(camera, scene.things, drawn.sun)
-    image = develop(shade(camera, scene, drawn, buffers), drawn, sensor, cyclic)
+    share = VERTICAL_FOV / vertical
+    image = develop(shade(camera, scene, drawn, buffers), drawn, sensor, cyclic, share)
     return Picture(image, buffers.label, buffers.instance)

@@ -6,12 +6,15 @@ from scipy.ndimage import gaussian_filter
 from goodsam.data.street.look import Look
 
 
-def develop(image: np.ndarray, look: Look, rng: np.random.Generator, cyclic: bool) -> np.ndarray:
+def develop(
+    image: np.ndarray, look: Look, rng: np.random.Generator, cyclic: bool, share: float = 1.0
+) -> np.ndarray:
     """Blur, white balance, saturation, contrast and noise: uint8 sRGB (H, W, 3).
 
-    image: float32 (H, W, 3), 0..1, overwritten. cyclic: its first column follows its last.
+    image: float32 (H, W, 3), 0..1, overwritten. cyclic: its first column follows its last. share:
+    of its height that a panorama of the paper's band has, by which it is blurred.
     """
-    sigma = look.blur * image.shape[0] / 200
+    sigma = look.blur * image.shape[0] * share / 200
     edge = ("nearest", "wrap" if cyclic else "nearest")
     for k in range(3):
         image[..., k] = gaussian_filter(image[..., k], sigma, mode=edge, truncate=2.5)

@@ -4,7 +4,7 @@ from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 
-from goodsam.data.street.cast import Buffers, Camera, Thing
+from goodsam.data.street.cast import VERTICAL_FOV, Buffers, Camera, Thing
 from goodsam.data.street.finish import FINISHES
 from goodsam.data.street.ground import ground_at, paint_ground, paint_sky
 from goodsam.data.street.labels import NO_LABEL, SKY, SKY_INSTANCE
@@ -102,7 +102,8 @@ def _shade_band(image: np.ndarray, band: slice, drawn: _Pass) -> None:
     if bare.size:
         t = depth[bare]
         x, y = t * rays[0, bare], t * rays[1, bare]
-        focal = camera.focal or camera.rays.shape[1]
+        # of a panorama the rows of the paper's band, whatever else of the sphere it shows
+        focal = camera.focal or camera.rays.shape[1] * (VERTICAL_FOV / camera.vertical)
         street_y = y + np.float32(scene.camera_y)
         ground = ground_at(x, street_y, t, plan=scene.plan, look=look, focal=focal)
         direct, touch = sample(drawn.shadows, x, y)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -35,6 +35,13 @@ def predict(
     network: WhichNetwork = "student",
     windows: ByWindows = False,
     wrap: Wrap = False,
+    plan: Annotated[
+        Literal["auto", "own", "vertical", "tangent"],
+        typer.Option(
+            help="By which windows 2:1 photographs are seen, from pole to pole; own: as the run "
+            "and the other options say; auto: tangent ones where these say nothing."
+        ),
+    ] = "auto",
     batch: Annotated[
         int,
         typer.Option(help="Number of images of the same size that are segmented together.", min=1),
@@ -88,6 +95,7 @@ def predict(
         batch=batch,
         confidence=confidence,
         probabilities=probabilities,
+        plan=plan,
         sound=sound,
         verify=verify,
     )

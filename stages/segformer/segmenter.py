@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from goodsam.data.errors import InputError
 from goodsam.data.geometry import LEVELLED, Geometry, Pose
 from goodsam.data.licences import UNKNOWN, Licence
 from goodsam.data.panoramas import Placement, fitted_view, placement_in, posed
+from goodsam.data.sphere import SpherePlan, TangentWindows, WindowPlan, sphere_plan
 from goodsam.data.windows import Windows, widen
 from goodsam.stages.device import pick_device
 from goodsam.stages.licences import licence_of_starts, network_licence
@@ -36,8 +37,9 @@ from goodsam.stages.segformer.origin import origin_of
 from goodsam.stages.segformer.segment import class_names, normalise
 from goodsam.stages.segformer.snapshot import Network, load_network, written_at
 
-Mode = Literal["direct", "windows"]
+Mode = Literal["direct", "windows", "vertical", "tangent"]
 
+_LEAST = 1e-30  # of a probability, for its logarithm
 SMALLEST_SIDE = 32  # below it a network's last stages have nothing left to look at
 
 
@@ -45,7 +47,8 @@ SMALLEST_SIDE = 32  # below it a network's last stages have nothing left to look
 class Segmenter:
     """A network that labels images of any size; see `goodsam.stages.networks`.
 
-    mode: `direct` sees the panorama whole; `windows` sees its windows and joins them.
+    mode: `direct` sees the panorama whole; `windows` sees its windows and joins them; `vertical`
+    and `tangent` see those of a whole sphere (`goodsam.data.sphere`).
     geometry: how panoramas are seen; None: each as it is, by the default windows of its size.
     wrap: `direct` sees the panorama continue past both ends, so that the seam is a place like any
     other. licence: of the weights. source, network: what it was loaded from. step: of the
@@ -82,7 +85,7 @@ class Segmenter:
         windows: the geometry of a network that has none of its own; for one that has, it may only
         repeat it.
         """
-        if wrap and mode == "windows":
+        if wrap and mode != "direct":
             raise InputError("--wrap: windows run over the seam by themselves; leave it out")
         model, step = load_network(source, network)
         if len(class_names(model)) > IGNORE:
@@ -120,6 +123,17 @@ class Segmenter:
     def seeing(self, windows: Windows, fit: bool = False, pose: Pose = LEVELLED) -> Segmenter:
         """The same network with a geometry of the caller's."""
         return replace(self, geometry=Geometry(windows, fit, pose=pose))
+
+    def over_sphere(self, plan: SpherePlan) -> Segmenter:
+        """The same network, which sees 2:1 photographs from pole to pole by windows of this plan.
+
+        Where its run fitted, they are fitted as finely around the horizon; what the run left out of
+        its band stays left out.
+        """
+        geometry = self.geometry
+        if geometry is not None:
+            geometry = geometry.over_sphere()
+        return replace(self, mode=plan, geometry=geometry, wrap=False)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -232,21 +246,23 @@ class Segmenter:
 
     def window_labels(self, view: np.ndarray) -> np.ndarray:
         """uint8 (h, w, 3) -> uint8 (n, h, window): the labels of each window on its own."""
-        views = self._geometry(view).cut_images(view)
+        views = self._plan(view).cut_images(view)
         return self._named(np.concatenate([_labels(self._see(window[None])) for window in views]))
 
     def window_agreement(self, view: np.ndarray) -> float:
         """Percent of the pixels of all overlaps to which both windows give the same label."""
-        geometry = self._geometry(view)
+        plan = self._plan(view)
         labels = self.window_labels(view)
-        pairs = [geometry.pair(labels, overlap) for overlap in geometry.overlaps]
+        pairs = [plan.pair(labels, overlap) for overlap in plan.overlaps]
         if not pairs:
             return float("nan")
         same = sum(int((left == right).sum()) for left, right in pairs)
         return 100 * same / sum(left.size for left, _ in pairs)
 
-    def _geometry(self, view: np.ndarray) -> Windows:
+    def _plan(self, view: np.ndarray) -> WindowPlan:
         height, width = view.shape[:2]
+        if self.mode in get_args(SpherePlan):
+            return sphere_plan(self.mode, height, width)
         if self.geometry is None:
             return Windows.of(height, width)
         return self.geometry.windows.scaled(height, width)
@@ -278,12 +294,12 @@ class Segmenter:
     @torch.inference_mode()
     def _logits(self, views_NHWC: np.ndarray) -> torch.Tensor:
         """float (N, C, h, w), channels last in memory."""
-        if self.mode == "windows":
+        if self.mode != "direct":
             joined = []
             for view in views_NHWC:
-                windows = self._geometry(view)
-                parts = [self._see(part[None]) for part in windows.cut_images(view)]
-                joined.append(windows.join(torch.cat(parts)))
+                plan = self._plan(view)
+                parts = [self._see(part[None]) for part in plan.cut_images(view)]
+                joined.append(_joined(plan, torch.cat(parts)))
             return torch.stack(joined)
         if not self.wrap:
             return self._see(views_NHWC)
@@ -304,6 +320,16 @@ class Segmenter:
             raise InputError(f"{self.source}: its logits are no finite numbers; train it again")
         last = logits.contiguous(memory_format=torch.channels_last)
         return F.interpolate(last, size=size, mode="bilinear", align_corners=False)
+
+
+def _joined(plan: WindowPlan, logits_NCHW: torch.Tensor) -> torch.Tensor:
+    """float (C, H, W): the logits of a panorama from those of its windows.
+
+    Tangent windows are averaged where they overlap: their probabilities, not their logits.
+    """
+    if not isinstance(plan, TangentWindows):
+        return plan.join(logits_NCHW)
+    return plan.join(logits_NCHW.softmax(dim=1)).clamp_min_(_LEAST).log_()
 
 
 def _margin(width: int) -> int:

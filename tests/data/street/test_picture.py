@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from goodsam.data.errors import InputError
-from goodsam.data.street.labels import SKY_INSTANCE
+from goodsam.data.street.labels import ROAD, SKY, SKY_INSTANCE
 from goodsam.data.street.look import Palette
-from goodsam.data.street.picture import Picture, panorama, pinhole
+from goodsam.data.street.picture import Picture, panorama, pinhole, sphere
 from goodsam.data.street.primitives import View
 from goodsam.data.street.scene import draw_scene
 from goodsam.data.street.seeds import split_seed
@@ -130,3 +130,17 @@ def test_nothing_stands_in_the_camera():
         shared = [i for i in np.unique(top) if i > SKY_INSTANCE and i in bottom]
         for i in shared:
             assert (bottom == i).mean() < 0.1
+
+
+def test_a_sphere_shows_the_panoramas_street_and_what_is_above_and_below():
+    """Rows of 512 on a sphere are those of 200 in the band, but for 0.04 %."""
+    band, whole = panorama(5, 100, 512), sphere(5, 256)
+    assert whole.labels.shape == (256, 512)
+    middle = slice(78, 178)
+    assert (whole.labels[middle] == band.labels).mean() > 0.99
+    away = np.abs(whole.image[middle].astype(int) - band.image)
+    assert away.mean() < 12  # noise, drawn anew
+    assert (whole.labels[0] == SKY).all()
+    assert (whole.labels[-1] == ROAD).all()  # under the camera, which stands in a lane
+    with pytest.raises(InputError, match="outside 0 to 1"):
+        sphere(5, 64, gap=2)

@@ -1,0 +1,67 @@
+"""A 2:1 photograph, from the command to its labels, without a word about its geometry."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from goodsam.data.errors import InputError
+from goodsam.data.street.picture import sphere
+from goodsam.pipeline import api
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("spheres")
+    Image.fromarray(sphere(5, 96).image).save(folder / "a.png")
+    return folder
+
+
+def labels_of(out):
+    return np.array(Image.open(out / "labels/a.png"))
+
+
+def test_a_sphere_is_labelled_from_pole_to_pole_by_tangent_windows(photographs, goodsam, tmp_path):
+    status, _, said = goodsam("predict", "street-student", photographs, tmp_path / "auto")
+    assert status == 0
+    assert "tangent windows" in said
+    labels = labels_of(tmp_path / "auto")
+    assert labels.shape == (96, 192)
+    assert (labels < 19).all()
+    model = api.load("street-student", device="cpu")
+    image = np.array(Image.open(photographs / "a.png"))
+    assert (labels == model.over_sphere("tangent")(image)).all()
+    api.predict(model, photographs, tmp_path / "own", plan="own")
+    assert (labels_of(tmp_path / "own") == model(image)).all()
+    api.predict(model, photographs, tmp_path / "vertical", plan="vertical")
+    assert (labels_of(tmp_path / "vertical") == model.over_sphere("vertical")(image)).all()
+
+
+def test_a_network_that_was_told_how_to_see_is_left_to_it(photographs, goodsam, tmp_path):
+    fitting = ["street-student", photographs, "--fit", "--height", 64]
+    status, _, said = goodsam("predict", *fitting[:2], tmp_path / "band", *fitting[2:])
+    assert status == 0
+    assert "--plan tangent labels them from pole to pole" in said
+    assert (labels_of(tmp_path / "band")[0] == 255).all()
+    asked = goodsam("predict", *fitting[:2], tmp_path / "all", *fitting[2:], "--plan", "tangent")
+    assert asked[0] == 0
+    assert (labels_of(tmp_path / "all") < 19).all()
+    _, _, said = goodsam("predict", *fitting[:2], tmp_path / "windows", "--windows")
+    assert "plan" not in said
+
+
+def test_other_photographs_among_them_are_seen_as_ever(photographs, goodsam, tmp_path):
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    Image.fromarray(sphere(5, 96).image).save(folder / "a.png")
+    Image.fromarray(sphere(5, 96).image[30:66]).save(folder / "b.png")
+    (folder / "c.png").write_bytes(b"no image")
+    status, _, said = goodsam("predict", "street-student", folder, tmp_path / "out")
+    assert status == 1  # c.png
+    assert "tangent" not in said
+    summary = api.predict("street-student", folder, tmp_path / "asked", plan="tangent")
+    assert summary.done == ["a.png"]
+    assert "no 2:1 sphere" in summary.failed["b.png"]
+    with pytest.raises(InputError, match="plan 'cube': use auto, own, vertical, tangent"):
+        api.predict("street-student", folder, tmp_path / "asked", plan="cube")
