@@ -27,6 +27,7 @@ from goodsam.data.street.mark import is_street_world
 from goodsam.data.weights import SEGFORMERS
 from goodsam.data.windows import is_band, is_sphere
 from goodsam.pipeline import api
+from goodsam.pipeline.class_maps import read_groups
 from goodsam.pipeline.licences import learners_of, refuse_unless_commercial, sam_of, told
 from goodsam.pipeline.report.parts import counted
 from goodsam.pipeline.report.preview import preview_report
@@ -100,6 +101,7 @@ def run(
     preset: str | None = None,
     teacher_assistant: str | None = None,
     student: str | None = None,
+    classes: api.AnyPath | None = None,
     settings: Iterable[str] = (),
     device: str | None = None,
     commercial: bool = False,
@@ -127,7 +129,6 @@ def run(
         raise InputError("run is one process; with torchrun, start `goodsam train`")
     check_folder(out)
     labels = None if labels is None else Path(labels)
-    samples = _checked(images, labels, out)
     given = {
         "sam": sam,
         "checkpoint": None if checkpoint is None else os.fspath(checkpoint),
@@ -138,9 +139,11 @@ def run(
         "preset": preset,
         "teacher_assistant": teacher_assistant,
         "student": student,
+        "classes": None if classes is None else read_groups(Path(classes)),
         "settings": tuple(settings) or None,
         "device": device,
     }
+    samples = _checked(images, labels, out)
     machine = Machine.here(device or "auto")
     recipe = _recipe(samples, machine, out, {k: v for k, v in given.items() if v is not None})
     _say_licences(recipe, commercial)
