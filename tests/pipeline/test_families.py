@@ -179,7 +179,9 @@ def test_one_command_with_another_family_and_a_class_map(world, tmp_path, capsys
     )  # fmt: skip
     assert tuple(whole.result.record["per_class"]) == ("way", "car")
     assert gs.load(whole.model).names == ("way", "car")
-    assert "classes: way, car - yours (--classes MAP.yaml)" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "classes: way, car - yours (--classes MAP.yaml)" in said
+    assert said.count("what is trained from them is under") == 1
     again = gs.run(world / "test", tmp_path / "whole")  # the map is remembered
     assert again.result is None
 
