@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # rich is imported where a bar is drawn: most callers want a 
 __all__ = [
     "bar_of_names",
     "duration",
+    "each_line_once",
     "log_file",
     "percent",
     "printable",
@@ -47,10 +48,12 @@ def printable(text: str) -> str:
 class _Stderr(logging.Handler):
     """Writes on stderr, whatever that is when a line comes; those of progress with the time.
 
-    bars: how many are drawn; meanwhile lines of progress say nothing new.
+    bars: how many are drawn; meanwhile lines of progress say nothing new. heard: lines that are not
+    written again; None: all are.
     """
 
     bars = 0
+    heard: set[str] | None = None
     verbose = False
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -59,6 +62,10 @@ class _Stderr(logging.Handler):
             if self.bars:
                 return
             text = f"{logging.Formatter().formatTime(record, '%H:%M:%S')} {text}"
+        elif self.heard is not None:
+            if text in self.heard:
+                return
+            self.heard.add(text)
         print(text, file=sys.stderr, flush=True)
 
 
@@ -84,6 +91,19 @@ def say(line: str, *, always: bool = False) -> None:
     """A line, unless it is empty. always: of a warning or a failure, which `-q` leaves as well."""
     if line:
         LOG.log(logging.WARNING if always else logging.INFO, "%s", line)
+
+
+@contextmanager
+def each_line_once() -> Iterator[None]:
+    """Of several verbs in a row: what one says as well as another is not written again on stderr.
+
+    Progress is, and files of the log have all of it.
+    """
+    before, _STDERR.heard = _STDERR.heard, set()
+    try:
+        yield
+    finally:
+        _STDERR.heard = before
 
 
 @contextmanager

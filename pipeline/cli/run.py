@@ -11,6 +11,7 @@ import typer
 from goodsam.pipeline.cli.options import (
     Boundaries,
     Checkpoint,
+    Classes,
     Commercial,
     Images,
     Settings,
@@ -95,6 +96,7 @@ def run(
             help="The student: a network's directory or hub name; the preset's if not given."
         ),
     ] = None,
+    classes: Classes = None,
     set_: Settings = None,
     device: Annotated[
         str | None,
@@ -131,6 +133,7 @@ def run(
         preset=preset,
         teacher_assistant=teacher_assistant,
         student=student,
+        classes=classes,
         settings=set_ or (),
         device=device,
         commercial=commercial,

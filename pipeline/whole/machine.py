@@ -53,12 +53,16 @@ class Machine:
         if self.load <= self.cores + 1:
             return ""
         return (
-            f"The machine is busy (load {self.load:.0f}, {self.cores} cores to use): what is "
+            f"The machine is busy (load {self.load:.0f}, {self._cores} to use): what is "
             "measured now takes less time when it is not."
         )
 
+    @property
+    def _cores(self) -> str:
+        return f"{self.cores} CPU core{'s' * (self.cores > 1)}"
+
     def __str__(self) -> str:
-        what = self.device if self.gpu else f"no GPU, {self.cores} CPU core{'s' * (self.cores > 1)}"
+        what = self.device if self.gpu else f"no GPU, {self._cores}"
         bf16 = "with" if self.bfloat16 else "without"
         return f"{what}, {self.memory / 2**30:.1f} GiB of memory, {bf16} fast bfloat16"
 

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from goodsam.data.class_map import Groups
 from goodsam.data.errors import InputError
 from goodsam.data.files import write_whole
 from goodsam.data.panoramas import Sample, image_size
@@ -47,6 +48,7 @@ SWITCHES = {
     "fit": "--fit, --no-fit",
     "height": "--height PX",
     "preset": "--preset NAME",
+    "classes": "--classes MAP.yaml",
     "settings": "--set KEY=VALUE",
 }
 
@@ -55,6 +57,7 @@ SWITCHES = {
 class Recipe:
     """What a whole run does. Values as for `cache_sam` and `train`; sam `none`: no masks.
 
+    classes: the wanted classes, and of which of the TA's each is made; None: the TA's as they are.
     settings: of stage 2, over those of the preset; later ones count. reasons: why a value was
     chosen, by its name, or `yours`. given: what the user chose.
     """
@@ -68,6 +71,7 @@ class Recipe:
     checkpoint: str | None = None
     teacher_assistant: str | None = None
     student: str | None = None
+    classes: Groups | None = None
     device: str = "auto"
     settings: tuple[str, ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
@@ -81,6 +85,7 @@ class Recipe:
             self.settings,
             teacher_assistant=self.teacher_assistant,
             student=self.student,
+            classes=self.classes,
             device=self.device,
         )
 
@@ -107,7 +112,11 @@ class Recipe:
 
     def rows(self) -> list[tuple[str, str, str, str]]:
         """(what, its value, the reason, the switch) of each choice, for people."""
-        values = {**asdict(self), "settings": " ".join(self.settings)}
+        values = {
+            **asdict(self),
+            "classes": ", ".join(self.classes or ()),
+            "settings": " ".join(self.settings),
+        }
         shown = {True: "yes", False: "no"}
         return [
             (name, str(shown.get(values[name], values[name])), why, SWITCHES[name])
@@ -177,6 +186,8 @@ def choose(samples: Sequence[Sample], machine: Machine, given: Mapping[str, Any]
         if street
         else "for your own photographs: the recipe that forgets rare classes least",
     )
+    if "classes" in given:
+        reasons["classes"] = "yours"
     settings, why = _settings(values, machine, len(samples))
     if settings:
         reasons["settings"] = why
@@ -242,7 +253,7 @@ def _settings(
     if not machine.gpu:
         chosen.append("workers=0")
         why.append("a process that reads ahead would take a core from the training")
-    named = {name: values.get(name) for name in ("teacher_assistant", "student")}
+    named = {name: values.get(name) for name in ("teacher_assistant", "student", "classes")}
     config = adapt_config(values["preset"], (*chosen, *own), **named)
     tenth = max(1, config.length(panoramas) // 10)
     if config.warmup > tenth and not any(text.startswith("warmup=") for text in own):

@@ -27,12 +27,13 @@ from goodsam.data.street.mark import is_street_world
 from goodsam.data.weights import SEGFORMERS
 from goodsam.data.windows import is_band, is_sphere
 from goodsam.pipeline import api
+from goodsam.pipeline.class_maps import read_groups
 from goodsam.pipeline.licences import learners_of, refuse_unless_commercial, sam_of, told
 from goodsam.pipeline.report.parts import counted
 from goodsam.pipeline.report.preview import preview_report
 from goodsam.pipeline.rundir import Run
 from goodsam.pipeline.scoring import Result
-from goodsam.pipeline.tell import duration, say
+from goodsam.pipeline.tell import duration, each_line_once, say
 from goodsam.pipeline.whole.machine import Machine
 from goodsam.pipeline.whole.preview import measured, preview
 from goodsam.pipeline.whole.price import (
@@ -100,6 +101,7 @@ def run(
     preset: str | None = None,
     teacher_assistant: str | None = None,
     student: str | None = None,
+    classes: api.AnyPath | None = None,
     settings: Iterable[str] = (),
     device: str | None = None,
     commercial: bool = False,
@@ -127,7 +129,6 @@ def run(
         raise InputError("run is one process; with torchrun, start `goodsam train`")
     check_folder(out)
     labels = None if labels is None else Path(labels)
-    samples = _checked(images, labels, out)
     given = {
         "sam": sam,
         "checkpoint": None if checkpoint is None else os.fspath(checkpoint),
@@ -138,38 +139,41 @@ def run(
         "preset": preset,
         "teacher_assistant": teacher_assistant,
         "student": student,
+        "classes": None if classes is None else read_groups(Path(classes)),
         "settings": tuple(settings) or None,
         "device": device,
     }
-    machine = Machine.here(device or "auto")
-    recipe = _recipe(samples, machine, out, {k: v for k, v in given.items() if v is not None})
-    _say_licences(recipe, commercial)
-    rates = _previewed(images, samples, machine, out, recipe)
-    config = recipe.config
-    if not any(text.startswith("checkpoint_every=") for text in recipe.settings):
-        often = max(1, min(config.checkpoint_every, round(CHECKPOINTS / rates.step)))
-        config = replace(config, checkpoint_every=often)
-    cache = out / recipe.masks
-    left = price(rates, config, SamCache.open(cache), out)
-    whole = WholeRun(out, left)
-    say(f"preview: {whole.preview}")
-    say(f"still to be done: {left}")
-    left.check_room(out)
-    begun = steps_done(out) > 0
-    if preview_only or (left.seconds > ASK_FROM and not begun and not agree(left)):
-        return whole
+    with each_line_once():
+        samples = _checked(images, labels, out)
+        machine = Machine.here(device or "auto")
+        recipe = _recipe(samples, machine, out, {k: v for k, v in given.items() if v is not None})
+        _say_licences(recipe, commercial)
+        rates = _previewed(images, samples, machine, out, recipe)
+        config = recipe.config
+        if not any(text.startswith("checkpoint_every=") for text in recipe.settings):
+            often = max(1, min(config.checkpoint_every, round(CHECKPOINTS / rates.step)))
+            config = replace(config, checkpoint_every=often)
+        cache = out / recipe.masks
+        left = price(rates, config, SamCache.open(cache), out)
+        whole = WholeRun(out, left)
+        say(f"preview: {whole.preview}")
+        say(f"still to be done: {left}")
+        left.check_room(out)
+        begun = steps_done(out) > 0
+        if preview_only or (left.seconds > ASK_FROM and not begun and not agree(left)):
+            return whole
 
-    _cached(images, samples, cache, recipe)
-    found = Run(out)
-    if steps_done(out) < config.length(len(samples)) or not found.student.is_dir():
-        say("training ...")
-        api.train(images, cache, out, preset=config, commercial=commercial)
-    else:
-        say(f"training: all {steps_done(out)} steps are done")
-    model = api.load(out, device=config.device)
-    result = _evaluated(model, images, labels, out)
-    _exported(model, out)
-    return replace(whole, run=found, result=result)
+        _cached(images, samples, cache, recipe)
+        found = Run(out)
+        if steps_done(out) < config.length(len(samples)) or not found.student.is_dir():
+            say("training ...")
+            api.train(images, cache, out, preset=config, commercial=commercial)
+        else:
+            say(f"training: all {steps_done(out)} steps are done")
+        model = api.load(out, device=config.device)
+        result = _evaluated(model, images, labels, out)
+        _exported(model, out)
+        return replace(whole, run=found, result=result)
 
 
 def _checked(images: Path, labels: Path | None, out: Path) -> list[Sample]:
@@ -192,7 +196,8 @@ def _checked(images: Path, labels: Path | None, out: Path) -> list[Sample]:
             "neither 360° x 180° (2:1) nor 360° x 70.3° (512:100); move them away, or cut them"
         )
     sizes = ", ".join(f"{w} x {h}" for w, h in list(found.sizes)[:3])
-    say(f"{found.images} photographs, {sizes}, {found.pairs} with labels: nothing wrong with them")
+    photographs = counted(found.images, "photograph")
+    say(f"{photographs}, {sizes}, {found.pairs} with labels: nothing wrong with them")
     say(str(found.conversions))
     if found.placed:
         say(f"{len(found.placed)} photographs say that they are cropped or tilted: it is undone")

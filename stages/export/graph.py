@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -69,6 +69,12 @@ class LabelNetwork(torch.nn.Module):
         return labels[..., margin : margin + width] if self.wrap else labels
 
 
+def is_traced(network: Any) -> bool:
+    """Whether a trace of it holds for pictures of any size."""
+    inner = bare(network)
+    return not isinstance(inner, Adapted) or inner.family.traced
+
+
 def onnx_graph(segmenter: Segmenter) -> ModelProto:
     """The graph of a network on the CPU that sees whole panoramas, in float32.
 
@@ -76,8 +82,8 @@ def onnx_graph(segmenter: Segmenter) -> ModelProto:
     """
     import onnx
 
-    inner = bare(segmenter.model)
-    if isinstance(inner, Adapted) and not inner.family.traced:
+    if not is_traced(segmenter.model):
+        inner = bare(segmenter.model)
         able = ", ".join(kind for kind, family in FAMILIES.items() if family.traced)
         raise InputError(
             f"{segmenter.source}: a {inner.config.model_type} cannot be written as ONNX or for "

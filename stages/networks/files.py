@@ -66,7 +66,9 @@ def load_model(source: str | Path) -> Any:
             check_names(network)
             return _as_a_run_mapped_it(network, source)
     except InputError as error:
-        raise error if str(source) in str(error) else InputError(f"{source}: {error}") from error
+        if str(error).startswith(str(source)):
+            raise
+        raise InputError(f"{source}: {error}") from error
     except Exception as error:  # transformers raises half a dozen kinds for one cause
         raise InputError(f"{source}: {_reason(error, source)}") from error
 

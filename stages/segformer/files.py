@@ -48,7 +48,9 @@ def load_segformer(source: str | Path) -> SegformerForSemanticSegmentation:
                 str(source), dtype=torch.float32, output_loading_info=True
             )
     except InputError as error:
-        raise error if str(source) in str(error) else InputError(f"{source}: {error}") from error
+        if str(error).startswith(str(source)):
+            raise
+        raise InputError(f"{source}: {error}") from error
     except Exception as error:  # transformers raises half a dozen kinds for one cause
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise InputError(

@@ -168,16 +168,22 @@ def test_a_mapped_network_of_no_run_is_compared_with_its_map(tmp_path):
     assert gs.load(gs.export(mapped, tmp_path / "hf")).names == NAMES
 
 
-def test_one_command_with_another_family_and_a_class_map(world, tmp_path):
+def test_one_command_with_another_family_and_a_class_map(world, tmp_path, capsys):
+    (tmp_path / "map.yaml").write_text("way: [road, sidewalk]\ncar: [car, truck]")
     write(tmp_path / "student", "mobilenet_v2", NAMES)
     whole = gs.run(
         world / "test", tmp_path / "whole", sam="none", preset="demo", device="cpu",
         teacher_assistant=str(write(tmp_path / "ta", "segformer", CITYSCAPES)),
         student=str(tmp_path / "student"),
-        settings=["steps=2", "classes={way: [road, sidewalk], car: [car, truck]}"],
+        classes=tmp_path / "map.yaml", settings=["steps=2"],
     )  # fmt: skip
     assert tuple(whole.result.record["per_class"]) == ("way", "car")
     assert gs.load(whole.model).names == ("way", "car")
+    said = capsys.readouterr().err
+    assert "classes: way, car - yours (--classes MAP.yaml)" in said
+    assert said.count("what is trained from them is under") == 1
+    again = gs.run(world / "test", tmp_path / "whole")  # the map is remembered
+    assert again.result is None
 
 
 @pytest.mark.parametrize("family", ["mobilenet_v2", "eomt"])

@@ -3,7 +3,8 @@
 transformers as it comes (processor, model, post-processing), ours in torch, ONNX Runtime and
 OpenVINO in float32, and both in int8: from a picture in memory to its labels. The sides take turns,
 a picture each, and the median counts. All get as many threads as torch has, and none bfloat16,
-which most CPUs lack. Memory is the peak of a process of its own.
+which most CPUs lack. Memory is the peak of a process of its own. A family that cannot be traced is
+compared in transformers and in torch alone.
 """
 
 from __future__ import annotations
@@ -19,23 +20,25 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import SegformerImageProcessor
 
 from goodsam.data.panoramas import Sample, find_panoramas
 from goodsam.data.street.write import write_world
 from goodsam.pipeline.studies.bench.peak import peak_memory, reset_peak
 from goodsam.pipeline.studies.bench.predict import model_folder
+from goodsam.pipeline.studies.bench.stock import stock
 from goodsam.stages.export.compare import bytes_of
+from goodsam.stages.export.graph import is_traced
 from goodsam.stages.export.runtime_files import build
 from goodsam.stages.export.runtimes import GraphFormat, Labels, opened
 from goodsam.stages.export.views import View, views_of
 from goodsam.stages.score.confusion import Scores, confusion
-from goodsam.stages.segformer.segment import IMAGENET_MEAN, IMAGENET_STD, parameter_count
+from goodsam.stages.segformer.segment import parameter_count
 from goodsam.stages.segformer.segmenter import Segmenter
 
 ROUNDS = 3
 CALIBRATING = 4  # pictures rendered for it, others than those that are labelled
 _FORMATS: tuple[GraphFormat, ...] = ("onnx", "openvino")
+_IN_TORCH = ("transformers", "torch")
 _TITLES = {
     "transformers": "transformers",
     "torch": "goodsam, torch",
@@ -61,16 +64,17 @@ def bench_formats(
     torch. `miou`: percent, where the pictures have labels. CPU milliseconds are summed over
     threads; they say more than the clock where other work shares the CPU.
     """
-    steps = ROUNDS + 1 + len(_TITLES)
     with TemporaryDirectory() as folder:
         root = Path(folder)
         source = str(model_folder(model, root / "model"))
         segmenter = Segmenter.load(source, device="cpu")
         samples, photographs = _pictures(images, root / "world", count, height)
         shown = views_of(segmenter, samples)
-        paths = _export(segmenter, photographs, root)
+        paths = _export(segmenter, photographs, root) if is_traced(segmenter.model) else {}
+        titles = [side for side in _TITLES if side in paths or side in _IN_TORCH]
+        steps = ROUNDS + 1 + len(titles)
         where = _Sides(source, paths, torch.get_num_threads())
-        sides = {side: where.opened(side) for side in _TITLES}
+        sides = {side: where.opened(side) for side in titles}
         labels = {side: [run(view.image[None])[0] for view in shown] for side, run in sides.items()}
         progress(1, steps)
         wall: dict[str, list[float]] = {side: [] for side in sides}
@@ -85,7 +89,7 @@ def bench_formats(
             progress(turn + 2, steps)
         del sides
         rows = {}
-        for done, side in enumerate(_TITLES):
+        for done, side in enumerate(titles):
             alike = [(a == b).mean() for a, b in zip(labels[side], labels["torch"], strict=True)]
             rows[side] = {
                 "ms": median(wall[side]),
@@ -127,12 +131,11 @@ def formats_table(record: dict[str, Any]) -> str:
             f"{row['file_mb']:9.2f}{row['agreement']:9.3f}{miou:>8}"
         )
     ours = rows["torch"]["cpu_ms"]
-    best = min(rows[f"{format}-int8"]["cpu_ms"] for format in _FORMATS)
-    lines.append(
-        f"CPU time: ours in torch {rows['transformers']['cpu_ms'] / ours:.2f} times as fast as "
-        f"transformers, int8 {ours / best:.2f} times as fast as ours in torch"
-    )
-    return "\n".join(lines)
+    last = f"CPU time: ours in torch {rows['transformers']['cpu_ms'] / ours:.2f} times as fast as "
+    last += "transformers"
+    if eight_bits := [rows[side]["cpu_ms"] for side in rows if side.endswith("-int8")]:
+        last += f", int8 {ours / min(eight_bits):.2f} times as fast as ours in torch"
+    return "\n".join([*lines, last])
 
 
 def _pictures(
@@ -173,18 +176,8 @@ class _Sides:
 
 
 def _transformers(segmenter: Segmenter) -> Labels:
-    processor = SegformerImageProcessor(
-        do_resize=False, image_mean=list(IMAGENET_MEAN), image_std=list(IMAGENET_STD)
-    )
-
-    @torch.inference_mode()
-    def labels(images: np.ndarray) -> np.ndarray:
-        outputs = segmenter.model(**processor(list(images), return_tensors="pt"))
-        sizes = [images.shape[1:3]] * len(images)
-        found = processor.post_process_semantic_segmentation(outputs, target_sizes=sizes)
-        return torch.stack(found).to(torch.uint8).numpy()
-
-    return labels
+    labels = stock(segmenter.model, segmenter.device)
+    return lambda images: np.stack([labels(image) for image in images])
 
 
 def _memory(sides: _Sides, side: str, image: np.ndarray) -> float:

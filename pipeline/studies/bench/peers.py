@@ -213,9 +213,9 @@ def open_thresholds(task: PeerTask) -> GeneratorConfig:
     """Thresholds that let the shares KEPT of a random SAM's masks through."""
     every = replace(
         task.config,
-        pred_iou_thresh=-1.0,
-        stability_score_thresh=-1.0,
-        box_nms_thresh=1.1,
+        pred_iou_thresh=0.0,
+        stability_score_thresh=0.0,
+        box_nms_thresh=1.0,
         points_per_side=8,
         mode="exact",
     )

@@ -1,6 +1,6 @@
 """`goodsam bench predict`: ours against plain transformers inference, same images, one run.
 
-The peer does what a user of `transformers` writes: for each image, processor, model,
+The peer does what a user of `transformers` writes: for each image, its family's processor, model,
 `post_process_semantic_segmentation` at the image's size, label map saved as PNG. Ours is
 `stages.predict.predict`, which writes an overlay beside each label map. Both see native size.
 """
@@ -17,19 +17,18 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from transformers import SegformerImageProcessor
 
 from goodsam.data.classes import CITYSCAPES
 from goodsam.data.panoramas import Sample, find_panoramas, read_image
 from goodsam.data.street.picture import panorama
 from goodsam.data.street.seeds import split_seed
 from goodsam.data.windows import panorama_width
+from goodsam.pipeline.studies.bench.stock import stock
 from goodsam.pipeline.tell import duration
 from goodsam.stages.predict import label_path, predict
 from goodsam.stages.score.unlabelled import rolled
 from goodsam.stages.segformer.build import ARCHITECTURES, build_segformer
 from goodsam.stages.segformer.files import save_segformer
-from goodsam.stages.segformer.segment import IMAGENET_MEAN, IMAGENET_STD
 from goodsam.stages.segformer.segmenter import Segmenter
 
 ROUNDS = 3  # the sides take turns; the best round of each counts, since other work only slows
@@ -48,8 +47,9 @@ def bench_predict(
 ) -> dict[str, Any]:
     """Seconds an image of both, their ratio, and how far the labels agree.
 
-    model: a run, a SegFormer directory or hub name, or b0 to b5, w16, w32 with random weights,
-    which cost as much time as trained ones. images: a folder; None renders `count` panoramas.
+    model: a run, a network's directory or hub name, of any family, or b0 to b5, w16, w32 with
+    random weights, which cost as much time as trained ones. images: a folder; None renders `count`
+    panoramas.
     Also `seam_*`: percent of the pixels next to the seam labelled as when the seam is elsewhere,
     without and with `--wrap`.
     """
@@ -128,18 +128,11 @@ def _rendered(folder: Path, count: int, height: int) -> Path:
     return folder
 
 
-@torch.inference_mode()
 def _peer(segmenter: Segmenter, samples: list[Sample], out: Path) -> None:
-    processor = SegformerImageProcessor(
-        do_resize=False, image_mean=list(IMAGENET_MEAN), image_std=list(IMAGENET_STD)
-    )
+    labels = stock(segmenter.model, segmenter.device)
     for sample in samples:
         image = Image.open(sample.image).convert("RGB")
-        inputs = processor(image, return_tensors="pt").to(segmenter.device)
-        outputs = segmenter.model(**inputs)
-        size = [(image.height, image.width)]
-        labels = processor.post_process_semantic_segmentation(outputs, target_sizes=size)[0]
-        Image.fromarray(labels.to(torch.uint8).cpu().numpy()).save(_peer_path(out, sample))
+        Image.fromarray(labels(image)).save(_peer_path(out, sample))
 
 
 def _peer_path(out: Path, sample: Sample) -> Path:

@@ -41,6 +41,9 @@ def test_what_cannot_be_is_said_at_the_door(goodsam, photos, tmp_path):
     nvidia = "nvidia/segformer-b5-finetuned-cityscapes-1024-1024"
     one_line(goodsam(*free, nvidia), 2, f"TA {nvidia}: NVIDIA Source Code", "take another")
     assert not list((tmp_path / "free").glob("masks*"))
+    (tmp_path / "map.yaml").write_text("way: [rode]")
+    mapped = ("run", photos, "--out", out, "--no-sam", "--classes", tmp_path / "map.yaml")
+    one_line(goodsam(*mapped), 2, "'rode'", "did you mean 'road'")
     shutil.copytree(photos, tmp_path / "damaged")
     (first, *_) = sorted((tmp_path / "damaged").rglob("*.png"))
     first.write_bytes(first.read_bytes()[:3000])

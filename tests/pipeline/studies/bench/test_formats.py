@@ -1,5 +1,16 @@
+from goodsam.data.classes import CITYSCAPES
 from goodsam.pipeline.studies.bench import formats
 from goodsam.pipeline.studies.bench.formats import bench_formats, formats_table
+from tests.stages.networks.tiny import write
+
+
+def test_a_family_that_cannot_be_traced_is_compared_in_torch_alone(monkeypatch, tmp_path):
+    monkeypatch.setattr(formats, "ROUNDS", 1)
+    network = write(tmp_path / "network", "mobilenet_v2", CITYSCAPES)
+    record = bench_formats(str(network), None, count=1, height=64)
+    assert list(record["rows"]) == ["transformers", "torch"]
+    assert record["rows"]["transformers"]["agreement"] > 99.9
+    assert formats_table(record).count("\n") == 4
 
 
 def test_all_formats_label_the_same_pictures(monkeypatch):

@@ -1,13 +1,15 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from goodsam.data.errors import InputError
 from goodsam.pipeline.studies.bench import stage1
-from goodsam.pipeline.studies.bench.peers import peers_of
+from goodsam.pipeline.studies.bench.peers import KEPT, PeerTask, open_thresholds, peers_of
 from goodsam.pipeline.studies.bench.stage1 import bench_stage1, matched_iou, stage1_table, unpacked
-from goodsam.stages.sam.generate import GeneratorConfig
+from goodsam.stages.sam.generate import GeneratorConfig, SamGenerator
+from goodsam.stages.sam.load import load_sam
 from tests.stages.sam.tiny_transformers import TRAINED
 
 
@@ -31,6 +33,20 @@ def test_without_masks_nothing_is_found():
     assert matched_iou(none, some).tolist() == []
     assert matched_iou(some, none).tolist() == [0, 0]
     assert unpacked(np.zeros((0, 0), np.uint8), np.zeros((3, 3, 3))).shape == (0, 3, 3)
+
+
+def test_thresholds_are_opened_until_the_shares_of_all_masks_pass():
+    image = np.random.default_rng(0).integers(256, size=(64, 64, 3), dtype=np.uint8)
+    task = PeerTask(str(TRAINED), None, GeneratorConfig(points_per_side=8), [image], "cpu")
+    found = open_thresholds(task)
+    every = replace(found, pred_iou_thresh=0, stability_score_thresh=0, box_nms_thresh=1)
+    model = load_sam(str(TRAINED)).model
+    masks = next(SamGenerator(model, replace(every, mode="exact")).packed([image]))
+    assert len(masks.stability) == 3 * 64  # nothing is filtered
+    sure = masks.predicted_iou > found.pred_iou_thresh
+    assert sure.mean() == pytest.approx(KEPT[0], abs=0.01)
+    stable = masks.stability[sure] >= found.stability_score_thresh
+    assert stable.mean() == pytest.approx(KEPT[1], abs=0.01)
 
 
 @pytest.mark.slow  # three processes that import torch
