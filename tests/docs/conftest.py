@@ -21,6 +21,7 @@ from goodsam.stages.sam import cache_sam
 from goodsam.stages.sam.generate import GeneratorConfig
 from goodsam.stages.sam.registry import SAMS, Hub
 from tests.data.test_video import clip, scene
+from tests.docs.blocks import blocks
 from tests.stages.sam.tiny_transformers import TRAINED
 
 HEIGHT, WIDTH = 64, 328  # of a panorama, where the documents have 400 and 2048
@@ -61,6 +62,7 @@ def stand_ins(monkeypatch):
     monkeypatch.setitem(SAMS, "vit_h", small)
     monkeypatch.setitem(SEGFORMERS, SEGFORMER.format("b5"), SEGFORMERS["street-ta"])
     monkeypatch.setitem(SEGFORMERS, SEGFORMER.format("b0"), SEGFORMERS["street-student"])
+    monkeypatch.setattr(recipe, "is_here", lambda name: name == "vit_h")  # as if it were on the disk
     for module in (api, cache_sam, plan, recipe, views):
         monkeypatch.setattr(module, "PAPER_HEIGHT", HEIGHT)
     for module in (cache_sam, plan):
@@ -74,3 +76,11 @@ def here(given, stand_ins, tmp_path, monkeypatch) -> Path:
     shutil.copytree(given, folder, symlinks=True)
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture
+def begun(here) -> Path:
+    """The same for a reader who has done what docs/index.md says: photos.zarr and runs/mine."""
+    for block in blocks("docs/index.md"):
+        block.run({})
+    return here
