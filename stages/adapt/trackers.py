@@ -61,7 +61,7 @@ def _started(name: str, run: Path) -> Any:
         package = "accelerate" if error.name == "accelerate" else name
         raise InputError(
             f"setting trackers {name}: the package {package} is missing; "
-            f"pip install 'goodsam[trackers]' {name}"
+            f"pip install accelerate {name}"
         ) from error
     return tracker
 

@@ -206,7 +206,7 @@ def _model(family: Family, folder: Path, name: str) -> Any:
         )
     except ImportError as error:  # a library that only this family wants
         raise InputError(
-            f"{name}: needs the package timm; pip install 'goodsam[teachers]'"
+            f"{name}: needs the package timm; pip install timm"
         ) from error
     except Exception as error:  # transformers raises half a dozen kinds for one cause
         raise InputError(
