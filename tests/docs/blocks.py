@@ -96,20 +96,22 @@ def _yaml(block: Block, scope: dict[str, Any]) -> None:
 def _goodsam(words: list[str]) -> None:
     """In this process, as the command would run."""
     before, sys.argv = sys.argv, ["goodsam", *words]
+    status = None
     try:
         main()
     except SystemExit as stop:
-        assert not stop.code, f"goodsam {shlex.join(words)}: exit status {stop.code}"
+        status = stop.code
     finally:
         sys.argv = before
+    assert not status, f"goodsam {shlex.join(words)}: exit status {status}"
 
 
 def _make(words: list[str]) -> None:
     """Rehearsed: targets and variables exist. CI runs those that a block names."""
     subprocess.run(["make", "-C", ROOT, "--dry-run", *words], check=True, capture_output=True)
-    for word in words:
-        if "=" in word:
-            assert re.search(rf"^{word.partition('=')[0]} *\?=", (ROOT / "Makefile").read_text(), re.M)
+    variables = re.findall(r"^([A-Z]+) *\?=", (ROOT / "Makefile").read_text(), flags=re.M)
+    given = {word.partition("=")[0] for word in words if "=" in word}
+    assert given <= set(variables), given
 
 
 def _pip(words: list[str]) -> None:

@@ -62,7 +62,7 @@ def stand_ins(monkeypatch):
     monkeypatch.setitem(SAMS, "vit_h", small)
     monkeypatch.setitem(SEGFORMERS, SEGFORMER.format("b5"), SEGFORMERS["street-ta"])
     monkeypatch.setitem(SEGFORMERS, SEGFORMER.format("b0"), SEGFORMERS["street-student"])
-    monkeypatch.setattr(recipe, "is_here", lambda name: name == "vit_h")  # as if it were on the disk
+    monkeypatch.setattr(recipe, "is_here", lambda name: name == "vit_h")  # it is on the disk
     for module in (api, cache_sam, plan, recipe, views):
         monkeypatch.setattr(module, "PAPER_HEIGHT", HEIGHT)
     for module in (cache_sam, plan):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from subprocess import CalledProcessError
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from goodsam.data.errors import InputError
 from tests.docs.blocks import LANGUAGES, PAGES, Block, blocks
 
 ALL = {page: blocks(page) for page in PAGES}
-ELSEWHERE = {"docs/CACHE_FORMAT.md"}  # tests/data/cache/test_document.py runs these and looks closer
-BEGUN = {"docs/export.md", "docs/hardware.md", "docs/licences.md", "docs/notebooks.md"}  # they go on from docs/index.md
-SLOW = {"README.md", "docs/cameras.md"}
+ELSEWHERE = {"docs/CACHE_FORMAT.md"}  # run by tests/data/cache/test_document.py
+    "docs/CACHE_FORMAT.md"
+}  # tests/data/cache/test_document.py runs these and looks closer
+BEGUN = {"docs/export.md"}  # begins where docs/index.md ends
+SLOW = {"README.md", "docs/cameras.md", "docs/export.md", "docs/hardware.md"}
 
 
 def marked(page: str):
@@ -34,21 +39,22 @@ def test_blocks_run_in_their_order(page, request):
 
 
 @pytest.mark.parametrize(
-    ("language", "text"),
+    ("language", "text", "error"),
     [
-        ("sh", "goodsam predict runs/none photos out"),
-        ("sh", "goodsam predikt"),
-        ("sh", "make no-such-target"),
-        ("sh", "make train RUNN=x"),
-        ("sh", "pip install goodsam"),
-        ("sh", "pip install '.[no-such-extra]'"),
-        ("sh", "no-such-program"),
-        ("python", "import goodsam as gs\ngs.no_such_verb()"),
-        ("yaml", "way: [no such class]"),
-        ("cobol", ""),
+        ("sh", "goodsam predict runs/none photos out", AssertionError),
+        ("sh", "goodsam predikt", AssertionError),
+        ("sh", "make no-such-target", CalledProcessError),
+        ("sh", "make train RUNN=x", AssertionError),
+        ("sh", "pip install goodsam", AssertionError),
+        ("sh", "pip install '.[no-such-extra]'", AssertionError),
+        ("sh", "no-such-program", KeyError),
+        ("python", "import goodsam as gs\ngs.no_such_verb()", AttributeError),
+        ("yaml", "way: [no such class]", InputError),
+        ("cobol", "", KeyError),
     ],
 )
-def test_a_block_that_is_wrong_fails(language, text, here):
-    with pytest.raises(BaseException, match=""):
-        Block("page", 1, language, text, None).run({})
-    Block("page", 1, language, text, "needs a reason").run({})
+def test_a_block_that_is_wrong_fails(language, text, error, here):
+    with pytest.raises(error) as raised:
+        Block("page", 7, language, text, None).run({})
+    assert raised.value.__notes__ == ["in the block of page, line 7"]
+    Block("page", 7, language, text, "needs a GPU").run({})

@@ -1,14 +1,15 @@
-"""Commands and options that stand within sentences are ones that there are."""
+"""Commands and options that exist: those within sentences, and those of blocks, run or not."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import typer.main
 
 from goodsam.pipeline.cli.app import app
-from tests.docs.blocks import FENCES, PAGES, ROOT
+from tests.docs.blocks import FENCES, PAGES, ROOT, blocks, commands
 
 SPANS = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")
 OF_OTHERS = {"--warm", "--start"}  # of `python -m goodsam.pipeline...`, docs/weights.md
@@ -45,6 +46,15 @@ def test_commands_and_options_exist(page):
     for span in spans(page):
         if span.startswith(("goodsam ", "--")):
             check(span)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_of_blocks_exist(page):
+    """At once, where running them takes minutes or is not possible."""
+    for block in blocks(page):
+        for program, *words in commands(block.text) if block.language == "sh" else ():
+            if Path(program).name == "goodsam":
+                check(" ".join(["goodsam", *words]))
 
 
 @pytest.mark.parametrize("span", ["goodsam predikt", "goodsam train --labels", "--no-such"])
