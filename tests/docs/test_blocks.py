@@ -13,8 +13,6 @@ from tests.docs.blocks import LANGUAGES, PAGES, Block, blocks
 
 ALL = {page: blocks(page) for page in PAGES}
 ELSEWHERE = {"docs/CACHE_FORMAT.md"}  # run by tests/data/cache/test_document.py
-    "docs/CACHE_FORMAT.md"
-}  # tests/data/cache/test_document.py runs these and looks closer
 BEGUN = {"docs/export.md"}  # begins where docs/index.md ends
 SLOW = {"README.md", "docs/cameras.md", "docs/export.md", "docs/hardware.md"}
 
