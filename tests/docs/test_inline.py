@@ -12,7 +12,7 @@ from goodsam.pipeline.cli.app import app
 from tests.docs.blocks import FENCES, PAGES, ROOT, blocks, commands
 
 SPANS = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")
-OF_OTHERS = {"--warm", "--start"}  # of `python -m goodsam.pipeline...`, docs/weights.md
+OF_OTHERS = {"--warm", "--start", "--fp16"}  # of `python -m goodsam.pipeline...` and trtexec
 
 
 def spans(page: str) -> list[str]:
