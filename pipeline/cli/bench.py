@@ -36,7 +36,7 @@ def stage1(
     sam: Annotated[str, sam_option("The SAM to measure.")] = "street",
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="The SAM's weights; without them, random ones but for street."),
+        typer.Option(help="The SAM's weights; random ones if not given, except for street."),
     ] = None,
     windows: Annotated[
         int, typer.Option(help="Number of windows that each generator is given.", min=1, max=8)

@@ -43,7 +43,7 @@ class Trackers:
             except Exception as error:  # each library has its own kinds
                 del self._trackers[name]
                 logging.getLogger("goodsam").warning(
-                    "%s takes nothing more (%s); the run goes on without it", name, error
+                    "%s failed (%s); the run continues without it", name, error
                 )
 
 

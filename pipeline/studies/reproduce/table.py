@@ -19,7 +19,7 @@ def markdown(record: dict[str, Any]) -> str:
     """`reproduce.md`: our row beside the published ones, and how ours came about."""
     header, rows = comparison(record)
     lines = [
-        f"# {BENCHMARKS[record['benchmark']].title}: {record['preset']} beside the published rows",
+        f"# {BENCHMARKS[record['benchmark']].title}: {record['preset']} next to the published rows",
         "",
         *(f"{line}\n" for line in remarks(record)),
         f"| {' | '.join(header)} |",
@@ -85,7 +85,7 @@ def write_table(out: Path, record: dict[str, Any]) -> None:
     loud = [line for line in others if line.startswith(_LOUD)]
     reproduce_report(
         out / "reproduce.html",
-        f"{title}: {record['preset']} beside the published rows",
+        f"{title}: {record['preset']} next to the published rows",
         " ".join(line for line in others if line not in loud),
         note=first,
         warnings=loud,
