@@ -1,7 +1,7 @@
 """The settings of a whole run that suit this machine and these photographs, each with its reason.
 
-What the user gives is taken as it is. SAM is the expensive part: a GPU takes the paper's, a CPU what is
-cheaper and costs nothing that could be measured (docs/results.md, "The choices of stage 1").
+What the user gives is used unchanged. SAM is the expensive part: a GPU gets the paper's, a CPU what
+is cheaper and loses nothing that could be measured (docs/results.md, "The choices of stage 1").
 TA: the teacher assistant.
 """
 
