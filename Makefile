@@ -23,12 +23,14 @@ ifeq ($(IMAGES),$(WORLD)/unlabelled)
 needed = $(WORLD)/.done
 endif
 
-.PHONY: setup types demo cache-sam train eval predict weights test test-slow attacks lint docs format clean help
+.PHONY: setup types demo cache-sam train eval predict weights test test-slow notebooks attacks \
+  lint docs format clean help
 
 help:
 	@echo "make demo        the whole method on the street world, and a report"
 	@echo "make test        the fast tests (make test ARGS='-k fusion' for some)"
 	@echo "make test-slow   those that take minutes: kills, workers, several processes, the wheel"
+	@echo "make notebooks   the notebooks of docs/notebooks, from top to bottom"
 	@echo "make attacks     every hostile try, slow ones too, and a table of them (docs/attacks.md)"
 	@echo "make lint        ruff and mypy"
 	@echo "make docs        the site of the documents, into build/site"
@@ -74,6 +76,9 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -m 'slow and not gpu' --durations 0 --durations-min 5 $(ARGS)
+
+notebooks: setup
+	$(BIN)/python -m pytest --nbmake --nbmake-timeout 600 --timeout 900 docs/notebooks $(ARGS)
 
 attacks: setup
 	$(BIN)/python -m pytest -m 'attack and not gpu' $(ARGS)

@@ -205,7 +205,7 @@ def _av() -> Any:
     try:
         import av
     except ImportError as error:
-        raise InputError('videos need PyAV: pip install "goodsam[video]"') from error
+        raise InputError("videos need PyAV: pip install av") from error
     av.logging.set_level(av.logging.PANIC)  # errors are raised, and said in one line
     return av
 

@@ -1,20 +1,26 @@
 """What the site shows of the program itself: commands, settings, how to contribute.
 
 mkdocs calls `on_page_markdown` for each page. A page that ends with `<!-- from the program -->` is
-continued here, so that no number and no option is written down twice.
+continued here, so that no number and no option is written down twice. `<!-- not run: REASON -->`
+above a block of code says why no test runs it (tests/docs); readers of the site see the reason.
 """
 
 from __future__ import annotations
 
+import io
+import re
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 MARK = "<!-- from the program -->"
+NOT_RUN = re.compile(r"^<!-- not run: (.+?) -->\n(```.*?\n```)$", flags=re.M | re.S)
 ROOT = Path(__file__).parent.parent
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """The page, completed where it is one of those that are."""
+    markdown = NOT_RUN.sub(r"\2\n\n*No test runs this: it \1.*", markdown)
     if MARK not in markdown:
         return markdown
     return markdown.replace(MARK, SOURCES[page.file.src_uri]())
@@ -47,4 +53,19 @@ def contributing() -> str:
     return text.split("\n", 1)[1].replace("](docs/", "](")
 
 
-SOURCES = {"cli.md": commands, "settings.md": settings, "contributing.md": contributing}
+def teachers() -> str:
+    """What `goodsam teachers` prints."""
+    from goodsam.pipeline.cli.teachers import teachers as print_teachers
+
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        print_teachers()
+    return f"```text\n{printed.getvalue()}```"
+
+
+SOURCES = {
+    "cli.md": commands,
+    "settings.md": settings,
+    "contributing.md": contributing,
+    "teachers.md": teachers,
+}

@@ -78,20 +78,20 @@ def train(
     """Stage 2: adapt TA and student to the panoramas, reading SAM's masks from the cache.
 
     cache: a folder, a zip made by `goodsam cache pack`, the URL of a folder, or what `cache_sam`
-    returned. out: the run directory; called again, it resumes there, with the same settings but for
-    length, learning rates, precision, workers and `collapse`, which may change on the way.
-    preset: a name, a YAML file, or all settings, to which nothing is added then. settings:
-    `key=value` each, over the preset's, as for `--set`. teacher_assistant, student: directories or
-    hub names of networks. classes: a class map (.yaml). partial: leave out panoramas that the cache
-    lacks, not refuse them. verify: read every image, even those whose size and time of change are
-    as remembered. val: labelled panoramas, as `evaluate` takes them; the student is scored on them
-    every `val_every` steps, and the best one is kept in OUT/best. No gradient comes from there.
+    returned. out: the run directory; an unfinished run is resumed with the same settings, except
+    length, learning rates, precision, workers and `collapse`, which may change during a run.
+    preset: a name, a YAML file, or an object with all settings. settings: `key=value` each, which
+    override the preset's, as for `--set`. teacher_assistant, student: directories or hub names of
+    networks. classes: a class map (.yaml). partial: leave out panoramas that the cache lacks,
+    instead of refusing them. verify: read every image, even if its size and modification time have
+    not changed. val: labelled panoramas, as `evaluate` takes them; the student is scored on them
+    every `val_every` steps, and the best one is kept in OUT/best. The labels give no gradient.
     commercial: refuse SAM, TA or student whose licence forbids commercial use or is not known; the
-    licences are said and written down in any case.
+    licences are printed and recorded in any case.
 
     Raises InputError where images, cache and run do not belong together, and where another process
     trains in OUT; FloatingPointError for a loss that is not finite, and `Collapse` for a run that
-    falls apart, both after saving. What the run has until then `load` takes at any moment.
+    collapses, both after saving. `load` accepts the run at any moment.
 
     >>> run = train("photos", "photos.zarr", "runs/mine", preset="demo", settings=["steps=2"])
     >>> run.student, str(run.geometry)[:42]
@@ -133,15 +133,14 @@ def load(
     roll: float = 0.0,
     device: str = "auto",
 ) -> Segmenter:
-    """A network in use: `load("runs/mine")(image)` is a label map, in the image's own pixels.
+    """Load a network: `load("runs/mine")(image)` is a label map of the image's own size.
 
-    model: a run directory, a folder that transformers loads, or a hub name. network: which of a
-    run's two; of a run that has not ended its newest checkpoint is taken, and that is said.
-    by_windows: see the windows and join them, instead of the whole panorama. wrap: let the network
-    see the panorama continue past both ends. fit, height: cut the band from 2:1
-    panoramas and resize to `height` px (400), for a network that no run of ours trained; a run
-    applies its own geometry, and asking it for another is an InputError. level, pitch, roll: of
-    tilted cameras, as for `cache_sam`.
+    model: a run directory, a folder that transformers loads, or a hub name. network: which of the
+    two of a run; an unfinished run gives its newest checkpoint, with a message. by_windows: segment
+    the windows and join them, instead of the whole panorama. wrap: let the network see the panorama
+    continue past both ends. fit, height: cut the band from 2:1 panoramas and resize to `height` px
+    (400), for a network that no run of ours trained; a run applies its own geometry, and asking it
+    for another is an InputError. level, pitch, roll: of tilted cameras, as for `cache_sam`.
 
     >>> import numpy as np
     >>> model = load("street-student", device="cpu")
@@ -188,13 +187,14 @@ def evaluate(
     boundary_radius: int | None = None,
     out: AnyPath | None = None,
 ) -> Result:
-    """Score a network on labelled images; without labels, say what can be said.
+    """Score a network on labelled images; without labels, describe its output.
 
     images, labels: folders, or a data set's root (DensePASS, WildPASS, Cityscapes, Stanford2D3D,
     Structured3D). protocol: "19", "13", "wildpass", and for rooms "stanford13", "stanford8",
     "structured8"; by default 19 classes, or the network's own. classes: a class map (.yaml) of the
     network's classes, or a run that was trained with one; label maps then have the ids that the map
-    is made of. ignore_mask: a picture of the images' size; what is not black in it is left out.
+    is made of. ignore_mask: a picture of the images' size; pixels that are not black
+    in it are left out.
     boundary_radius: of the boundary F-score, px (3); 0 for none. out: where `eval.json`, `eval.md`
     and `report.html` are written; None: nowhere.
 
@@ -267,17 +267,17 @@ def predict(
     sound: bool = True,
     verify: bool = False,
 ) -> PredictSummary:
-    """Write a label map and a colour overlay of every image, in the image's own pixels.
+    """Write a label map and a colour overlay of every image, at the image's own size.
 
-    `OUT/labels/<path>.png` (ids, in the classes' colours, 255 where the network has not looked) and
+    `OUT/labels/<path>.png` (ids, in the classes' colours, 255 where the network does not see) and
     `OUT/overlays/<path>.png`, `<path>` as below `images`; `OUT/classes.json` says what ids mean.
     batch: images of one size seen together. confidence: also `OUT/confidence/<path>.png`, the
     label's probability, 255 for 1. probabilities: also `OUT/probabilities/<path>.npy`, float16
     (C, h, w), at the size that the network sees. plan: by which windows 2:1 photographs are seen:
     `vertical` or `tangent` ones, from pole to pole; `own`: as the network was loaded; `auto`:
-    tangent ones if all photographs are 2:1 and the network was told nothing else. What is there and
-    still right is not written again; verify: read every image to tell, even those whose size and
-    time of change are as remembered. Images that cannot be read are named in `.failed`.
+    tangent ones if all photographs are 2:1 and the network was told nothing else. Files that are
+    up to date are not written again; verify: read every image to decide, even if its size and
+    modification time have not changed. Images that cannot be read are named in `.failed`.
 
     A video (.mp4, .mov and others) is written as one, `out`: its frames with the overlays, and its
     sound unless not `sound`. It needs the extra `video`.
@@ -333,7 +333,7 @@ def export(
     scores: AnyPath | None = None,
     commercial: bool = False,
 ) -> Path:
-    """A folder that transformers loads, an ONNX file or an OpenVINO folder, compared with torch.
+    """Write a folder for transformers, an ONNX file or an OpenVINO folder, compared with torch.
 
     format: by default `onnx` where `out` ends in `.onnx`, else `huggingface`. half: weights in
     float16. int8: products with weights in 8 bits, calibrated on the photographs `calibrate`, which

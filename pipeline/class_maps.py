@@ -29,7 +29,7 @@ def read_groups(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: no such class map; give a YAML file") from error
     except (OSError, ValueError) as error:
         why = " ".join(str(error).split())
-        raise InputError(f"{path}: no class map ({why}); see docs/training.md") from error
+        raise InputError(f"{path}: no class map ({why}); see docs/licences.md") from error
     return groups
 
 

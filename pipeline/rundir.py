@@ -231,7 +231,7 @@ def finished_panoramas(
             raise InputError(f"{path}: the cache was made from it and it is gone; wrong IMAGES?")
         if known.of(path) != hashes[name]:
             raise InputError(
-                f"{path}: not the image that {cache} was made from; make the cache anew"
+                f"{path}: not the image that {cache} was made from; make the cache again"
             )
     return sam_cache, {name: hashes[name] for name in names}
 
@@ -310,7 +310,7 @@ def _claim(
     if newest is not None and done == 0 and changed:
         newest.unlink()  # nothing was learnt: it begins anew
     if done and (told := {name: pair for name, pair in changed.items() if name in CHANGEABLE}):
-        say(f"{out}: goes on from step {done} with other settings: {changes_line(told)}")
+        say(f"{out}: resumes from step {done} with other settings: {changes_line(told)}")
     write_whole(out / SETTINGS, text)
     known = [network.to_json() for network in networks]
     write_whole(out / ORIGIN, json.dumps({**record, "networks": known}, indent=1))
@@ -362,4 +362,4 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _torn(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path}: cannot be read ({error}); start the run anew")
+    return InputError(f"{path}: cannot be read ({error}); start a new run")

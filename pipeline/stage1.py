@@ -72,7 +72,7 @@ def cache_sam(
     commercial: bool = False,
     **generator: Any,
 ) -> Cached:
-    """Stage 1: SAM once over all windows of all panoramas below `images`, into the cache `cache`.
+    """Stage 1: run SAM once over all windows of the panoramas in `images`; masks go to `cache`.
 
     sam: a name that `goodsam teachers` lists (vit_h, sam2.1-large, ...; downloaded once if no
     `checkpoint` is given; street is the demo's), a directory of transformers, or a hub name; none
@@ -83,14 +83,14 @@ def cache_sam(
     of its two windows, at no further SAM run. ignore_mask: a picture; where it is not black there
     are no masks, no loss in training and no labels in prediction. level: with fit, undo the pitch
     and roll that a photograph's XMP says; pitch, roll: of cameras that write none, degrees.
-    verify: read every image again, even those whose size and time of change are as remembered.
-    workers: local processes beside this one; scheduler: address of a Dask scheduler. only: names of
+    verify: read every image again, even if size and modification time are unchanged.
+    workers: local worker processes; scheduler: address of a Dask scheduler. only: names of
     the panoramas to do now; the others are left for later. commercial: refuse a SAM whose licence
     forbids commercial use or is not known. generator: fields of `GeneratorConfig` that differ from
     the SAM's defaults, such as `points_per_side=16` or `mode="exact"`.
 
     Images that cannot be read are left out and named in `.summary.failed`. Raises InputError for
-    images of different sizes without `fit`, and for a cache that was made otherwise.
+    images of different sizes without `fit`, and for a cache made with other settings.
 
     >>> settings = {"fit": True, "height": 200, "boundaries": "windows"}
     >>> cached = cache_sam("photos", "photos.zarr", sam="street", **settings)

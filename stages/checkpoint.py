@@ -64,7 +64,7 @@ def load_checkpoint(
             optimizer.load_state_dict(whole)
     except (SafetensorError, KeyError, RuntimeError, ValueError, OSError) as error:
         raise InputError(
-            f"{path}: no checkpoint of this run ({error}); delete it to go on from the one before"
+            f"{path}: no checkpoint of this run ({error}); delete it to resume from the one before"
         ) from error
     return state
 

@@ -200,7 +200,7 @@ def classes_of(samples: Sequence[Sample]) -> tuple[str, ...]:
 
 def _labels_of(sample: Sample) -> Path:
     if sample.labels is None:
-        raise InputError(f"{sample.image}: no labels; supervised training needs gtFine beside it")
+        raise InputError(f"{sample.image}: no labels; supervised training needs gtFine next to it")
     return sample.labels
 
 
@@ -331,7 +331,7 @@ def _claim(out: Path, identity: dict) -> None:
     try:
         kept = parse_json(read_bounded(record))
     except (OSError, ValueError) as error:
-        raise InputError(f"{record}: cannot be read ({error}); start the run anew") from error
+        raise InputError(f"{record}: cannot be read ({error}); start a new run") from error
     wanted = json.loads(json.dumps(identity))  # tuples become lists, as in the file
     if kept != wanted:
         differing = [

@@ -104,8 +104,8 @@ class Opened:
         """The error for a record that cannot be read."""
         what = (
             f"is damaged ({error}); `goodsam cache verify --repair {self.path}` and cache-sam make"
-            " it anew"
+            " it again"
         )
         if not isinstance(self.place, Folder):
-            what = f"cannot be read ({error}); try again, or ask whoever keeps it to verify it"
+            what = f"cannot be read ({error}); try again, or ask its owner to verify it"
         return InputError(f"{self.path}: the record of {name} {what}")

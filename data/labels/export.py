@@ -68,7 +68,7 @@ def _checked(
         if strange:
             raise InputError(
                 f"{folder}: the label map of {map_.photograph} holds id {strange[0]}, which is no "
-                "class of its classes.json; write the maps anew"
+                "class of its classes.json; write the maps again"
             )
         yield map_, [known[id] for id in ids]
 

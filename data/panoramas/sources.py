@@ -31,7 +31,7 @@ _OWN = (
 _PREFERRED = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".tif", ".tiff", ".bmp")
 
 _REMEDIES = {
-    HEIC_SUFFIXES: 'a phone\'s HEIC: pip install "goodsam[heic]", or convert it to .jpg',
+    HEIC_SUFFIXES: "HEIC, as phones write it: pip install pillow-heif, or convert it to .jpg",
     VIDEO_SUFFIXES: "a video: `goodsam frames {} FOLDER` takes its sharp frames",
     frozenset({".insp"}): "two fisheye discs of an Insta360: export it from its program, or "
     "ffmpeg -f image2 -i {} -vf v360=dfisheye:equirect:ih_fov=190:iv_fov=190 OUT.jpg",

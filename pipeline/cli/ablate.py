@@ -70,14 +70,14 @@ def ablate(
     masks: Annotated[
         MasksName,
         typer.Option(
-            help="The masks of rows that do not say it themselves: SAM's, the true instances of "
+            help="The masks of rows that do not specify them: SAM's, the true instances of "
             "the street worlds, or these made worse as far as --quality says."
         ),
     ] = "sam",
     quality: Annotated[
         float | None,
         typer.Option(
-            help="How good degraded masks are, from 0, as the demo SAM fails, to 1, the truth.",
+            help="Quality of degraded masks, 0 (as bad as the demo SAM's) to 1 (the truth).",
             min=0,
             max=1,
         ),
@@ -106,7 +106,7 @@ def ablate(
         ),
     ] = None,
 ) -> None:
-    """The paper's ablations and our own: rows of settings, on several seeds, as one table.
+    """Run the paper's ablations and our own: rows of settings, on several seeds, as one table.
 
     Writes TABLE.md, .csv, .json and .svg after every run, TABLE-tuning, TABLE-true-masks and
     TABLE-degraded-QUALITY apart. Rows that tables share are run once.

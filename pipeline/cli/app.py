@@ -53,8 +53,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # drawing boxes takes a third of a second, the rest of --help a tenth
-    help="Panoramic segmentation without labels: SAM's masks and a SegFormer's classes, fused and "
-    "taught to a small student (GoodSAM, CVPR 2024).",
+    help="Panoramic segmentation without labels: the masks of SAM and the classes of a teacher "
+    "assistant are fused and taught to a small student (GoodSAM, CVPR 2024).",
 )
 app.command("run")(run.run)
 app.command("demo")(demo.demo)
@@ -97,12 +97,12 @@ def options(
     ] = False,
     quiet: Annotated[
         bool,
-        typer.Option("--quiet", "-q", help="Tell warnings and failures alone; works anywhere."),
+        typer.Option("--quiet", "-q", help="Show only warnings and failures; works anywhere."),
     ] = False,
     verbose: Annotated[
         bool,
         typer.Option(
-            "--verbose", "-v", help="Tell of each step, and what libraries log; works anywhere."
+            "--verbose", "-v", help="Show each step, and what libraries log; works anywhere."
         ),
     ] = False,
 ) -> None:

@@ -11,7 +11,9 @@ import typer
 from goodsam.pipeline.cli.options import Device, Json, Precision, sam_option
 from goodsam.pipeline.tell import progress_bar, say
 
-app = typer.Typer(no_args_is_help=True, help="Measure the parts against their peers, in one run.")
+app = typer.Typer(
+    no_args_is_help=True, help="Benchmark the parts against other implementations, in one run."
+)
 
 
 @app.command("weights")
@@ -21,7 +23,7 @@ def bench_weights_(
     images: Annotated[int, typer.Option(help="Number of held-out source images.", min=1)] = 64,
     json: Json = False,
 ) -> None:
-    """The demo weights on a street world of any seed: TA, student, SAM, and labels fused."""
+    """Score the demo weights on a street world of any seed: TA, student, SAM, fused labels."""
     from goodsam.pipeline.studies.bench.weights import bench_weights, weights_table
 
     with progress_bar("bench") as update:
@@ -34,13 +36,14 @@ def stage1(
     sam: Annotated[str, sam_option("The SAM to measure.")] = "street",
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="The SAM's weights; without them, random ones but for street."),
+        typer.Option(help="The SAM's weights; random ones if not given, except for street."),
     ] = None,
     windows: Annotated[
         int, typer.Option(help="Number of windows that each generator is given.", min=1, max=8)
     ] = 1,
     points_per_side: Annotated[
-        int | None, typer.Option(help="Side of the grid of prompts; 32, for street 16.", min=1)
+        int | None,
+        typer.Option(help="Side of the grid of prompts; 32 if not given, 16 for street.", min=1),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the tuning world.", min=0)] = 1,
     device: Device = "auto",

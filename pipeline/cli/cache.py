@@ -13,12 +13,12 @@ import typer
 
 from goodsam.pipeline.cli.options import Cache, Json
 
-app = typer.Typer(no_args_is_help=True, help="Look at a SAM cache, check it, hand it on.")
+app = typer.Typer(no_args_is_help=True, help="Inspect a SAM cache, check it, and share it.")
 
 
 @app.command("info")
 def cache_info(cache: Cache, json: Json = False) -> None:
-    """What a cache holds, and what made it."""
+    """Show what a cache contains and what made it."""
     from goodsam.data.cache import SamCache
 
     info = SamCache.open(cache).info()
@@ -36,7 +36,7 @@ def cache_verify(
         Path | None, typer.Option(help="Also compare the images in this folder with their hashes.")
     ] = None,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Drop damaged records; cache-sam makes them anew.")
+        bool, typer.Option("--repair", help="Drop damaged records; cache-sam makes them again.")
     ] = False,
 ) -> None:
     """Check every record against its checksum, and the images against their hashes."""
@@ -78,7 +78,7 @@ def cache_view(
         "view"
     ),
 ) -> None:
-    """One panorama with its masks and boundary maps, as a picture and a page."""
+    """Show one panorama with its masks and boundary maps, as a picture and as a page."""
     from goodsam.data.cache import SamCache
     from goodsam.pipeline.report.cache_view import view
 
@@ -91,7 +91,7 @@ def cache_pack(
     cache: Cache,
     out: Annotated[Path, typer.Argument(help="NAME.zip, or NAME.h5 (HDF5, read by h5py alone).")],
 ) -> None:
-    """One file of a cache, to be handed on."""
+    """Pack a cache into one file that can be shared."""
     from goodsam.data.cache import SamCache
     from goodsam.data.cache.archive import pack
     from goodsam.pipeline.tell import progress_bar
@@ -106,7 +106,7 @@ def cache_unpack(
     archive: Annotated[Path, typer.Argument(help="NAME.zip or NAME.h5, made by pack.")],
     out: Annotated[Path, typer.Argument(help="The cache to make of it, NAME.zarr.")],
 ) -> None:
-    """The cache that was packed. Every record is checked."""
+    """Unpack a cache that was packed, and check every record."""
     from goodsam.data.cache.archive import unpack
     from goodsam.pipeline.tell import progress_bar
 
@@ -120,7 +120,7 @@ def cache_merge(
     out: Annotated[Path, typer.Argument(help="The cache to make or to add to, NAME.zarr.")],
     caches: Annotated[list[str], typer.Argument(help="Caches made with the same settings.")],
 ) -> None:
-    """Several caches of different panoramas in one."""
+    """Merge several caches of different panoramas into one."""
     from goodsam.data.cache import SamCache, merge_caches
     from goodsam.pipeline.tell import progress_bar
 

@@ -26,7 +26,7 @@ def cache_sam(
     cache: Annotated[
         Path, typer.Argument(help="The cache to make, NAME.zarr; an unfinished one is resumed.")
     ],
-    sam: Annotated[str, sam_option("Which SAM to use; street is the demo's toy.")] = "vit_h",
+    sam: Annotated[str, sam_option("Which SAM to use; street is the demo's small one.")] = "vit_h",
     checkpoint: Checkpoint = None,
     window: Annotated[
         int | None,
@@ -69,10 +69,13 @@ def cache_sam(
     ] = False,
     points: Annotated[
         Literal["grid", "adaptive"],
-        typer.Option(help="Prompt SAM at every point of the grid, or at fewer where masks agree."),
+        typer.Option(
+            help="Prompt SAM at every point of the grid, or at fewer points where the masks agree."
+        ),
     ] = "grid",
     points_per_side: Annotated[
-        int | None, typer.Option(help="Side of the grid of prompts; 32, for street 16.", min=1)
+        int | None,
+        typer.Option(help="Side of the grid of prompts; 32 if not given, 16 for street.", min=1),
     ] = None,
     points_per_batch: Annotated[
         int | None,
@@ -82,14 +85,18 @@ def cache_sam(
     ] = None,
     pred_iou_thresh: Annotated[
         float | None,
-        typer.Option(help="Drop masks of a lower predicted IoU; 0.88, for street 0.5."),
+        typer.Option(
+            help="Drop masks with a lower predicted IoU; 0.88 if not given, 0.5 for street."
+        ),
     ] = None,
     stability_score_thresh: Annotated[
         float | None,
-        typer.Option(help="Drop masks of a lower stability score; 0.95, for street 0.5."),
+        typer.Option(
+            help="Drop masks with a lower stability score; 0.95 if not given, 0.5 for street."
+        ),
     ] = None,
     workers: Annotated[
-        int, typer.Option(help="Local processes to share the work; 0 for this one alone.", min=0)
+        int, typer.Option(help="Number of local worker processes; 0: this process alone.", min=0)
     ] = 0,
     scheduler: Annotated[
         str | None,
@@ -104,7 +111,7 @@ def cache_sam(
         ),
     ] = False,
 ) -> None:
-    """Stage 1: SAM once over all windows of all panoramas, into a cache."""
+    """Stage 1: run SAM once over all windows of all panoramas, and keep its masks in a cache."""
     from goodsam.pipeline import api
     from goodsam.pipeline.tell import duration
 

@@ -10,12 +10,12 @@ import typer
 
 from goodsam.pipeline.cli.options import Json, TruthClasses
 
-app = typer.Typer(no_args_is_help=True, help="Look at a data set.")
+app = typer.Typer(no_args_is_help=True, help="Inspect data sets, and export labels.")
 
 
 @app.callback()
 def group() -> None:
-    """Look at a data set."""
+    """Inspect data sets, and export labels."""
 
 
 @app.command("check")

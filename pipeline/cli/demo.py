@@ -25,7 +25,7 @@ def demo(
     ] = None,
     json: Json = False,
 ) -> None:
-    """The whole method on the embedded street world, and a report. Minutes on two cores."""
+    """Run the whole method on the embedded street world and write a report, in minutes."""
     from goodsam.pipeline.studies.demo import run_demo
     from goodsam.pipeline.tell import say
 

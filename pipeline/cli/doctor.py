@@ -17,9 +17,9 @@ def doctor(
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Look at this machine: versions, device, memory, extras, speed, and what to expect of it.
+    """Examine this machine: versions, device, memory, extras, speed, and what to expect of it.
 
-    Put its output into a report of a problem.
+    Include the output when you report a problem.
     """
     from goodsam.pipeline.tell import progress_bar
     from goodsam.pipeline.whole.doctor import expectations, facts, trial

@@ -70,7 +70,7 @@ def evaluate(
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Score a network, or another program's label maps; without labels, say what can be said."""
+    """Score a network, or another program's label maps; without labels, describe its output."""
     from goodsam.pipeline import api
 
     if predictions is not None:

@@ -30,20 +30,22 @@ def export(
     calibrate: Annotated[
         Path | None,
         typer.Option(
-            help="Photographs like those that it will see: int8 is calibrated on them, and every "
-            "export is compared with torch on them; on rendered streets if not given."
+            help="Photographs like those it will be used on, to calibrate int8 and to compare "
+            "every export with torch; rendered streets if not given."
         ),
     ] = None,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Write it even if it labels too few pixels as torch does."),
+        typer.Option(
+            "--force", help="Write the export even if too few of its labels equal those of torch."
+        ),
     ] = False,
     scores: Annotated[
         Path | None, typer.Option(help="An eval.json, for the numbers on the model card.")
     ] = None,
     commercial: Commercial = False,
 ) -> None:
-    """A trained network for transformers, ONNX Runtime, TensorRT or OpenVINO, checked first."""
+    """Export a network to transformers, ONNX Runtime, TensorRT or OpenVINO, and check it first."""
     from goodsam.pipeline import api
 
     loaded = api.load(model, network=network, wrap=wrap, device="cpu")

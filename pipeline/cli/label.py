@@ -46,7 +46,7 @@ def label(
     verify: Verify = False,
     device: Device = "auto",
 ) -> None:
-    """The pseudo labels themselves: the ensemble of TA and cached masks, as label maps."""
+    """Write the pseudo labels: the ensemble of the TA and the cached masks, as label maps."""
     from goodsam.pipeline import api
 
     summary = api.label(

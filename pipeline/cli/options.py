@@ -99,7 +99,7 @@ Model = Annotated[
 ]
 WhichNetwork = Annotated[
     Literal["student", "teacher_assistant"],
-    typer.Option(help="Which network of a run to take."),
+    typer.Option(help="Which network of a run to use."),
 ]
 ByWindows = Annotated[
     bool,
@@ -121,7 +121,7 @@ Fit = Annotated[
     typer.Option(
         "--fit",
         help="Cut the 70.3° band from 2:1 panoramas and resize it. A run that was trained "
-        "this way does it by itself.",
+        "this way does so by itself.",
     ),
 ]
 Height = Annotated[
@@ -132,26 +132,25 @@ Verify = Annotated[
     bool,
     typer.Option(
         "--verify",
-        help="Read every image again, even those whose size and time of change are as remembered.",
+        help="Read every image again, even if its size and modification time have not changed.",
     ),
 ]
 Level = Annotated[
     bool,
-    typer.Option(
-        help="With --fit: undo the pitch and roll that a photograph's XMP says its camera had."
-    ),
+    typer.Option(help="With --fit: undo the pitch and roll that the XMP of a photograph records."),
 ]
 Pitch = Annotated[
     float,
     typer.Option(
-        help="With --fit: how far above the horizon a camera looked that writes no XMP, degrees."
+        help="With --fit: pitch of the camera above the horizon, degrees, for photographs without "
+        "XMP."
     ),
 ]
 Roll = Annotated[
     float,
     typer.Option(
-        help="With --fit: how far the horizon is turned counterclockwise in the pictures of a "
-        "camera that writes no XMP, degrees."
+        help="With --fit: how far the horizon is turned counterclockwise, degrees, for photographs "
+        "without XMP."
     ),
 ]
 IgnoreMask = Annotated[

@@ -50,7 +50,7 @@ def predict(
         bool,
         typer.Option(
             "--confidence",
-            help="Also write confidence/: grey .png, the probability of each pixel's label, "
+            help="Also write confidence/: grey .png with the probability of each pixel's label; "
             "255 for certain.",
         ),
     ] = False,
@@ -73,7 +73,7 @@ def predict(
     verify: Verify = False,
     device: Device = "auto",
 ) -> None:
-    """Label maps and overlays of images in their own pixels, or a video with its overlays."""
+    """Write label maps and overlays at the images' own size, or a video with its overlays."""
     from goodsam.pipeline import api
 
     loaded = api.load(

@@ -10,7 +10,7 @@ from goodsam.pipeline.cli.options import Boundaries, Checkpoint, Json, Settings,
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Train as in the paper and set the result beside the published rows. Start the same "
+    help="Train as in the paper, and compare the result with the published rows. Start the same "
     "command again to resume.",
 )
 
@@ -43,7 +43,10 @@ Points = Annotated[
     int | None, typer.Option(help="Side of SAM's grid of prompts; 32 if not given.", min=1)
 ]
 Workers = Annotated[
-    int, typer.Option(help="Local processes for stage 1; 0 for this one alone.", min=0)
+    int,
+    typer.Option(
+        help="Number of local worker processes for stage 1; 0: this process alone.", min=0
+    ),
 ]
 Device = Annotated[
     str | None,
@@ -57,7 +60,7 @@ Seeds = Annotated[
 ]
 Check = Annotated[
     bool,
-    typer.Option("--check", help="Look at every piece, estimate time and disk, and stop there."),
+    typer.Option("--check", help="Check every piece, estimate time and disk space, and stop."),
 ]
 
 

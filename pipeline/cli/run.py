@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def run(
     images: Images,
     out: Annotated[
-        Path, typer.Option(help="The run's folder; what was begun there is resumed.")
+        Path, typer.Option(help="The run's folder; an unfinished run is resumed.")
     ] = Path("runs/mine"),
     preview: Annotated[
         bool,
@@ -49,8 +49,8 @@ def run(
         bool,
         typer.Option(
             "--no-sam",
-            help="Train without masks, on the TA's own labels: no hours of SAM, and nothing that "
-            "corrects the TA.",
+            help="Train without masks, on the TA's own labels: this saves the hours of SAM, and "
+            "nothing corrects the TA.",
         ),
     ] = False,
     checkpoint: Checkpoint = None,
@@ -71,8 +71,8 @@ def run(
     fit: Annotated[
         bool | None,
         typer.Option(
-            help="Cut the 70.3° band from 2:1 panoramas and resize all images, or take them as "
-            "they are; seen from the photographs if not given."
+            help="Cut the 70.3° band from 2:1 panoramas and resize all images, or use them "
+            "unchanged; decided from the photographs if not given."
         ),
     ] = None,
     height: Annotated[
@@ -104,10 +104,10 @@ def run(
     ] = None,
     commercial: Commercial = False,
 ) -> None:
-    """The whole way: check, preview and price, masks, training, evaluation, report, export.
+    """Do everything: check, preview and price, masks, training, evaluation, report, export.
 
-    Whatever is not given is chosen for this machine, with its reason and its switch. Called again,
-    it goes on where it was.
+    What you do not give is chosen for this machine; the reason and the option are printed. Start
+    the same command again to resume.
     """
     from goodsam.data.errors import InputError
     from goodsam.pipeline.whole.run import run as whole_run
@@ -118,7 +118,7 @@ def run(
     def agree(price: Price) -> bool:
         if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
             return True
-        return typer.confirm("Go on?", err=True)
+        return typer.confirm("Continue?", err=True)
 
     done = whole_run(
         images,
@@ -142,7 +142,7 @@ def run(
     )
     print(f"Preview: {done.preview}")
     if done.run is None:
-        print(f"To go on: the same command{' without --preview' * preview}")
+        print(f"To continue: the same command{' without --preview' * preview}")
         return
     if done.result is not None:
         print(done.result.to_markdown())

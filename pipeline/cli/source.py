@@ -37,7 +37,7 @@ def source(
     precision: Annotated[Precision, typer.Option(help="Precision of the arithmetic.")] = "float32",
     device: Device = "auto",
 ) -> None:
-    """Supervised training: the fine-tuned SegFormer that the method starts from."""
+    """Train a SegFormer with labels, for use as a TA or as a student."""
     from goodsam.data.errors import InputError
     from goodsam.data.panoramas import find_panoramas
     from goodsam.pipeline.tell import progress_bar

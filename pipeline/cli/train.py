@@ -43,7 +43,7 @@ def train(
         Path | None,
         typer.Option(
             help="Labelled panoramas on which the student is scored every val_every steps; the "
-            "best one is kept in RUN/best, beside the last. Nothing is learnt from them."
+            "best one is kept in RUN/best, next to the last. Nothing is learned from them."
         ),
     ] = None,
     verify: Verify = False,

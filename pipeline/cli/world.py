@@ -20,7 +20,7 @@ def world(
     gap: Annotated[
         float | None,
         typer.Option(
-            help="How far the panoramas' look is from that of the pinhole images, 0 to 1; 0.45 if "
+            help="How much the panoramas look different from the pinhole images, 0 to 1; 0.45 if "
             "not given."
         ),
     ] = None,

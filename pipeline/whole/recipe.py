@@ -1,7 +1,7 @@
 """The settings of a whole run that suit this machine and these photographs, each with its reason.
 
-What the user gives is taken as it is. SAM is the dear part: a GPU takes the paper's, a CPU what is
-cheaper and costs nothing that could be measured (docs/results.md, "The choices of stage 1").
+What the user gives is used unchanged. SAM is the expensive part: a GPU gets the paper's, a CPU what
+is cheaper and loses nothing that could be measured (docs/results.md, "The choices of stage 1").
 TA: the teacher assistant.
 """
 
@@ -160,7 +160,7 @@ def choose(samples: Sequence[Sample], machine: Machine, given: Mapping[str, Any]
 
     street = all(is_street_world(sample.image) for sample in samples)
     take("sam", *_sam(machine, street))
-    slow = "without a GPU SAM is the dear part"
+    slow = "without a GPU SAM is the expensive part"
     if values["sam"] == NO_SAM:
         reasons["sam"] = (
             "yours: plain self-training on the TA's own labels; on the street world that is about "

@@ -4,7 +4,7 @@
 
 OUT is the run directory of `train`, and has beside it `recipe.json`, `masks-*.zarr`,
 `preview.html` and `preview.json`, `report/` (of `evaluate`) and `model/` (of `export`). Started
-again, it goes on where it was: masks and training know what of them is done, and `done.json` says
+again, it resumes: masks and training know what of them is done, and `done.json` says
 of what the rest was made.
 """
 
@@ -108,15 +108,15 @@ def run(
     preview_only: bool = False,
     agree: Callable[[Price], bool] = lambda price: True,
 ) -> WholeRun:
-    """The whole way: check, preview and price, SAM's masks, training, evaluation, export.
+    """Do everything: check, preview and price, SAM's masks, training, evaluation, export.
 
-    What is None is chosen for this machine and these photographs, said with its reason, and kept in
-    OUT for the next time. sam: as for `cache_sam`; none: no masks, which is plain self-training.
+    What is None is chosen for this machine and these photographs; the reason is printed, and the
+    choice is kept in OUT. sam: as for `cache_sam`; none: no masks, which is plain self-training.
     labels: for the evaluation alone. commercial: refuse networks as `train` does, before the
     preview. preview_only: stop after it. agree: asked before more than ten minutes of work. All
     else as for `cache_sam` and `train`.
 
-    Called again, it goes on where it was. Raises InputError for photographs that cannot be read,
+    Called again, it resumes. Raises InputError for photographs that cannot be read,
     and as `cache_sam` and `train` do; RuntimeError for panoramas that fail in stage 1.
 
     >>> small = {"sam": "none", "height": 64, "preset": "demo", "settings": ["steps=2"]}

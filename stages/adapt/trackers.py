@@ -43,7 +43,7 @@ class Trackers:
             except Exception as error:  # each library has its own kinds
                 del self._trackers[name]
                 logging.getLogger("goodsam").warning(
-                    "%s takes nothing more (%s); the run goes on without it", name, error
+                    "%s failed (%s); the run continues without it", name, error
                 )
 
 
@@ -61,7 +61,7 @@ def _started(name: str, run: Path) -> Any:
         package = "accelerate" if error.name == "accelerate" else name
         raise InputError(
             f"setting trackers {name}: the package {package} is missing; "
-            f"pip install 'goodsam[trackers]' {name}"
+            f"pip install accelerate {name}"
         ) from error
     return tracker
 

@@ -154,4 +154,4 @@ def read_rows(metrics: Path, step: float = math.inf) -> list[dict[str, float]]:
         rows = [json.loads(line) for line in lines if line.endswith("\n")]
         return [row for row in rows if row["step"] <= step]
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{metrics}: cannot be read ({error}); start the run anew") from error
+        raise InputError(f"{metrics}: cannot be read ({error}); start a new run") from error

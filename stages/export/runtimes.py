@@ -27,7 +27,7 @@ def need(format: GraphFormat) -> None:
     except ImportError as error:
         raise InputError(
             f"--format {format} needs {', '.join(packages)} ({error}): "
-            "pip install 'goodsam[export]'"
+            f"pip install {' '.join(packages)}"
         ) from error
 
 

@@ -169,5 +169,5 @@ def _task_tokens(source: str | Path, length: int) -> tuple[int, ...]:
     except Exception as error:  # transformers raises half a dozen kinds for one cause
         raise InputError(
             f"has no tokenizer that could be read ({_first_line(error)}); put vocab.json and "
-            "merges.txt of its release beside its weights"
+            "merges.txt of its release next to its weights"
         ) from error

@@ -205,9 +205,7 @@ def _model(family: Family, folder: Path, name: str) -> Any:
             output_loading_info=True,
         )
     except ImportError as error:  # a library that only this family wants
-        raise InputError(
-            f"{name}: needs the package timm; pip install 'goodsam[teachers]'"
-        ) from error
+        raise InputError(f"{name}: needs the package timm; pip install timm") from error
     except Exception as error:  # transformers raises half a dozen kinds for one cause
         raise InputError(
             f"{name}: its weights do not fit its {CONFIG} ({_first_line(error)}); {REMEDY}"

@@ -30,9 +30,7 @@ class TinyEncoder(nn.Module):
         try:
             from timm import create_model
         except ImportError as error:
-            raise InputError(
-                "mobile_sam: needs the package timm; pip install 'goodsam[teachers]'"
-            ) from error
+            raise InputError("mobile_sam: needs the package timm; pip install timm") from error
         self.img_size = size
         tiny: Any = create_model("tiny_vit_5m_224", pretrained=False, num_classes=0)
         tiny.stages[3].downsample.conv2.conv.stride = (1, 1)

@@ -44,7 +44,8 @@ def load_network(source: str | Path, network: Network = "student") -> tuple[Any,
         return load_model(folder / network), None
     if (folder / "config.yaml").is_file() or (folder / "checkpoints").is_dir():
         raise InputError(
-            f"{folder}: this run has no {network}/ yet, nor a checkpoint; let `goodsam train` go on"
+            f"{folder}: this run has no {network}/ yet, nor a checkpoint; wait until "
+            "`goodsam train` has saved one"
         )
     return load_model(source), None
 

@@ -47,7 +47,7 @@ class PretrainConfig:
     """The recipe. steps, batch: optimiser steps, and pictures in each; panoramas: in the pool.
 
     vectors_share: part of the training, from its beginning, for the vectors alone; none of it after
-    a `start`, weights of a street SAM to go on from in place of fresh ones. points: of a picture,
+    a `start`, weights of a street SAM to start from in place of fresh ones. points: of a picture,
     for its vectors; prompts: those among them that the decoder gets. The rate rises over `warmup`
     steps and falls to nothing over the last `settle` of them all. calibration: pictures that the
     scores are calibrated on. workers: processes that render and shake pictures; 0: none beside it.
@@ -252,7 +252,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=PretrainConfig.batch)
     parser.add_argument("--workers", type=int, default=PretrainConfig.workers)
     parser.add_argument("--lr", type=float, default=PretrainConfig.lr)
-    parser.add_argument("--start", help="weights of a street SAM to go on from")
+    parser.add_argument("--start", help="weights of a street SAM to start from")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = vars(parser.parse_args())

@@ -136,7 +136,7 @@ def test_what_may_change_changes_and_the_run_remembers_when(world, tmp_path, cap
     changes = ("steps=4", "student_lr=0.002", "collapse=0", "precision=bfloat16", "workers=1")
     train(world, run, *changes)
     err = capsys.readouterr().err
-    assert "goes on from step 2 with other settings: steps 2 -> 4" in err.replace("\n", " ")
+    assert "resumes from step 2 with other settings: steps 2 -> 4" in err.replace("\n", " ")
     assert "workers" not in err  # it changes nothing of what is learnt
     events = read_history(run.path)
     assert [(entry["event"], entry["step"]) for entry in events] == [

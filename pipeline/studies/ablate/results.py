@@ -41,7 +41,7 @@ def write_results(
         ],
     }
     write_whole(folder / f"{name}.json", json.dumps(record, indent=1))
-    if importlib.util.find_spec("matplotlib") is not None:  # it comes with `goodsam[bench]`
+    if importlib.util.find_spec("matplotlib") is not None:  # it comes with the extra `bench`
         _plot(folder / f"{name}.svg", table, seeds, rows)
         if table.curve:
             plot_quality(folder / f"{name}-curve.svg", table, seeds, rows)

@@ -164,7 +164,7 @@ def _formats(windows: Sequence[WindowMasks]) -> dict[str, _Format]:
     try:
         from pycocotools import mask as coco
     except ImportError as error:
-        raise InputError("bench cache needs pycocotools: pip install 'goodsam[bench]'") from error
+        raise InputError("bench cache needs pycocotools: pip install pycocotools") from error
     height, width = windows[0].cells.shape
     shape = (height, width)
     packed = Zstd(level=7)

@@ -91,7 +91,7 @@ def test_every_file_that_is_not_taken_has_a_remedy(tmp_path, monkeypatch):
     assert told[0].startswith("9 files are not taken (1 ")
     found = check(tmp_path).not_taken
     remedies = {
-        "b.HEIC": 'pip install "goodsam[heic]"', "c.mp4": "goodsam frames c.mp4",
+        "b.HEIC": "pip install pillow-heif", "c.mp4": "goodsam frames c.mp4",
         "d.insp": "v360=dfisheye", "e.insv": "export it", "f.cr3": "develop it",
         "g.exr": "tone-map", "h.avif": "convert it", "notes.txt": "nothing to do",
         "a.tif": "a.jpg is taken",

@@ -64,5 +64,5 @@ def test_a_server_that_is_away_does_not_end_the_run(world, tmp_path, told, caplo
 
 def test_a_package_that_is_missing_is_named(world, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    with pytest.raises(InputError, match=r"mlflow is missing; pip install 'goodsam\[trackers\]'"):
+    with pytest.raises(InputError, match=r"mlflow is missing; pip install accelerate mlflow"):
         adapt(panoramas(world), tmp_path, config_for(world, trackers=("mlflow",)))
