@@ -38,6 +38,7 @@ from goodsam.pipeline.cli import (
     reproduce,
     run,
     settings,
+    share,
     source,
     teachers,
     train,
@@ -65,6 +66,8 @@ app.command("predict")(predict.predict)
 app.command("frames")(frames.frames)
 app.command("label")(label.label)
 app.command("export")(export.export)
+app.command("card")(share.card)
+app.command("push")(share.push)
 app.command("source")(source.source)
 app.command("doctor")(doctor.doctor)
 app.command("settings")(settings.settings)

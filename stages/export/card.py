@@ -146,15 +146,16 @@ def _front(licence: Licence, starts: Sequence[str], **more: Any) -> ModelCardDat
     bases = list(dict.fromkeys(filter(_is_on_hub, starts)))
     data = {name: note for name, note in DATA.items() if note in licence.notes}
     names = {note: name for name, note in reversed(data.items())}  # one of two names for the same
-    return ModelCardData(
-        library_name="transformers",
-        pipeline_tag="image-segmentation",
-        base_model=bases or None,
-        base_model_relation="finetune" if bases else None,
-        datasets=sorted(names.values()) or None,
+    front: dict[str, Any] = {
+        "library_name": "transformers",
+        "pipeline_tag": "image-segmentation",
+        "base_model": bases or None,
+        "base_model_relation": "finetune" if bases else None,
+        "datasets": sorted(names.values()) or None,
         **on_a_card(licence),
         **more,
-    )
+    }
+    return ModelCardData(**front)
 
 
 def _is_on_hub(name: str) -> bool:
