@@ -125,8 +125,8 @@ def _told(what: str, error: Exception) -> Exception:
             f"{what}: the token may not write there ({why}); take one that may "
             "(https://huggingface.co/settings/tokens), or another name"
         )
-    if status == 400 or (status is None and isinstance(cause, ValueError)):
-        return InputError(f"{what}: refused by the hub ({why})")
+    if status == 400:  # the outer error has what the library knows: which part of a card, say
+        return InputError(f"{what}: refused by the hub ({' '.join(str(error).split())})")
     return OSError(
         f"{what}: not uploaded ({why}); nothing here has changed, start the same command again"
     )

@@ -1,8 +1,8 @@
 """A stand-in for the Hugging Face hub on this machine, as far as huggingface_hub asks it.
 
 It keeps what it is sent in memory: repositories with branches of files, and LFS objects. `faults`
-say what goes wrong: part of a path -> a status, or "cut" for a connection that breaks off while a
-body is sent.
+say what goes wrong: part of a path -> a status, "cut" for a connection that breaks off while a body
+is sent, "html" for the page of whoever stands between.
 """
 
 from __future__ import annotations
@@ -98,6 +98,8 @@ class Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         self.server.requests.append(f"{self.command} {path}")
         for part, fault in self.server.faults.items():
+            if part in path and fault == "html":
+                return self._answer(200, b"<html>")
             if part in path:
                 return self._answer(int(fault), {"error": "the hub is not well"})
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")

@@ -249,6 +249,7 @@ def test_private_is_not_sent_to_what_is_public(goodsam, here, hub):
     ("where", "fault"),
     [
         ("whoami", 500),
+        ("whoami", "html"),
         ("repos/create", 500),
         ("preupload", 503),
         ("objects/batch", 500),
@@ -270,6 +271,12 @@ def test_what_breaks_off_is_one_line_and_goes_on_where_it_was(goodsam, here, hub
     assert goodsam("push", "me/x", "model")[0] == 0
     assert sorted(hub.files("me/x")) == MODEL
     assert not sent & {request.rpartition("/")[2] for request in hub.requests}
+
+
+def test_what_the_hub_says_of_a_card_is_told(goodsam, here, hub):
+    hub.faults["validate-yaml"] = 400
+    one_line(*goodsam("push", "me/x", "model"), 2, "refused by the hub", "README.md")
+    assert hub.objects == {}
 
 
 def test_a_hub_that_is_not_there(goodsam, here, hub, monkeypatch):
@@ -296,7 +303,7 @@ def test_a_damaged_cache_is_not_handed_on(goodsam, here, hub):
 
 def test_scores_are_a_network_s(goodsam, here, hub):
     scores = {
-        "miou": 12.345, "pixel_accuracy": 50.0, "per_class": {"road": 12.345}, "files": [{}],
+        "miou": 12.25, "pixel_accuracy": 50.0, "per_class": {"road": 12.25}, "files": [{}],
         "protocol_note": "n", "images": "/data/DensePASS",
     }  # fmt: skip
     (here / "eval.json").write_text(json.dumps(scores))
@@ -304,7 +311,7 @@ def test_scores_are_a_network_s(goodsam, here, hub):
     assert status == 0
     (results,) = yaml.safe_load(out.split("---")[1])["model-index"][0]["results"]
     assert results["dataset"] == {"name": "DensePASS", "type": "densepass"}
-    assert [metric["value"] for metric in results["metrics"]] == [12.34, 50.0]
+    assert [metric["value"] for metric in results["metrics"]] == [12.25, 50.0]
     one_line(*goodsam("card", "c.zarr", "--scores", "eval.json"), 2, "no network")
     assert "SAM cache, OWNER/NAME" in goodsam("card", "c.zarr")[1]
 
