@@ -63,6 +63,8 @@ NON_COMMERCIAL = {
     "nvidia-source-code-license-for-segformer": "NVIDIA Source Code License for SegFormer",
 }
 _SAYS_SO = re.compile(r"\bnc\b|non-?commercial|research-only")  # cc-by-nc-4.0 and many more
+_NOT_SHARED = re.compile(r"\bnd\b|no-?derivatives|no-?redistribution|all-rights-reserved")
+KEPT = "what is made from it may not be handed on"  # the note of those
 MAX_NAME = 80  # letters
 _AND, _UNNAMED = " and ", "as-of-the-weights-it-was-trained-from"
 
@@ -79,6 +81,11 @@ class Licence:
     def commercial(self) -> bool:
         """Whether commercial use is known to be allowed, if only on conditions."""
         return self.use in ("permissive", "restricted")
+
+    @property
+    def forbids_sharing(self) -> bool:
+        """Whether its name, or that of one it comes from, says that no derivatives be shared."""
+        return KEPT in self.notes
 
     def __str__(self) -> str:
         """In one line, notes and all."""
@@ -112,7 +119,8 @@ def licence_named(name: str | None) -> Licence:
         return Licence(known, "restricted", (note,))
     if key in NON_COMMERCIAL:
         return Licence(NON_COMMERCIAL[key], "non-commercial")
-    return Licence(name, "non-commercial" if _SAYS_SO.search(key) else "unknown")
+    notes = (KEPT,) if _NOT_SHARED.search(key) else ()
+    return Licence(name, "non-commercial" if _SAYS_SO.search(key) else "unknown", notes)
 
 
 def strictest(licences: Iterable[Licence]) -> Licence:

@@ -254,10 +254,11 @@ def write_cards(run: Run) -> None:
     """A README.md beside each network that a run has written: its licence, what it comes from."""
     for folder in (run.student, run.teacher_assistant, run.path / BEST):
         if (folder / "config.json").is_file():
-            chosen = _read(folder / "config.json").get(KEY, {}).get("chosen", "")
-            facts = [fact for fact in (*run.facts(), chosen) if fact]
+            said = _read(folder / "config.json").get(KEY, {})
+            facts = [fact for fact in (*run.facts(), said.get("chosen", "")) if fact]
             role = "student" if folder.name == BEST else folder.name
-            write_whole(folder / "README.md", card_of_run(role, run.licence, facts))
+            card = card_of_run(role, run.licence, facts, said.get("starts", ()))
+            write_whole(folder / "README.md", card)
 
 
 @contextmanager

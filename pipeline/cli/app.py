@@ -39,6 +39,7 @@ from goodsam.pipeline.cli import (
     rooms,
     run,
     settings,
+    share,
     source,
     teachers,
     train,
@@ -67,6 +68,8 @@ app.command("predict")(predict.predict)
 app.command("frames")(frames.frames)
 app.command("label")(label.label)
 app.command("export")(export.export)
+app.command("card")(share.card)
+app.command("push")(share.push)
 app.command("source")(source.source)
 app.command("doctor")(doctor.doctor)
 app.command("settings")(settings.settings)

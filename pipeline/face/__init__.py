@@ -11,6 +11,7 @@
     gs.label("photos", cache, "pseudo")             # the pseudo labels themselves
     gs.export_labels("pseudo", "pseudo.json")       # for other programs: coco, cvat, label-studio
     gs.export(model, "mine.onnx")
+    gs.push("me/mine", "runs/mine")                 # to the hub; gs.card("runs/mine") shows how
 
 `gs.run("photos", "runs/mine")` does the whole of it. `gs.check("photos")` says what a data set is
 and what is wrong with it, `gs.frames("clip.mp4", "photos")` takes photographs from a video. Beside
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         predict,
         train,
     )
+    from goodsam.pipeline.sharing import card, push
     from goodsam.pipeline.whole.run import run
     from goodsam.stages.adapt.fusion import fuse
     from goodsam.stages.segformer.segmenter import Segmenter
@@ -66,6 +68,8 @@ _HOMES = {
     "label": "goodsam.pipeline.api",
     "export_labels": "goodsam.pipeline.api",
     "export": "goodsam.pipeline.api",
+    "card": "goodsam.pipeline.sharing",
+    "push": "goodsam.pipeline.sharing",
     "run": "goodsam.pipeline.whole.run",
     "Windows": "goodsam.data.windows",
     "WindowMasks": "goodsam.data.window_masks",
@@ -83,6 +87,7 @@ __all__ = [
     "Windows",
     "__version__",
     "cache_sam",
+    "card",
     "check",
     "evaluate",
     "evaluate_predictions",
@@ -93,6 +98,7 @@ __all__ = [
     "label",
     "load",
     "predict",
+    "push",
     "run",
     "train",
 ]

@@ -43,6 +43,25 @@ def test_what_a_name_allows(name, use):
     assert licence.commercial == (use in ("permissive", "restricted"))
 
 
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("cc-by-nd-4.0", True),
+        ("CC BY-NC-ND 4.0", True),
+        ("all-rights-reserved", True),
+        ("cc-by-nc-4.0", False),  # to sell is forbidden, to share is not
+        ("NVIDIA Source Code License for SegFormer", False),
+        ("license-of-ndarray", False),  # nd is a word there, not a part of one
+        ("other", False),
+        (None, False),
+    ],
+)
+def test_what_forbids_sharing_says_so_whatever_stands_beside_it(name, kept):
+    licence = licence_named(name)
+    assert licence.forbids_sharing == kept
+    assert strictest([NC, licence, MIT]).forbids_sharing == kept
+
+
 def test_a_name_is_shown_as_people_know_it():
     assert (licence_named("mit").name, licence_named("sam-license").name) == ("MIT", "SAM License")
     assert str(MIT) == "MIT"

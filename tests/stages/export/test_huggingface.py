@@ -5,11 +5,14 @@ import pytest
 import safetensors.numpy
 import torch
 import yaml
+from huggingface_hub import ModelCard
 from PIL import Image
 from transformers import SegformerForSemanticSegmentation, SegformerImageProcessor
 
 from goodsam.data.errors import InputError
+from goodsam.stages.export.card import model_card
 from goodsam.stages.export.huggingface import export_huggingface
+from goodsam.stages.licences import network_licence
 from goodsam.stages.segformer.segmenter import Segmenter
 
 FACTS = ("student started from nvidia/segformer-b0", "adapted to 2 panoramas, without a label")
@@ -52,10 +55,38 @@ def test_the_model_card_says_where_from_how_good_and_what_licence(run, photograp
     assert "| floor | 83.00 |" in card
     assert "| lamp | - |" in card
     assert yaml.safe_load(card.split("---")[1])["library_name"] == "transformers"
+    assert "| field of view | 360° x 90.0°, 256 x 64 px |" in card
+    assert "| windows | 7 of 64 x 64 px (90.0° wide), one every 32 px, none over the seam |" in card
     export_huggingface(Segmenter.load("street-student"), tmp_path / "demo", samples=photographs)
     card = (tmp_path / "demo/README.md").read_text()
     assert "No evaluation with labels was recorded" in card
     assert "rendered street" in card
+
+
+def test_the_hub_reads_bases_data_licence_and_scores_off_a_card(run):
+    nvidia = network_licence("nvidia/segformer-b0-finetuned-cityscapes-1024-1024")
+    segmenter = replace(Segmenter.load(run), licence=nvidia)
+    card = ModelCard(model_card(segmenter, FACTS, {**SCORES, "images": "/home/me/Dense PASS"}))
+    assert card.data.base_model == ["nvidia/segformer-b0"]  # "own" is none of the hub's
+    assert card.data.datasets == ["cityscapes"]
+    assert card.data.license_name == "nvidia-source-code-license-for-segformer"
+    assert [
+        (r.dataset_name, r.dataset_type, r.metric_type, r.metric_value)
+        for r in card.data.eval_results
+    ] == [
+        ("Dense PASS", "dense-pass", "mean_iou", 41.5),
+        ("Dense PASS", "dense-pass", "accuracy", 80.25),
+    ]
+    nothing = {**SCORES, "miou": None, "pixel_accuracy": None}
+    bare_card = ModelCard(model_card(Segmenter.load("street-student"), (), nothing))
+    assert bare_card.data.eval_results is bare_card.data.base_model is None
+    assert "mIoU - %" in bare_card.text
+
+
+def test_a_card_is_read_back_with_the_notes_on_its_data(run, tmp_path):
+    noted = network_licence("tue-mps/cityscapes_semantic_eomt_large_1024")
+    export_huggingface(replace(Segmenter.load(run), licence=noted), tmp_path / "hf")
+    assert noted.notes[0] in str(Segmenter.load(tmp_path / "hf").licence)
 
 
 def test_half_is_half_as_large_and_labels_alike(run, tmp_path):
