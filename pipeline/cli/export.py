@@ -14,10 +14,10 @@ def export(
     model: Model,
     out: Annotated[Path, typer.Option(help="The folder to write; with onnx, the file.")],
     format: Annotated[
-        Literal["huggingface", "onnx", "openvino"],
+        Literal["huggingface", "onnx", "openvino", "web"],
         typer.Option(
-            help="A folder that transformers loads, one file for ONNX Runtime and TensorRT, or a "
-            "folder for OpenVINO."
+            help="A folder that transformers loads, one file for ONNX Runtime and TensorRT, a "
+            "folder for OpenVINO, or a page that labels panoramas in a browser."
         ),
     ] = "huggingface",
     network: WhichNetwork = "student",
@@ -34,6 +34,13 @@ def export(
             "export is compared with torch on them; on rendered streets if not given."
         ),
     ] = None,
+    runtime: Annotated[
+        Path | None,
+        typer.Option(
+            help="For web: onnxruntime-web, as a tarball or folder of its npm package; fetched by "
+            "npm if not given."
+        ),
+    ] = None,
     force: Annotated[
         bool,
         typer.Option("--force", help="Write it even if it labels too few pixels as torch does."),
@@ -43,7 +50,7 @@ def export(
     ] = None,
     commercial: Commercial = False,
 ) -> None:
-    """A trained network for transformers, ONNX Runtime, TensorRT or OpenVINO, checked first."""
+    """A trained network for transformers, ONNX Runtime, TensorRT, OpenVINO or browsers, checked."""
     from goodsam.pipeline import api
 
     loaded = api.load(model, network=network, wrap=wrap, device="cpu")
@@ -54,6 +61,7 @@ def export(
         half=half,
         int8=int8,
         calibrate=calibrate,
+        runtime=runtime,
         force=force,
         scores=scores,
         commercial=commercial,
