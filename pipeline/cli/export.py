@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from goodsam.pipeline.cli.options import Commercial, Model, WhichNetwork, Wrap
+from goodsam.pipeline.cli.options import Commercial, Fit, Height, Model, WhichNetwork, Wrap
 
 
 def export(
@@ -22,6 +22,8 @@ def export(
     ] = "huggingface",
     network: WhichNetwork = "student",
     wrap: Wrap = False,
+    fit: Fit = False,
+    height: Height = None,
     half: Annotated[bool, typer.Option("--half", help="Store the weights in float16.")] = False,
     int8: Annotated[
         bool,
@@ -53,7 +55,7 @@ def export(
     """A trained network for transformers, ONNX Runtime, TensorRT, OpenVINO or browsers, checked."""
     from goodsam.pipeline import api
 
-    loaded = api.load(model, network=network, wrap=wrap, device="cpu")
+    loaded = api.load(model, network=network, wrap=wrap, fit=fit, height=height, device="cpu")
     written = api.export(
         loaded,
         out,

@@ -22,7 +22,9 @@ function fitted(rgba, size, view) {
   const [h, w] = size, [height, width] = view;
   const kept = h * bandShare(size, view), top = (h - kept) / 2;
   if (h === height && w === width) return withoutAlpha(rgba);
-  const across = taps(w, 0, w, width), down = taps(h, top, h - top, height, true);
+  // Pillow keeps the edges of what it resizes as float32
+  const across = taps(w, 0, w, width);
+  const down = taps(h, Math.fround(top), Math.fround(h - top), height, true);
   const first = down.starts[0], last = down.starts[height - 1] + down.counts[height - 1];
   const lines = new Uint8Array((last - first) * width * 3);
   for (let y = first; y < last; y++) {
@@ -55,7 +57,7 @@ const byte = sum => Math.max(0, Math.min(255, Math.floor(sum / 2 ** BITS)));
 /** Which pixels of a line, from `begin` to `end`, make each of `count`, and with what weight.
  *  Starts may lie outside the line, which is a circle, unless it is `bounded`. */
 function taps(length, begin, end, count, bounded = false) {
-  const scale = (end - begin) / count, wide = Math.max(scale, 1), support = 3 * wide;
+  const scale = Math.fround(end - begin) / count, wide = Math.max(scale, 1), support = 3 * wide;
   const most = Math.ceil(support) * 2 + 1;
   const starts = new Int32Array(count), counts = new Int32Array(count);
   const weights = new Float64Array(count * most);
