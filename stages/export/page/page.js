@@ -10,7 +10,7 @@ const view = new View(canvas, facts.palette);
 let photo = null; // {name, bitmap, size, labels, counts}
 let guess = FIRST_GUESS, busy = false;
 
-find('proportions').textContent = `2:1, all around, or ${facts.view[1]} × ${facts.view[0]} in proportion`;
+find('proportions').textContent = `360°, twice as wide as high, or in proportion ${facts.view[1]} × ${facts.view[0]}`;
 find('about').textContent = [
   facts.title, `${facts.names.length} classes`, `licence of the weights: ${facts.licence}`,
   `runs on onnxruntime-web ${facts.runtime} (Microsoft, MIT)`].join(' · ');
@@ -290,7 +290,7 @@ addEventListener('paste', event => {
 });
 
 const deeds = {
-  open: () => find('file').click(),
+  open: async () => find('file').click(),
   sample: async () => {
     await script('sample.js');
     take(new Blob([await unpack('sample')]), 'sample.png');
@@ -299,7 +299,8 @@ const deeds = {
   overlay: async () => save(await overlayPng(), 'overlay'),
 };
 for (const button of document.querySelectorAll('[data-do]')) {
-  button.addEventListener('click', () => deeds[button.dataset.do]().catch?.(error => trouble(error.message)));
+  button.addEventListener('click', () => deeds[button.dataset.do]()
+    .catch(error => trouble(error.message)));
 }
 
 function overlayPng() {

@@ -45,14 +45,14 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["plain", "wrap"])
+@pytest.fixture(scope="module")
 def exported(request, tmp_path_factory):
     """A network that fits what it is shown, and the page with it."""
     try:
         runtime = browser_runtime()
     except InputError as error:
         pytest.skip(f"no runtime for browsers: {error}")
-    network = Segmenter.load("street-student", device="cpu", wrap=request.param)
+    network = Segmenter.load("street-student", device="cpu", wrap=getattr(request, "param", False))
     segmenter = network.seeing(Windows.of(HEIGHT, WIDTH), fit=True)
     site = tmp_path_factory.mktemp("page") / "site"
     with pytest.MonkeyPatch.context() as patch:
@@ -117,6 +117,7 @@ def download(page, what: str, name: str) -> bytes:
     [street(0), street(1, 164, 840), whole_sphere(street(2))],
     ids=["its own size", "a smaller band", "a sphere"],
 )
+@pytest.mark.parametrize("exported", [False, True], indirect=True, ids=["plain", "wrap"])
 def test_it_labels_as_python_does(page, exported, image):
     segmenter, _ = exported
     found, expected = labelled(page, image), segmenter(image)
@@ -129,6 +130,31 @@ def test_it_labels_as_python_does(page, exported, image):
     wanted = overlay(image, found, segmenter.palette)
     assert np.abs(shown[..., :3].astype(int) - wanted).max() <= 1
     assert "labelled in" in page.inner_text("#status")
+
+
+def test_a_tilted_camera_is_told_of(page):
+    xmp = b'<rdf:Description GPano:PosePitchDegrees="-7.5" GPano:PoseRollDegrees="0"/>'
+    buffer = io.BytesIO()
+    Image.fromarray(street(3)).save(buffer, "jpeg", xmp=xmp)
+    give(page, "tilted.jpg", buffer.getvalue())
+    page.wait_for_selector("#classes:not([hidden])", timeout=PATIENCE)
+    assert "its camera was tilted" in page.inner_text("#status")
+
+
+def test_a_photograph_is_chosen_or_dropped(page):
+    with page.expect_file_chooser() as waiting:
+        page.click("#invitation [data-do=open]")
+    content = {"name": "a.png", "mimeType": "image/png", "buffer": rgb_png(street(4))}
+    waiting.value.set_files(content)
+    page.wait_for_selector("#classes:not([hidden])", timeout=PATIENCE)
+    page.evaluate(
+        "const put = new DataTransfer(); put.items.add(new File(['no image'], 'dropped.txt'));"
+        "stage.dispatchEvent(new DragEvent('drop', {dataTransfer: put, bubbles: true}))"
+    )
+    page.wait_for_selector("#trouble:not([hidden])")
+    assert page.inner_text("#trouble").startswith("dropped.txt is not an image")
+    assert "labelled in" in page.inner_text("#status")  # what was there before is still shown
+    assert page.locator("[data-do=labels]").is_enabled()
 
 
 def test_the_sample_is_looked_at_from_all_sides(page, exported):
