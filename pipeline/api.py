@@ -325,19 +325,21 @@ def export(
     model: Segmenter | AnyPath,
     out: AnyPath,
     *,
-    format: Literal["huggingface", "onnx", "openvino"] | None = None,
+    format: Literal["huggingface", "onnx", "openvino", "web"] | None = None,
     half: bool = False,
     int8: bool = False,
     calibrate: AnyPath | None = None,
+    runtime: AnyPath | None = None,
     force: bool = False,
     scores: AnyPath | None = None,
     commercial: bool = False,
 ) -> Path:
-    """Write a folder for transformers, an ONNX file or an OpenVINO folder, compared with torch.
+    """Write a folder for transformers or OpenVINO, an ONNX file or a web page, compared with torch.
 
     format: by default `onnx` where `out` ends in `.onnx`, else `huggingface`. half: weights in
     float16. int8: products with weights in 8 bits, calibrated on the photographs `calibrate`, which
-    every format is compared on; without them, on rendered streets. scores: an eval.json, for the
+    every format is compared on; without them, on rendered streets. runtime: for a web page,
+    onnxruntime-web as npm's tarball or folder; None: npm fetches it. scores: an eval.json, for the
     card's numbers. commercial: refuse a network whose licence, or that of anything it comes from,
     forbids commercial use or is not known. A network that was loaded with `wrap` wraps inside the
     file. Raises InputError if something is at `out`, RuntimeError, unless force, if too few pixels
@@ -353,11 +355,14 @@ def export(
     from goodsam.pipeline.scoring import read_record
     from goodsam.stages.export.huggingface import export_huggingface
     from goodsam.stages.export.runtime_files import export_graph
+    from goodsam.stages.export.web import export_web
 
     out = Path(out)
     chosen = format or ("onnx" if out.suffix == ".onnx" else "huggingface")
-    if chosen not in ("huggingface", "onnx", "openvino"):
-        raise InputError(f"format {format!r}: use huggingface or onnx or openvino")
+    if chosen not in ("huggingface", "onnx", "openvino", "web"):
+        raise InputError(f"format {format!r}: use huggingface or onnx or openvino or web")
+    if runtime is not None and chosen != "web":
+        raise InputError(f"{os.fspath(runtime)}: --runtime is for --format web; leave it out")
     if int8 and chosen == "huggingface":
         raise InputError(f"{out}: transformers' folders hold no int8; take onnx or openvino")
     loaded = model if not isinstance(model, str | os.PathLike) else load(model, device="cpu")
@@ -372,6 +377,11 @@ def export(
         record = None if scores is None else read_record(Path(scores))
         found = export_huggingface(
             loaded, out, facts_of(loaded), record, samples=samples, half=half, force=force
+        )
+    elif chosen == "web":
+        runtime = None if runtime is None else Path(runtime)
+        found = export_web(
+            loaded, out, samples, runtime=runtime, half=half, eight_bits=int8, force=force
         )
     else:
         found = export_graph(

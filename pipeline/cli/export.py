@@ -7,21 +7,23 @@ from typing import Annotated, Literal
 
 import typer
 
-from goodsam.pipeline.cli.options import Commercial, Model, WhichNetwork, Wrap
+from goodsam.pipeline.cli.options import Commercial, Fit, Height, Model, WhichNetwork, Wrap
 
 
 def export(
     model: Model,
     out: Annotated[Path, typer.Option(help="The folder to write; with onnx, the file.")],
     format: Annotated[
-        Literal["huggingface", "onnx", "openvino"],
+        Literal["huggingface", "onnx", "openvino", "web"],
         typer.Option(
-            help="A folder that transformers loads, one file for ONNX Runtime and TensorRT, or a "
-            "folder for OpenVINO."
+            help="A folder that transformers loads, one file for ONNX Runtime and TensorRT, a "
+            "folder for OpenVINO, or a page that labels panoramas in a browser."
         ),
     ] = "huggingface",
     network: WhichNetwork = "student",
     wrap: Wrap = False,
+    fit: Fit = False,
+    height: Height = None,
     half: Annotated[bool, typer.Option("--half", help="Store the weights in float16.")] = False,
     int8: Annotated[
         bool,
@@ -32,6 +34,13 @@ def export(
         typer.Option(
             help="Photographs like those it will be used on, to calibrate int8 and to compare "
             "every export with torch; rendered streets if not given."
+        ),
+    ] = None,
+    runtime: Annotated[
+        Path | None,
+        typer.Option(
+            help="For web: onnxruntime-web, as a tarball or folder of its npm package; fetched by "
+            "npm if not given."
         ),
     ] = None,
     force: Annotated[
@@ -45,10 +54,10 @@ def export(
     ] = None,
     commercial: Commercial = False,
 ) -> None:
-    """Export a network to transformers, ONNX Runtime, TensorRT or OpenVINO, and check it first."""
+    """Export a network to transformers, ONNX Runtime, TensorRT, OpenVINO or a web page, checked."""
     from goodsam.pipeline import api
 
-    loaded = api.load(model, network=network, wrap=wrap, device="cpu")
+    loaded = api.load(model, network=network, wrap=wrap, fit=fit, height=height, device="cpu")
     written = api.export(
         loaded,
         out,
@@ -56,6 +65,7 @@ def export(
         half=half,
         int8=int8,
         calibrate=calibrate,
+        runtime=runtime,
         force=force,
         scores=scores,
         commercial=commercial,

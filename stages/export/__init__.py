@@ -1,1 +1,1 @@
-"""Out of the door: a trained network for transformers, ONNX Runtime, TensorRT and OpenVINO."""
+"""Out of the door: a trained network for transformers, other runtimes, and browsers."""

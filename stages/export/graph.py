@@ -1,7 +1,8 @@
 """All that a `Segmenter` does to an image as one ONNX graph.
 
-Input `image`: uint8 (N, H, W, 3) RGB, any N, H and W from 32 px. Output `labels`: uint8 (N, H, W).
-Class names, licence and the run's geometry are in the metadata.
+Input `image`: uint8 (N, H, W, 3) RGB, any N, H and W from 32 px. Output `labels`: uint8 (N, H, W),
+or, for whoever brings labels to a photograph's own pixels, `logits`. Class names, licence and the
+run's geometry are in the metadata.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -33,8 +34,11 @@ OPSET = 17
 _TRACED = (1, 200, 256, 3)
 
 
-class LabelNetwork(torch.nn.Module):
-    """uint8 (N, H, W, 3) RGB -> uint8 (N, H, W) ids. wrap: as the `Segmenter`'s."""
+class LogitNetwork(torch.nn.Module):
+    """uint8 (N, H, W, 3) RGB -> float (N, C, h, w), the network's own. wrap: as the `Segmenter`'s.
+
+    With `wrap` the logits are of the panorama widened by `wrap_margin` columns at either end.
+    """
 
     mean: torch.Tensor
     std: torch.Tensor
@@ -49,8 +53,13 @@ class LabelNetwork(torch.nn.Module):
         self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD).view(3, 1, 1))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.see(image)[0]
+
+    def see(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Size, torch.Tensor]:
+        """The logits, the (height, width) that they are of, and the columns that were added."""
         # TensorRT knows 8-bit pixels and ids at the door only, from and to floating point
         pixels = image.float().permute(0, 3, 1, 2)
+        margin = torch.zeros((), dtype=torch.long)
         if self.wrap:
             width = torch.as_tensor(image.shape[2])
             # a tensor, so that a trace keeps the formula and not the number
@@ -59,14 +68,20 @@ class LabelNetwork(torch.nn.Module):
             pixels = torch.cat(
                 [pixels[..., width - margin :], pixels, pixels[..., :margin]], dim=-1
             )
-        logits = self.logits((pixels - self.mean) / self.std)
-        size = pixels.shape[2:]
+        return self.logits((pixels - self.mean) / self.std), pixels.shape[2:], margin
+
+
+class LabelNetwork(LogitNetwork):
+    """uint8 (N, H, W, 3) RGB -> uint8 (N, H, W) ids. wrap: as the `Segmenter`'s."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        logits, size, margin = self.see(image)
         whole = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
         labels = whole.argmax(dim=1).float()
         if whole.shape[1] > self.classes:  # the last channel is of what a class map ignores
             labels = labels.masked_fill(labels == self.classes, IGNORE)
         labels = labels.to(torch.uint8)
-        return labels[..., margin : margin + width] if self.wrap else labels
+        return labels[..., margin : margin + image.shape[2]] if self.wrap else labels
 
 
 def is_traced(network: Any) -> bool:
@@ -75,7 +90,7 @@ def is_traced(network: Any) -> bool:
     return not isinstance(inner, Adapted) or inner.family.traced
 
 
-def onnx_graph(segmenter: Segmenter) -> ModelProto:
+def onnx_graph(segmenter: Segmenter, output: Literal["labels", "logits"] = "labels") -> ModelProto:
     """The graph of a network on the CPU that sees whole panoramas, in float32.
 
     InputError for a family of which a trace would hold for one size alone.
@@ -90,7 +105,9 @@ def onnx_graph(segmenter: Segmenter) -> ModelProto:
             f"OpenVINO for pictures of any size ({able} can); use --format huggingface"
         )
     dynamic = {0: "batch", 1: "height", 2: "width"}
-    network = LabelNetwork(segmenter.model, segmenter.wrap).eval()
+    made = dynamic if output == "labels" else {0: "batch", 2: "rows", 3: "columns"}
+    kind = LabelNetwork if output == "labels" else LogitNetwork
+    network = kind(segmenter.model, segmenter.wrap).eval()
     with _quiet(), torch.inference_mode(), TemporaryDirectory() as folder:
         path = Path(folder) / "labels.onnx"
         # The exporter that traces: it needs no further package and takes a second. What a trace
@@ -100,8 +117,8 @@ def onnx_graph(segmenter: Segmenter) -> ModelProto:
             (torch.zeros(_TRACED, dtype=torch.uint8),),
             str(path),
             input_names=["image"],
-            output_names=["labels"],
-            dynamic_axes={"image": dynamic, "labels": dynamic},
+            output_names=[output],
+            dynamic_axes={"image": dynamic, output: made},
             opset_version=OPSET,
             dynamo=False,
         )

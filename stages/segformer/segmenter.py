@@ -304,7 +304,7 @@ class Segmenter:
         if not self.wrap:
             return self._see(views_NHWC)
         width = views_NHWC.shape[2]
-        margin = _margin(width)
+        margin = wrap_margin(width)
         logits_NCHW = self._see(np.ascontiguousarray(widen(views_NHWC, margin, axis=2)))
         return logits_NCHW[..., margin : margin + width]
 
@@ -332,7 +332,7 @@ def _joined(plan: WindowPlan, logits_NCHW: torch.Tensor) -> torch.Tensor:
     return plan.join(logits_NCHW.softmax(dim=1)).clamp_min_(_LEAST).log_()
 
 
-def _margin(width: int) -> int:
+def wrap_margin(width: int) -> int:
     """Columns that `wrap` adds at either end: an eighth of the circle.
 
     A multiple of 32 px, the stride of the encoder's last stage, so that its grid lies on the image
