@@ -238,6 +238,7 @@ def _bits(masks: np.ndarray) -> np.ndarray:
 def _measured(generate: Callable[[], list[np.ndarray]], device: str) -> Outcome:
     """Of `generate`; the peak counts from what is in use now."""
     if device == "cuda":
+        generate()  # kernels are loaded and chosen at their first use
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
