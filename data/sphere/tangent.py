@@ -12,6 +12,7 @@ closed, and what lies past a pole is on the other side of it. Directions are as 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -192,20 +193,22 @@ class TangentWindows:
         )
         return left, right
 
-    def join(self, windows: Array) -> Array:
+    def join(self, windows: Iterable[Array]) -> Array:
         """(n, ..., s, s) floats -> (..., H, W): the weighted mean of the windows that show a pixel.
 
+        Windows that come one by one are not held together: all of them would be several spheres.
         Of a picture that was cut it is the picture but for what bilinear resampling twice loses;
         docs/sphere.md has the bound.
         """
-        first: Any = windows[0]
-        shape = (*first.shape[:-2], self.height * self.width)
-        total: Any = np.zeros(shape, first.dtype) if _is_numpy(first) else first.new_zeros(shape)
-        for window, (index, _) in enumerate(self.places):
+        total: Any = None
+        for window, (part, (index, _)) in enumerate(zip(windows, self.places, strict=True)):
+            if total is None:
+                shape = (*part.shape[:-2], self.height * self.width)
+                total = np.zeros(shape, part.dtype) if _is_numpy(part) else part.new_zeros(shape)
             ring, shown = self.rings[index], self._shown(window)
             share = ring.weight / self.weights[shown]
-            total[..., shown] += self._seen(windows[window], ring) * _like(share, first)
-        return total.reshape(*shape[:-1], self.height, self.width)
+            total[..., shown] += self._seen(part, ring) * _like(share, part)
+        return total.reshape(*total.shape[:-1], self.height, self.width)
 
     def _ring(self, latitude: float) -> Ring:
         """Both ways of one window: its pixels on the sphere, and the sphere's pixels in it."""

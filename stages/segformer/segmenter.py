@@ -10,7 +10,7 @@ those were that the network learnt from, and its labels come back at the photogr
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -298,8 +298,7 @@ class Segmenter:
             joined = []
             for view in views_NHWC:
                 plan = self._plan(view)
-                parts = [self._see(part[None]) for part in plan.cut_images(view)]
-                joined.append(_joined(plan, torch.cat(parts)))
+                joined.append(_joined(plan, map(self._see, plan.cut_images(view)[:, None])))
             return torch.stack(joined)
         if not self.wrap:
             return self._see(views_NHWC)
@@ -322,14 +321,14 @@ class Segmenter:
         return F.interpolate(last, size=size, mode="bilinear", align_corners=False)
 
 
-def _joined(plan: WindowPlan, logits_NCHW: torch.Tensor) -> torch.Tensor:
-    """float (C, H, W): the logits of a panorama from those of its windows.
+def _joined(plan: WindowPlan, logits: Iterable[torch.Tensor]) -> torch.Tensor:
+    """float (C, H, W): the logits of a panorama from those of its windows, (1, C, h, w) each.
 
     Tangent windows are averaged where they overlap: their probabilities, not their logits.
     """
     if not isinstance(plan, TangentWindows):
-        return plan.join(logits_NCHW)
-    return plan.join(logits_NCHW.softmax(dim=1)).clamp_min_(_LEAST).log_()
+        return plan.join(torch.cat(list(logits)))
+    return plan.join(window[0].softmax(dim=0) for window in logits).clamp_min_(_LEAST).log_()
 
 
 def wrap_margin(width: int) -> int:
