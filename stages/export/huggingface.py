@@ -33,7 +33,8 @@ def export_huggingface(
 
     facts, scores: for the card, as `model_card` has them. half: weights in float16. What is written
     is read back and compared with the network, samples and force as in `export_graph`. Raises
-    InputError if `out` holds something, or for a network that wraps, which a directory cannot say.
+    InputError if `out` holds something, or for a network that wraps or sees a sphere by its own
+    plan of windows, which a directory cannot say.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: is there already; give a folder that is not")
@@ -41,6 +42,11 @@ def export_huggingface(
     if segmenter.wrap:
         raise InputError(
             f"{out}: transformers does not wrap; take onnx or openvino, or do not wrap"
+        )
+    if segmenter.mode not in ("direct", "windows"):
+        raise InputError(
+            f"{out}: transformers knows no {segmenter.mode} windows of a sphere; load the network "
+            "without a plan"
         )
     with written_aside(out) as aside:
         save_model(_halved(segmenter.model) if half else segmenter.model, aside)

@@ -63,7 +63,7 @@ def export_web(
         raise InputError(f"{out}: is there already; give a place that is not")
     if eight_bits and not samples:
         raise InputError(f"{out}: int8 is calibrated on photographs; give some with --calibrate")
-    if segmenter.mode == "windows":
+    if segmenter.mode != "direct":
         raise InputError(f"{out}: an export sees panoramas whole; load the network without windows")
     fitted = fitting(segmenter)
     if fitted.geometry is not None and (fitted.geometry.pose.pitch or fitted.geometry.pose.roll):

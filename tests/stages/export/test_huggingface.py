@@ -25,6 +25,13 @@ SCORES = {
 }
 
 
+@pytest.mark.parametrize("plan", ["vertical", "tangent"])
+def test_a_plan_of_a_sphere_is_refused(run, tmp_path, plan):
+    with pytest.raises(InputError, match=f"{plan} windows of a sphere; load"):
+        export_huggingface(Segmenter.load(run).over_sphere(plan), tmp_path / "hf")
+    assert not (tmp_path / "hf").exists()
+
+
 def test_transformers_alone_gives_the_labels_of_the_run(run, picture, tmp_path):
     export_huggingface(Segmenter.load(run), tmp_path / "hf")
     image = picture()

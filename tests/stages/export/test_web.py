@@ -112,8 +112,9 @@ def test_every_network_fits_what_it_is_shown(bare, run):
 
 
 def test_what_a_page_cannot_do_is_refused(bare, tmp_path):
-    with pytest.raises(InputError, match="without windows"):
-        export_web(replace(bare, mode="windows"), tmp_path / "site")
+    for mode in ("windows", "vertical", "tangent"):
+        with pytest.raises(InputError, match="without windows"):
+            export_web(replace(bare, mode=mode), tmp_path / "site")
     tilted = bare.seeing(Windows.of(64, 328), True, Pose(pitch=5))
     with pytest.raises(InputError, match="cameras were tilted"):
         export_web(tilted, tmp_path / "site")
