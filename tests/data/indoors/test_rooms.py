@@ -110,7 +110,8 @@ def test_the_world_is_read_as_stanford2d3d_is(world):
         picture = sphere((2, AREAS.index(area), 0), 32, 0.3)
         assert (truth[picture.image.any(axis=-1)] == picture.labels[picture.image.any(-1)]).all()
         assert (truth[-1] == IGNORE).all()
-        assert Image.open(sample.image).info["Source"] == MARK["Source"]
+        with Image.open(sample.image) as written:
+            assert written.info["Source"] == MARK["Source"]
         assert not is_street_world(sample.image)
     assert len(fold(find_panoramas(world), 1)[1]) == 2
     [image] = find_panoramas(world / "area_5a" / "data")

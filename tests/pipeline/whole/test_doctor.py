@@ -66,4 +66,4 @@ def test_a_busy_machine_says_so():
         return Machine("cpu", False, 2**34, 2, 2, False, load).busy
 
     assert at(2.5) == ""
-    assert "load 9, 2 cores" in at(9.2)
+    assert "load 9, 2 CPU cores" in at(9.2)

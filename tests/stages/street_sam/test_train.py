@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -209,11 +210,10 @@ def test_pictures_of_a_batch_cost_what_they_cost_alone(pool: Path) -> None:
 
     loss, figures = losses(sam, batch, 3, "float32")
     alone = [losses(sam, [e], 3, "float32") for e in batch]
-    torch.testing.assert_close(loss, torch.stack([each for each, _ in alone]).mean())
-    torch.testing.assert_close(
-        gradient(loss), torch.stack([gradient(each) for each, _ in alone]).mean(0)
-    )
-    assert figures["iou"] == pytest.approx(np.mean([parts["iou"] for _, parts in alone]))
+    close = partial(torch.testing.assert_close, rtol=1e-4, atol=1e-5)
+    close(loss, torch.stack([each for each, _ in alone]).mean())
+    close(gradient(loss), torch.stack([gradient(each) for each, _ in alone]).mean(0))
+    assert figures["iou"] == pytest.approx(np.mean([parts["iou"] for _, parts in alone]), rel=1e-4)
 
     def one(e: Example) -> torch.Tensor:
         embedding = encoded(sam, e.image[None])[0]
