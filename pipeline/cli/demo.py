@@ -27,9 +27,10 @@ def demo(
 ) -> None:
     """Run the whole method on the embedded street world and write a report, in minutes."""
     from goodsam.pipeline.studies.demo import run_demo
-    from goodsam.pipeline.tell import say
+    from goodsam.pipeline.tell import each_line_once, say
 
-    result = run_demo(out, seed=seed, unlabelled=unlabelled, test=test, steps=steps, say=say)
+    with each_line_once():  # two trainings name the same networks
+        result = run_demo(out, seed=seed, unlabelled=unlabelled, test=test, steps=steps, say=say)
     if json:
         print(json_module.dumps(result.record, indent=1))
     else:
