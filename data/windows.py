@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -114,6 +114,11 @@ class Windows:
     def __len__(self) -> int:
         return len(self.starts)
 
+    @property
+    def window_shape(self) -> tuple[int, int]:
+        """Height and width of each window, px."""
+        return self.height, self.window
+
     def scaled(self, height: int, width: int) -> Windows:
         """The same windows, in proportion, on panoramas of another size.
 
@@ -145,6 +150,22 @@ class Windows:
         """int64 (overlap.width,): the panorama columns of one overlap."""
         return (overlap.start + np.arange(overlap.width)) % self.width
 
+    @property
+    def overlap_shapes(self) -> tuple[tuple[int, int], ...]:
+        """Height and width of each overlap's raster, px."""
+        return tuple((self.height, overlap.width) for overlap in self.overlaps)
+
+    def overlap_pixels(self, overlap: Overlap) -> tuple[np.ndarray, np.ndarray]:
+        """Rows, int64 (H, 1), and columns, int64 (1, overlap.width), of one overlap's raster."""
+        return np.arange(self.height)[:, None], self.overlap_columns(overlap)[None]
+
+    def shown(self, overlap: Overlap) -> None:
+        """Both windows show all of an overlap."""
+
+    def search(self, overlap: Overlap) -> Literal["column", "row"]:
+        """The nearest SAM boundary is sought in a pixel's column, as in the paper."""
+        return "column"
+
     @cached_property
     def sources(self) -> tuple[np.ndarray, np.ndarray]:
         """For each panorama column, the window it is taken from and the column within it.
@@ -170,6 +191,10 @@ class Windows:
         self._check_width(panorama.shape[-1])
         taken = panorama[..., self.columns]  # (..., H, n, window)
         return _move_axis(taken, -2, 0)
+
+    def cut_labels(self, labels: Array) -> Array:
+        """`cut`: it takes every pixel as it is."""
+        return self.cut(labels)
 
     def cut_overlaps(self, panorama: Array) -> list[Array]:
         """(..., H, W) -> per overlap (..., H, overlap.width)."""
@@ -205,6 +230,10 @@ class Windows:
             for a, b in pairwise(runs)
         ]
         return concatenate(parts)
+
+    def join_labels(self, labels: Array) -> Array:
+        """`join`: it takes every pixel as it is."""
+        return self.join(labels)
 
     def _check_width(self, width: int) -> None:
         if width != self.width:

@@ -23,7 +23,11 @@ SpherePlan = Literal["vertical", "tangent"]
 class WindowPlan(Protocol):
     """n windows, each h x w pixels, of a panorama of H x W pixels: `Windows` is the paper's plan.
 
-    height, width: H and W. overlaps: one entry for each pair of neighbours, for `pair` to read.
+    Two neighbours meet on the raster of their overlap: h_o x w_o of the panorama's own pixels, rows
+    by columns of the circle, that bound what both windows show.
+
+    height, width: H and W. window_shape: h and w. overlaps: one entry for each pair of neighbours,
+    for the plan itself to read. overlap_shapes: h_o and w_o of each.
     """
 
     @property
@@ -31,22 +35,53 @@ class WindowPlan(Protocol):
     @property
     def width(self) -> int: ...
     @property
+    def window_shape(self) -> tuple[int, int]: ...
+    @property
     def overlaps(self) -> Sequence[Any]: ...
+    @property
+    def overlap_shapes(self) -> Sequence[tuple[int, int]]: ...
     def __len__(self) -> int: ...
     def cut(self, panorama: Array) -> Array:
-        """(..., H, W) -> (n, ..., h, w)."""
+        """(..., H, W) floats -> (n, ..., h, w)."""
+        ...
+
+    def cut_labels(self, labels: Array) -> Array:
+        """(..., H, W) of any type -> (n, ..., h, w), each the value of one pixel."""
         ...
 
     def cut_images(self, image_HWC: np.ndarray) -> np.ndarray:
         """A picture, uint8 (H, W, 3) -> its windows, uint8 (n, h, w, 3), contiguous."""
         ...
 
+    def cut_overlaps(self, panorama: Array) -> list[Array]:
+        """(..., H, W) of any type -> the raster of each overlap, (..., h_o, w_o)."""
+        ...
+
     def pair(self, windows: Array, overlap: Any) -> tuple[Array, Array]:
-        """(n, ..., h, w) -> both windows' view of the same places: of one shape, (..., ?)."""
+        """(n, ..., h, w) -> both windows' view of one overlap's raster, (..., h_o, w_o) each.
+
+        Labels (integers) stay labels. 0 where not both show it.
+        """
+        ...
+
+    def shown(self, overlap: Any) -> np.ndarray | None:
+        """bool (h_o, w_o): where both windows show an overlap's raster; None: everywhere."""
+        ...
+
+    def search(self, overlap: Any) -> Literal["column", "row"]:
+        """Along what the nearest SAM boundary is sought on an overlap's raster."""
+        ...
+
+    def overlap_pixels(self, overlap: Any) -> tuple[np.ndarray, np.ndarray]:
+        """The panorama's rows, int64 (h_o, 1), and columns, int64 (1, w_o), of a raster."""
         ...
 
     def join(self, windows: Array) -> Array:
-        """(n, ..., h, w) -> (..., H, W)."""
+        """(n, ..., h, w) floats -> (..., H, W)."""
+        ...
+
+    def join_labels(self, labels: Array) -> Array:
+        """(n, ..., h, w) of any type -> (..., H, W), each the value of one pixel."""
         ...
 
 

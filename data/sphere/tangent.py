@@ -5,8 +5,7 @@ trained on. Windows stand in rings, at latitudes from pole to pole, one of which
 each is upright, and those at the poles look straight up and down.
 
 Pixels are resampled: pictures and maps bilinearly, labels to the nearest pixel. The circle is
-closed, and what lies past a pole is on the other side of it. Directions are as in
-`goodsam.data.panoramas.placement`: x to the right, y up, z ahead.
+closed, and what lies past a pole is on the other side of it.
 """
 
 from __future__ import annotations
@@ -15,34 +14,17 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from goodsam.data.errors import InputError
+from goodsam.data.sphere.raster import Raster
+from goodsam.data.sphere.resample import blend, is_float, is_numpy, like, stack
+from goodsam.data.sphere.ring import Ring, directions
 from goodsam.data.windows import Array
 
 _NEAR = 1.25  # strides between the centres of neighbours, at most
-_RIM = 1e-3  # weight of a window at its rim: where no other sees the place, it counts alone
-
-
-@dataclass(frozen=True)
-class Ring:
-    """The windows at one latitude, as the one that looks at column 0 sees the sphere.
-
-    The others are the same, turned by whole columns. latitude: of the centres, radians.
-    row, column: float64 (s, s), where its pixels lie on the sphere, px, column from 0.
-    pixel: int64 (P, 2), row and column of the sphere's pixels that it shows. y, x: float32 (P,),
-    where these lie in the window, px. weight: float32 (P,), 1 in its middle, falling to the rim.
-    """
-
-    latitude: float
-    row: np.ndarray
-    column: np.ndarray
-    pixel: np.ndarray
-    y: np.ndarray
-    x: np.ndarray
-    weight: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -98,10 +80,6 @@ class TangentWindows:
         return math.tan(math.radians(self.fov) / 2)
 
     @property
-    def _focal(self) -> float:
-        return self.size / 2 / self._reach
-
-    @property
     def _step(self) -> float:
         """The stride, radians."""
         return math.radians(self.stride or self.fov / 2)
@@ -110,7 +88,9 @@ class TangentWindows:
     def rings(self) -> tuple[Ring, ...]:
         """From pole to pole, the horizon among them."""
         count = 2 * math.ceil(math.pi / 2 / self._step - 1e-9)
-        return tuple(self._ring(math.pi * (0.5 - i / count)) for i in range(count + 1))
+        latitudes = (math.pi * (0.5 - i / count) for i in range(count + 1))
+        size = self.height, self.width
+        return tuple(Ring.at(latitude, size, self.size, self._reach) for latitude in latitudes)
 
     @cached_property
     def places(self) -> tuple[tuple[int, int], ...]:
@@ -141,23 +121,78 @@ class TangentWindows:
         """float32 (H * W,): the sum of the weights of all windows that show a pixel."""
         total = np.zeros(self.height * self.width, np.float32)
         for window, (ring, _) in enumerate(self.places):
-            total[self._shown(window)] += self.rings[ring].weight
+            total[self._pixels(window)] += self.rings[ring].weight
         return total
 
-    @cached_property
+    @property
+    def window_shape(self) -> tuple[int, int]:
+        """Height and width of each window, px."""
+        return self.size, self.size
+
+    @property
     def overlaps(self) -> tuple[tuple[int, int], ...]:
-        """Pairs of neighbours: windows whose middles are at most 1.25 strides apart."""
+        """Pairs of neighbours: windows whose middles are at most 1.25 strides apart, and that show
+        a pixel in common."""
+        return tuple(self._rasters)
+
+    @cached_property
+    def overlap_shapes(self) -> tuple[tuple[int, int], ...]:
+        """Height and width of each overlap's raster, px."""
+        return tuple((raster.height, raster.width) for raster in self._rasters.values())
+
+    def overlap_pixels(self, overlap: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Rows, int64 (h_o, 1), and columns, int64 (1, w_o), of one overlap's raster."""
+        raster = self._rasters[overlap]
+        rows = raster.top + np.arange(raster.height)
+        return rows[:, None], (raster.left + np.arange(raster.width))[None] % self.width
+
+    def shown(self, overlap: tuple[int, int]) -> np.ndarray:
+        """bool (h_o, w_o): where both windows show an overlap's raster."""
+        first, second = (self._numbers_on(overlap, window) for window in overlap)
+        return (first >= 0) & (second >= 0)
+
+    def search(self, overlap: tuple[int, int]) -> Literal["column", "row"]:
+        """The nearest SAM boundary is sought along the meridian, which is a pixel's column."""
+        return "column"
+
+    @cached_property
+    def _rasters(self) -> dict[tuple[int, int], Raster]:
         latitude, longitude = np.radians(self.centres).T
-        middles = _directions(latitude, longitude)
+        middles = directions(latitude, longitude)
         near = middles.T @ middles >= math.cos(_NEAR * self._step)
-        first, second = np.nonzero(np.triu(near, 1))
-        return tuple(zip(first.tolist(), second.tolist(), strict=True))
+        found = {}
+        for first, second in zip(*np.nonzero(np.triu(near, 1)), strict=True):
+            both = self._sees(first) & self._sees(second)
+            if both.any():
+                found[int(first), int(second)] = Raster.around(both)
+        return found
+
+    @cached_property
+    def _numbers(self) -> tuple[np.ndarray, ...]:
+        """Of each ring int32 (H, W): which of its pixels each of the sphere's is; -1: none."""
+        found = []
+        for ring in self.rings:
+            numbers = np.full((self.height, self.width), -1, np.int32)
+            numbers[tuple(ring.pixel.T)] = np.arange(len(ring.pixel))
+            found.append(numbers)
+        return tuple(found)
+
+    def _numbers_on(self, overlap: tuple[int, int], window: int) -> np.ndarray:
+        """int32 (h_o, w_o): `_numbers` of one window on an overlap's raster."""
+        rows, columns = self.overlap_pixels(overlap)
+        ring, column = self.places[window]
+        return self._numbers[ring][rows, (columns - column) % self.width]
+
+    def _sees(self, window: int) -> np.ndarray:
+        """bool (H, W): the sphere's pixels that a window shows."""
+        ring, column = self.places[window]
+        return np.roll(self._numbers[ring] >= 0, column, axis=1)
 
     def cut(self, panorama: Array) -> Array:
         """(..., H, W) floats -> (n, ..., s, s), bilinearly."""
         self._check_size(panorama.shape[-2:])
         flat = panorama.reshape(*panorama.shape[:-2], -1)
-        return _stack([_blend(flat, *self._corners(window)) for window in range(len(self))])
+        return stack([blend(flat, *self._corners(window)) for window in range(len(self))])
 
     def cut_images(self, image_HWC: np.ndarray) -> np.ndarray:
         """A picture, uint8 (H, W, 3) -> its windows, uint8 (n, s, s, 3), bilinearly."""
@@ -165,7 +200,7 @@ class TangentWindows:
         channels = np.moveaxis(image_HWC, -1, 0).reshape(image_HWC.shape[2], -1)
         cut = np.empty((len(self), self.size, self.size, image_HWC.shape[2]), np.uint8)
         for window, pixels in enumerate(cut):
-            seen = _blend(channels, *self._corners(window))
+            seen = blend(channels, *self._corners(window))
             pixels[...] = np.moveaxis(np.rint(seen), 0, -1)
         return cut
 
@@ -178,20 +213,36 @@ class TangentWindows:
             seen = self.rings[ring]
             row, at = np.rint(seen.row), np.rint(seen.column)
             found.append(flat[..., self._index(row.astype(np.int64), at.astype(np.int64) + column)])
-        return _stack(found)
+        return stack(found)
+
+    def cut_overlaps(self, panorama: Array) -> list[Array]:
+        """(..., H, W) of any type -> the raster of each overlap, (..., h_o, w_o)."""
+        self._check_size(panorama.shape[-2:])
+        places = map(self.overlap_pixels, self.overlaps)
+        return [panorama[..., rows, columns] for rows, columns in places]
 
     def pair(self, windows: Array, overlap: tuple[int, int]) -> tuple[Array, Array]:
-        """(n, ..., s, s) -> both windows' view of the sphere's pixels that both show, (..., P).
+        """(n, ..., s, s) -> both windows' view of one overlap's raster, (..., h_o, w_o) each.
 
-        Floats bilinearly, labels (integers) from the nearest pixel.
+        Floats bilinearly, labels (integers) from the nearest pixel. 0 where not both show it.
         """
-        first, second = overlap
-        _, *both = np.intersect1d(self._shown(first), self._shown(second), return_indices=True)
-        left, right = (
-            self._seen(windows[k], self.rings[self.places[k][0]], chosen)
-            for k, chosen in zip(overlap, both, strict=True)
+        at = np.flatnonzero(self.shown(overlap))
+        return (
+            self._on_raster(windows[overlap[0]], overlap, overlap[0], at),
+            self._on_raster(windows[overlap[1]], overlap, overlap[1], at),
         )
-        return left, right
+
+    def _on_raster(
+        self, window: Array, overlap: tuple[int, int], index: int, at: np.ndarray
+    ) -> Array:
+        """One window at the pixels `at` of an overlap's raster, flat indices; 0 at the others."""
+        raster = self._rasters[overlap]
+        chosen = self._numbers_on(overlap, index).ravel()[at]
+        seen = self._seen(window, self.rings[self.places[index][0]], chosen)
+        shape = (*seen.shape[:-1], raster.height * raster.width)
+        found = np.zeros(shape, seen.dtype) if is_numpy(seen) else seen.new_zeros(shape)
+        found[..., at] = seen
+        return found.reshape(*shape[:-1], raster.height, raster.width)
 
     def join(self, windows: Iterable[Array]) -> Array:
         """(n, ..., s, s) floats -> (..., H, W): the weighted mean of the windows that show a pixel.
@@ -204,43 +255,37 @@ class TangentWindows:
         for window, (part, (index, _)) in enumerate(zip(windows, self.places, strict=True)):
             if total is None:
                 shape = (*part.shape[:-2], self.height * self.width)
-                total = np.zeros(shape, part.dtype) if _is_numpy(part) else part.new_zeros(shape)
-            ring, shown = self.rings[index], self._shown(window)
+                total = np.zeros(shape, part.dtype) if is_numpy(part) else part.new_zeros(shape)
+            ring, shown = self.rings[index], self._pixels(window)
             share = ring.weight / self.weights[shown]
-            total[..., shown] += self._seen(part, ring) * _like(share, part)
+            total[..., shown] += self._seen(part, ring) * like(share, part)
         return total.reshape(*total.shape[:-1], self.height, self.width)
 
-    def _ring(self, latitude: float) -> Ring:
-        """Both ways of one window: its pixels on the sphere, and the sphere's pixels in it."""
-        tilt = _tilt(latitude)
-        plane = (np.arange(self.size) + 0.5 - self.size / 2) / self._focal
-        right, up = np.meshgrid(plane, -plane)
-        x, y, z = tilt @ np.stack([right, up, np.ones_like(up)]).reshape(3, -1)
-        row = (0.5 - np.arctan2(y, np.hypot(x, z)) / math.pi) * self.height - 0.5
-        # columns from the one in its middle, whose centre is half a pixel off the angle
-        column = np.arctan2(x, z) / (2 * math.pi) * self.width - 0.5
-        square = (self.size, self.size)
+    def join_labels(self, labels: Array) -> Array:
+        """(n, ..., s, s) of any type -> (..., H, W), each from the window that sees it best.
 
-        latitudes = (0.5 - (np.arange(self.height) + 0.5) / self.height) * math.pi
-        longitudes = (np.arange(self.width) + 0.5) / self.width * 2 * math.pi
-        seen = _directions(*np.meshgrid(latitudes, longitudes, indexing="ij"))
-        x, y, z = tilt.T @ seen.reshape(3, -1)
-        ahead = np.maximum(z, 1e-9) * self._reach
-        across, down = x / ahead, -y / ahead  # -1 to 1 from rim to rim
-        shown = np.flatnonzero((z > 0) & (np.abs(across) <= 1) & (np.abs(down) <= 1))
-        across, down = across[shown].astype(np.float32), down[shown].astype(np.float32)
-        y, x = ((at + 1) * self.size / 2 - 0.5 for at in (down, across))
-        return Ring(
-            latitude,
-            row.reshape(square),
-            column.reshape(square),
-            np.stack([shown // self.width, shown % self.width], axis=1),
-            np.clip(y, 0, self.size - 1),
-            np.clip(x, 0, self.size - 1),
-            _RIM + (1 - np.abs(across)) * (1 - np.abs(down)),
-        )
+        That is the one with the greatest weight there, of equal ones the first.
+        """
+        shape = (*labels.shape[1:-2], self.height * self.width)
+        found = np.zeros(shape, labels.dtype) if is_numpy(labels) else labels.new_zeros(shape)
+        for window, (part, (index, _)) in enumerate(zip(labels, self.places, strict=True)):
+            pixels = self._pixels(window)
+            own = np.flatnonzero(self._best[pixels] == window)
+            found[..., pixels[own]] = self._nearest(part, self.rings[index], own)
+        return found.reshape(*shape[:-1], self.height, self.width)
 
-    def _shown(self, window: int) -> np.ndarray:
+    @cached_property
+    def _best(self) -> np.ndarray:
+        """int16 (H * W,): the window that sees each of the sphere's pixels best."""
+        best = np.zeros(self.height * self.width, np.int16)
+        greatest = np.zeros(self.height * self.width, np.float32)
+        for window, (index, _) in enumerate(self.places):
+            pixels, weight = self._pixels(window), self.rings[index].weight
+            better = weight > greatest[pixels]
+            best[pixels[better]], greatest[pixels[better]] = window, weight[better]
+        return best
+
+    def _pixels(self, window: int) -> np.ndarray:
         """int64 (P,): the sphere's pixels that a window shows, as indices of the flat sphere."""
         index, column = self.places[window]
         row, at = self.rings[index].pixel.T
@@ -264,14 +309,19 @@ class TangentWindows:
 
     def _seen(self, window: Array, ring: Ring, chosen: Any = slice(None)) -> Array:
         """(..., s, s) -> (..., P): one window at (some of) the sphere's pixels that it shows."""
+        if not is_float(window):
+            return self._nearest(window, ring, chosen)
         flat = window.reshape(*window.shape[:-2], -1)
         y, x = ring.y[chosen], ring.x[chosen]
-        if not _is_float(window):
-            return flat[..., (np.rint(y) * self.size + np.rint(x)).astype(np.int64)]
         top = np.minimum(y.astype(np.int64), self.size - 2)
         left = np.minimum(x.astype(np.int64), self.size - 2)
         at = top * self.size + left
-        return _blend(flat, [at, at + 1, at + self.size, at + self.size + 1], y - top, x - left)
+        return blend(flat, [at, at + 1, at + self.size, at + self.size + 1], y - top, x - left)
+
+    def _nearest(self, window: Array, ring: Ring, chosen: Any) -> Array:
+        """`_seen`, each the value of the nearest pixel."""
+        at = np.rint(ring.y[chosen]) * self.size + np.rint(ring.x[chosen])
+        return window.reshape(*window.shape[:-2], -1)[..., at.astype(np.int64)]
 
     def _check_size(self, size: tuple[int, ...]) -> None:
         if tuple(size) != (self.height, self.width):
@@ -279,48 +329,3 @@ class TangentWindows:
                 f"the sphere is {size[1]} x {size[0]}, its windows expect {self.width} x "
                 f"{self.height}"
             )
-
-
-def _tilt(latitude: float) -> np.ndarray:
-    """float64 (3, 3): from a window's directions to the sphere's, its middle at longitude 0."""
-    c, s = math.cos(latitude), math.sin(latitude)
-    return np.array([[1, 0, 0], [0, c, s], [0, -s, c]])
-
-
-def _directions(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
-    """float64 (3, ...)."""
-    flat = np.cos(latitude)
-    return np.stack([flat * np.sin(longitude), np.sin(latitude), flat * np.cos(longitude)])
-
-
-def _blend(flat: Any, corners: list[np.ndarray], down: np.ndarray, across: np.ndarray) -> Any:
-    """(..., N) at four corners each -> (..., *corner's shape), bilinearly, float."""
-    upper_left, upper_right, lower_left, lower_right = (flat[..., at] for at in corners)
-    across, down = _like(across, upper_left), _like(down, upper_left)
-    upper = upper_left * (1 - across) + upper_right * across
-    return upper * (1 - down) + (lower_left * (1 - across) + lower_right * across) * down
-
-
-def _is_numpy(array: Any) -> bool:
-    return isinstance(array, np.ndarray)
-
-
-def _is_float(array: Any) -> bool:
-    return array.dtype.kind == "f" if _is_numpy(array) else array.is_floating_point()
-
-
-def _like(share: np.ndarray, array: Any) -> Any:
-    """Shares in the floats of `array`, float32 for a picture of bytes, where it lies."""
-    if _is_numpy(array):
-        return share.astype(array.dtype if _is_float(array) else np.float32)
-    import torch  # only when a tensor came in: data itself needs no torch
-
-    return torch.from_numpy(share).to(array)
-
-
-def _stack(parts: list[Any]) -> Any:
-    if _is_numpy(parts[0]):
-        return np.stack(parts)
-    import torch
-
-    return torch.stack(parts)

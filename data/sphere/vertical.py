@@ -95,6 +95,38 @@ class VerticalWindows:
         ]
         return (*across, *down)
 
+    @property
+    def window_shape(self) -> tuple[int, int]:
+        """Height and width of each window, px."""
+        return self.window
+
+    @property
+    def overlap_shapes(self) -> tuple[tuple[int, int], ...]:
+        """Height and width of each overlap's raster, px."""
+        h, w = self.window
+        return tuple(
+            (h, overlap.shared) if overlap.axis == "across" else (overlap.shared, w)
+            for overlap in self.overlaps
+        )
+
+    def overlap_pixels(self, overlap: Neighbours) -> tuple[np.ndarray, np.ndarray]:
+        """Rows, int64 (h_o, 1), and columns, int64 (1, w_o), of one overlap's raster.
+
+        Neighbours share what begins where the second one does.
+        """
+        row, column = divmod(overlap.second, len(self.columns))
+        h, w = self.window
+        height, width = (h, overlap.shared) if overlap.axis == "across" else (overlap.shared, w)
+        rows = self.rows.starts[row] + np.arange(height)
+        return rows[:, None], (self.columns.starts[column] + np.arange(width))[None] % self.width
+
+    def shown(self, overlap: Neighbours) -> None:
+        """Both windows show all of an overlap."""
+
+    def search(self, overlap: Neighbours) -> Literal["column", "row"]:
+        """The nearest SAM boundary is sought in a pixel's row where neighbours share rows."""
+        return "column" if overlap.axis == "across" else "row"
+
     @cached_property
     def row_sources(self) -> np.ndarray:
         """int64 (H,): for each row of the sphere, the row of windows that it is taken from.
@@ -110,10 +142,25 @@ class VerticalWindows:
         self._check_size(panorama.shape[-2:])
         return concatenate([self.columns.cut(panorama[..., r, :]) for r in self._slices()], axis=0)
 
+    def cut_labels(self, labels: Array) -> Array:
+        """`cut`: it takes every pixel as it is."""
+        return self.cut(labels)
+
+    def cut_overlaps(self, panorama: Array) -> list[Array]:
+        """(..., H, W) -> per overlap (..., h_o, w_o)."""
+        self._check_size(panorama.shape[-2:])
+        places = map(self.overlap_pixels, self.overlaps)
+        return [panorama[..., rows, columns] for rows, columns in places]
+
     def cut_images(self, image_HWC: np.ndarray) -> np.ndarray:
         """A picture, uint8 (H, W, 3) -> its windows, uint8 (n, h, w, 3), contiguous."""
         self._check_size(image_HWC.shape[:2])
         return np.concatenate([self.columns.cut_images(image_HWC[r]) for r in self._slices()])
+
+    def cut_overlap_images(self, image_HWC: np.ndarray) -> list[np.ndarray]:
+        """A picture, uint8 (H, W, 3) -> per overlap uint8 (h_o, w_o, 3), contiguous."""
+        self._check_size(image_HWC.shape[:2])
+        return [image_HWC[self.overlap_pixels(overlap)] for overlap in self.overlaps]
 
     def pair(self, windows: Array, overlap: Neighbours) -> tuple[Array, Array]:
         """(n, ..., h, w) -> both windows' view of what they share: (..., h, shared) where one is
@@ -137,6 +184,10 @@ class VerticalWindows:
                 self.columns.join(windows[row * n : (row + 1) * n, ..., a - top : b - top, :])
             )
         return concatenate(parts, axis=-2)
+
+    def join_labels(self, labels: Array) -> Array:
+        """`join`: it takes every pixel as it is."""
+        return self.join(labels)
 
     def _slices(self) -> list[slice]:
         return [slice(start, start + self.window[0]) for start in self.rows.starts]

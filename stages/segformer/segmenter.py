@@ -253,11 +253,14 @@ class Segmenter:
         """Percent of the pixels of all overlaps to which both windows give the same label."""
         plan = self._plan(view)
         labels = self.window_labels(view)
-        pairs = [plan.pair(labels, overlap) for overlap in plan.overlaps]
-        if not pairs:
-            return float("nan")
-        same = sum(int((left == right).sum()) for left, right in pairs)
-        return 100 * same / sum(left.size for left, _ in pairs)
+        same = pixels = 0
+        for overlap in plan.overlaps:
+            left, right = plan.pair(labels, overlap)
+            shown = plan.shown(overlap)
+            counted = np.ones(left.shape, bool) if shown is None else shown
+            same += int((left == right)[counted].sum())
+            pixels += int(counted.sum())
+        return 100 * same / pixels if pixels else float("nan")
 
     def _plan(self, view: np.ndarray) -> WindowPlan:
         height, width = view.shape[:2]
