@@ -126,7 +126,11 @@ class Geometry:
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in a network's config.json, and among the identity of a cache."""
-        values = {"windows": plan_json(self.windows), "fit": self.fit, "ignored": list(self.ignored)}
+        values = {
+            "windows": plan_json(self.windows),
+            "fit": self.fit,
+            "ignored": list(self.ignored),
+        }
         return values if self.pose == LEVELLED else {**values, "pose": self.pose.to_json()}
 
     @classmethod

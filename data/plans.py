@@ -40,6 +40,14 @@ def plan_name(plan: WindowPlan) -> PlanName:
     return "tangent" if isinstance(plan, TangentWindows) else "vertical"
 
 
+def whole_sphere(name: Literal["vertical", "tangent"], height: int) -> WindowPlan:
+    """The plan of this name, with its default windows. InputError for more than a cache holds."""
+    _check_sphere(height, 2 * height)
+    if name == "vertical":
+        return VerticalWindows.of(height, 2 * height)
+    return _tangent(height, 2 * height, 90.0, 45.0)
+
+
 def plan_json(plan: WindowPlan) -> dict[str, Any]:
     """As docs/CACHE_FORMAT.md has it: the paper's windows do not name their plan.
 

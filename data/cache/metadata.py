@@ -140,14 +140,17 @@ def _image_table(table: list[tuple[str, str]]) -> dict[str, str]:
     return images
 
 
-@lru_cache(maxsize=4)
 def array_metadata(windows: WindowPlan) -> dict[str, bytes]:
     """The `zarr.json` of each array of a cache, by the array's name.
 
     Rows and tables are as many and as wide as they may become: chunks that are not written take no
     room, and nothing is rewritten when images are added.
     """
-    cells = (len(windows), *windows.window_shape)
+    return _array_metadata((len(windows), *windows.window_shape))
+
+
+@lru_cache(maxsize=4)
+def _array_metadata(cells: tuple[int, int, int]) -> dict[str, bytes]:
     row = len(IndexRow._fields)
     made = {}
     for name, shape, chunk, dtype in (
