@@ -191,7 +191,7 @@ def _on_rasters(
     cells = plan.reproject(np.stack([masks.cells for masks in windows]))
     found = []
     for overlap in plan.overlaps:
-        left_out = np.logical_not(plan.shown(overlap))
+        left_out = ~np.asarray(plan.shown(overlap))
         if ignored is not None:
             left_out |= ignored[plan.overlap_pixels(overlap)]
         sides = [
