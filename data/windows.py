@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from goodsam.data.errors import InputError
+from goodsam.data.raster import Raster
 
 Array = TypeVar("Array", bound=Any)  # numpy.ndarray or torch.Tensor
 
@@ -154,6 +155,25 @@ class Windows:
     def overlap_shapes(self) -> tuple[tuple[int, int], ...]:
         """Height and width of each overlap's raster, px."""
         return tuple((self.height, overlap.width) for overlap in self.overlaps)
+
+    @property
+    def resampled(self) -> bool:
+        """Windows are cut out: their pixels are the panorama's own."""
+        return False
+
+    def reproject(self, windows: Array) -> Array:
+        """The windows as they are: their pixels are the panorama's own."""
+        return windows
+
+    def meeting(self, overlap: Overlap) -> tuple[tuple[int, Raster], tuple[int, Raster]]:
+        """Both windows of an overlap, and where it lies on each: its last columns, its first."""
+        height, width = self.height, overlap.width
+        last = Raster(0, self.window - width, height, width)
+        return (overlap.left, last), (overlap.right, Raster(0, 0, height, width))
+
+    def made_of(self, window: int) -> tuple[np.ndarray, np.ndarray, None]:
+        """Rows, int64 (1, H, 1), and columns, int64 (1, 1, window), of a window's pixels."""
+        return np.arange(self.height)[None, :, None], self.columns[window][None, None], None
 
     def overlap_pixels(self, overlap: Overlap) -> tuple[np.ndarray, np.ndarray]:
         """Rows, int64 (H, 1), and columns, int64 (1, overlap.width), of one overlap's raster."""

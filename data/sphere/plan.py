@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from goodsam.data.errors import InputError
+from goodsam.data.raster import Raster
 from goodsam.data.sphere.tangent import TangentWindows
 from goodsam.data.sphere.vertical import VerticalWindows
 from goodsam.data.windows import Array, is_sphere
@@ -27,7 +28,8 @@ class WindowPlan(Protocol):
     by columns of the circle, that bound what both windows show.
 
     height, width: H and W. window_shape: h and w. overlaps: one entry for each pair of neighbours,
-    for the plan itself to read. overlap_shapes: h_o and w_o of each.
+    for the plan itself to read. overlap_shapes: h_o and w_o of each. resampled: whether windows
+    have pixels of their own, by resampling; otherwise they are cut out of the panorama.
     """
 
     @property
@@ -40,6 +42,8 @@ class WindowPlan(Protocol):
     def overlaps(self) -> Sequence[Any]: ...
     @property
     def overlap_shapes(self) -> Sequence[tuple[int, int]]: ...
+    @property
+    def resampled(self) -> bool: ...
     def __len__(self) -> int: ...
     def cut(self, panorama: Array) -> Array:
         """(..., H, W) floats -> (n, ..., h, w)."""
@@ -57,11 +61,30 @@ class WindowPlan(Protocol):
         """(..., H, W) of any type -> the raster of each overlap, (..., h_o, w_o)."""
         ...
 
+    def made_of(self, window: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Of which k pixels of the panorama each pixel of a window is made by `cut`.
+
+        Rows and columns, int64, and shares, float32, that broadcast to (k, h, w); the shares of a
+        pixel sum to 1. None: k is 1.
+        """
+        ...
+
     def pair(self, windows: Array, overlap: Any) -> tuple[Array, Array]:
         """(n, ..., h, w) -> both windows' view of one overlap's raster, (..., h_o, w_o) each.
 
         Labels (integers) stay labels. 0 where not both show it.
         """
+        ...
+
+    def reproject(self, windows: Array) -> Sequence[Array]:
+        """(n, ..., h, w) -> each window on the panorama's own pixels, (..., h_k, w_k).
+
+        What is on pixels that a window does not show is not said. Labels (integers) stay labels.
+        """
+        ...
+
+    def meeting(self, overlap: Any) -> tuple[tuple[int, Raster], tuple[int, Raster]]:
+        """The two windows of an overlap, and where its raster lies on each of them, reprojected."""
         ...
 
     def shown(self, overlap: Any) -> np.ndarray | None:

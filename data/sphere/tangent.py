@@ -11,16 +11,17 @@ closed, and what lies past a pole is on the other side of it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
 from goodsam.data.errors import InputError
-from goodsam.data.sphere.raster import Raster
-from goodsam.data.sphere.resample import blend, is_float, is_numpy, like, stack
+from goodsam.data.raster import Raster
+from goodsam.data.sphere.reprojection import Reprojection
+from goodsam.data.sphere.resample import like, nearest, sample, stack, where, zeros
 from goodsam.data.sphere.ring import (
     Ring,
     directions,
@@ -28,7 +29,7 @@ from goodsam.data.sphere.ring import (
     window_size,
     windows_around,
 )
-from goodsam.data.windows import Array
+from goodsam.data.windows import Array, concatenate, turn, widen
 
 _NEAR = 1.25  # strides between the centres of neighbours, at most
 
@@ -133,26 +134,39 @@ class TangentWindows:
         return self.size, self.size
 
     @property
+    def resampled(self) -> bool:
+        """Windows have pixels of their own."""
+        return True
+
+    @property
     def overlaps(self) -> tuple[tuple[int, int], ...]:
         """Pairs of neighbours: windows whose middles are at most 1.25 strides apart, and that show
         a pixel in common."""
         return tuple(self._rasters)
 
-    @cached_property
+    @property
     def overlap_shapes(self) -> tuple[tuple[int, int], ...]:
         """Height and width of each overlap's raster, px."""
-        return tuple((raster.height, raster.width) for raster in self._rasters.values())
+        return tuple(raster.shape for raster in self._rasters.values())
 
     def overlap_pixels(self, overlap: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """Rows, int64 (h_o, 1), and columns, int64 (1, w_o), of one overlap's raster."""
-        raster = self._rasters[overlap]
-        rows = raster.top + np.arange(raster.height)
-        return rows[:, None], (raster.left + np.arange(raster.width))[None] % self.width
+        return self._rasters[overlap].pixels(self.width)
+
+    def meeting(self, overlap: tuple[int, int]) -> tuple[tuple[int, Raster], tuple[int, Raster]]:
+        """Both windows of an overlap, and where its raster lies on each of them, reprojected."""
+        raster, (first, second) = self._rasters[overlap], overlap
+        on_first, on_second = (
+            raster.within(self._reprojections[k].raster, self.width) for k in overlap
+        )
+        return (first, on_first), (second, on_second)
 
     def shown(self, overlap: tuple[int, int]) -> np.ndarray:
         """bool (h_o, w_o): where both windows show an overlap's raster."""
-        first, second = (self._numbers_on(overlap, window) for window in overlap)
-        return (first >= 0) & (second >= 0)
+        first, second = (
+            place.of(self._reprojections[k].sees) for k, place in self.meeting(overlap)
+        )
+        return first & second
 
     def search(self, overlap: tuple[int, int]) -> Literal["column", "row"]:
         """The nearest SAM boundary is sought along the meridian, which is a pixel's column."""
@@ -160,52 +174,71 @@ class TangentWindows:
 
     @cached_property
     def _rasters(self) -> dict[tuple[int, int], Raster]:
+        """Of each overlap, the pixels around all that both windows show."""
         latitude, longitude = np.radians(self.centres).T
         middles = directions(latitude, longitude)
         near = middles.T @ middles >= math.cos(math.radians(_NEAR * self.stride))
+        sees = [self._sees(window) for window in range(len(self))]
         found = {}
-        for first, second in zip(*np.nonzero(np.triu(near, 1)), strict=True):
-            both = self._sees(first) & self._sees(second)
+        for first, second in np.argwhere(np.triu(near, 1)).tolist():
+            both = sees[first] & sees[second]
             if both.any():
-                found[int(first), int(second)] = Raster.around(both)
+                found[first, second] = Raster.around(both)
         return found
 
     @cached_property
-    def _numbers(self) -> tuple[np.ndarray, ...]:
-        """Of each ring int32 (H, W): which of its pixels each of the sphere's is; -1: none."""
+    def _reprojections(self) -> tuple[Reprojection, ...]:
+        """Of each window, on pixels around all that it shares with its neighbours."""
         found = []
-        for ring in self.rings:
-            numbers = np.full((self.height, self.width), -1, np.int32)
-            numbers[tuple(ring.pixel.T)] = np.arange(len(ring.pixel))
-            found.append(numbers)
+        for window, (index, column) in enumerate(self.places):
+            parts = [raster for overlap, raster in self._rasters.items() if window in overlap]
+            raster = Raster.around(self._sees(window)).wider(parts, self.width)
+            ring = self.rings[index]
+            at = np.full((self.height, self.width), -1, np.int32)  # which of the ring's pixels
+            at[tuple(ring.pixel.T)] = np.arange(len(ring.pixel))
+            rows, columns = raster.pixels(self.width)
+            at = at[rows, (columns - column) % self.width]
+            sees = at >= 0
+            y, x, weight = (
+                np.where(sees, values[at], np.float32(0))
+                for values in (ring.y, ring.x, ring.weight)
+            )
+            share = weight / self.weights.reshape(self.height, self.width)[rows, columns]
+            share[:, self.width :] = 0  # they are there twice
+            found.append(Reprojection(raster, y, x, sees, share))
         return tuple(found)
-
-    def _numbers_on(self, overlap: tuple[int, int], window: int) -> np.ndarray:
-        """int32 (h_o, w_o): `_numbers` of one window on an overlap's raster."""
-        rows, columns = self.overlap_pixels(overlap)
-        ring, column = self.places[window]
-        return self._numbers[ring][rows, (columns - column) % self.width]
 
     def _sees(self, window: int) -> np.ndarray:
         """bool (H, W): the sphere's pixels that a window shows."""
-        ring, column = self.places[window]
-        return np.roll(self._numbers[ring] >= 0, column, axis=1)
+        seen = np.zeros(self.height * self.width, bool)
+        seen[self._pixels(window)] = True
+        return seen.reshape(self.height, self.width)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What makes the plan, and not what it remembers: a worker process computes it anew."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def cut(self, panorama: Array) -> Array:
         """(..., H, W) floats -> (n, ..., s, s), bilinearly."""
-        self._check_size(panorama.shape[-2:])
-        flat = panorama.reshape(*panorama.shape[:-2], -1)
-        return stack([blend(flat, *self._corners(window)) for window in range(len(self))])
+        return stack(list(self._seen(panorama)))
 
     def cut_images(self, image_HWC: np.ndarray) -> np.ndarray:
         """A picture, uint8 (H, W, 3) -> its windows, uint8 (n, s, s, 3), bilinearly."""
-        self._check_size(image_HWC.shape[:2])
-        channels = np.moveaxis(image_HWC, -1, 0).reshape(image_HWC.shape[2], -1)
         cut = np.empty((len(self), self.size, self.size, image_HWC.shape[2]), np.uint8)
-        for window, pixels in enumerate(cut):
-            seen = blend(channels, *self._corners(window))
+        for pixels, seen in zip(cut, self._seen(np.moveaxis(image_HWC, -1, 0)), strict=True):
             pixels[...] = np.moveaxis(np.rint(seen), 0, -1)
         return cut
+
+    def _seen(self, panorama: Any) -> Iterator[Any]:
+        """(..., H, W) -> (..., s, s), window by window."""
+        self._check_size(panorama.shape[-2:])
+        # past a pole the sphere goes on half way around, and past the seam at its other end
+        half = self.width // 2
+        above, below = (turn(panorama[..., i : i + 1, :], half) for i in (0, self.height - 1))
+        wide = widen(concatenate([above, panorama, below], axis=-2), half + 1)
+        for ring, column in self.places:
+            seen = self.rings[ring]
+            yield sample(wide, seen.row + 1, seen.column + (column + half + 1))
 
     def cut_labels(self, labels: Array) -> Array:
         """(..., H, W) of any type -> (n, ..., s, s): each pixel is the sphere's nearest."""
@@ -224,28 +257,33 @@ class TangentWindows:
         places = map(self.overlap_pixels, self.overlaps)
         return [panorama[..., rows, columns] for rows, columns in places]
 
+    def made_of(self, window: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows, columns, int64, and shares, float32, (4, s, s): of each pixel of a window."""
+        index, column = self.places[window]
+        ring = self.rings[index]
+        top, left = np.floor(ring.row).astype(np.int64), np.floor(ring.column).astype(np.int64)
+        down, across = ring.row - top, ring.column - left
+        corners, shares = [], []
+        for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            corners.append(self._index(top + i, left + column + j))
+            shares.append((down if i else 1 - down) * (across if j else 1 - across))
+        rows, columns = np.divmod(np.stack(corners), self.width)
+        return rows, columns, np.stack(shares).astype(np.float32)
+
+    def reproject(self, windows: Array) -> list[Array]:
+        """(n, ..., s, s) -> each window on the sphere's pixels around what it shares with others,
+        (..., h_k, w_k). Floats bilinearly, labels (integers) from the nearest pixel."""
+        return [place.of(part) for place, part in zip(self._reprojections, windows, strict=True)]
+
     def pair(self, windows: Array, overlap: tuple[int, int]) -> tuple[Array, Array]:
         """(n, ..., s, s) -> both windows' view of one overlap's raster, (..., h_o, w_o) each.
 
         Floats bilinearly, labels (integers) from the nearest pixel. 0 where not both show it.
         """
-        at = np.flatnonzero(self.shown(overlap))
-        return (
-            self._on_raster(windows[overlap[0]], overlap, overlap[0], at),
-            self._on_raster(windows[overlap[1]], overlap, overlap[1], at),
-        )
-
-    def _on_raster(
-        self, window: Array, overlap: tuple[int, int], index: int, at: np.ndarray
-    ) -> Array:
-        """One window at the pixels `at` of an overlap's raster, flat indices; 0 at the others."""
-        raster = self._rasters[overlap]
-        chosen = self._numbers_on(overlap, index).ravel()[at]
-        seen = self._seen(window, self.rings[self.places[index][0]], chosen)
-        shape = (*seen.shape[:-1], raster.height * raster.width)
-        found = np.zeros(shape, seen.dtype) if is_numpy(seen) else seen.new_zeros(shape)
-        found[..., at] = seen
-        return found.reshape(*shape[:-1], raster.height, raster.width)
+        shown, parts = self.shown(overlap), self._reprojections
+        (first, on_first), (second, on_second) = self.meeting(overlap)
+        left = where(shown, parts[first].part(on_first).of(windows[first]))
+        return left, where(shown, parts[second].part(on_second).of(windows[second]))
 
     def join(self, windows: Iterable[Array]) -> Array:
         """(n, ..., s, s) floats -> (..., H, W): the weighted mean of the windows that show a pixel.
@@ -255,37 +293,39 @@ class TangentWindows:
         docs/sphere.md has the bound.
         """
         total: Any = None
-        for window, (part, (index, _)) in enumerate(zip(windows, self.places, strict=True)):
+        for part, place in zip(windows, self._reprojections, strict=True):
             if total is None:
-                shape = (*part.shape[:-2], self.height * self.width)
-                total = np.zeros(shape, part.dtype) if is_numpy(part) else part.new_zeros(shape)
-            ring, shown = self.rings[index], self._pixels(window)
-            share = ring.weight / self.weights[shown]
-            total[..., shown] += self._seen(part, ring) * like(share, part)
-        return total.reshape(*total.shape[:-1], self.height, self.width)
+                total = zeros((*part.shape[:-2], self.height, self.width), part)
+            seen = place.of(part) * like(place.share, part)
+            rows = slice(place.raster.top, place.raster.top + place.raster.height)
+            for own, columns in place.raster.runs(self.width):
+                into = total[..., rows, columns]
+                into += seen[..., own]
+        return total
 
     def join_labels(self, labels: Array) -> Array:
         """(n, ..., s, s) of any type -> (..., H, W), each from the window that sees it best.
 
         That is the one with the greatest weight there, of equal ones the first.
         """
-        shape = (*labels.shape[1:-2], self.height * self.width)
-        found = np.zeros(shape, labels.dtype) if is_numpy(labels) else labels.new_zeros(shape)
-        for window, (part, (index, _)) in enumerate(zip(labels, self.places, strict=True)):
-            pixels = self._pixels(window)
-            own = np.flatnonzero(self._best[pixels] == window)
-            found[..., pixels[own]] = self._nearest(part, self.rings[index], own)
-        return found.reshape(*shape[:-1], self.height, self.width)
+        found = zeros((*labels.shape[1:-2], self.height * self.width), labels)
+        for window, (part, place) in enumerate(zip(labels, self._reprojections, strict=True)):
+            rows, columns = place.raster.pixels(self.width)
+            own = (self._best[rows, columns] == window) & (place.share > 0)
+            at = (rows * self.width + columns)[own]
+            found[..., at] = nearest(part, place.y[own], place.x[own])
+        return found.reshape(*found.shape[:-1], self.height, self.width)
 
     @cached_property
     def _best(self) -> np.ndarray:
-        """int16 (H * W,): the window that sees each of the sphere's pixels best."""
-        best = np.zeros(self.height * self.width, np.int16)
-        greatest = np.zeros(self.height * self.width, np.float32)
-        for window, (index, _) in enumerate(self.places):
-            pixels, weight = self._pixels(window), self.rings[index].weight
-            better = weight > greatest[pixels]
-            best[pixels[better]], greatest[pixels[better]] = window, weight[better]
+        """int16 (H, W): the window that sees each of the sphere's pixels best."""
+        best = np.zeros((self.height, self.width), np.int16)
+        greatest = np.zeros((self.height, self.width), np.float32)
+        for window, place in enumerate(self._reprojections):
+            rows, columns = place.raster.pixels(self.width)
+            at, share = (rows, columns[:, : self.width]), place.share[:, : self.width]
+            best[at] = np.where(share > greatest[at], window, best[at])
+            greatest[at] = np.maximum(greatest[at], share)
         return best
 
     def _pixels(self, window: int) -> np.ndarray:
@@ -294,37 +334,11 @@ class TangentWindows:
         row, at = self.rings[index].pixel.T
         return row * self.width + (at + column) % self.width
 
-    def _corners(self, window: int) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-        """The four pixels of the sphere around each of a window's, and how far between they are."""
-        index, column = self.places[window]
-        ring = self.rings[index]
-        top, left = np.floor(ring.row).astype(np.int64), np.floor(ring.column).astype(np.int64)
-        corners = [
-            self._index(top + i, left + column + j) for i, j in ((0, 0), (0, 1), (1, 0), (1, 1))
-        ]
-        return corners, ring.row - top, ring.column - left
-
     def _index(self, row: np.ndarray, column: np.ndarray) -> np.ndarray:
         """Flat indices; a row past a pole is the one before it, half way around the circle."""
         past = (row < 0) | (row >= self.height)
         row = np.where(row < 0, -1 - row, np.where(past, 2 * self.height - 1 - row, row))
         return row * self.width + (column + past * (self.width // 2)) % self.width
-
-    def _seen(self, window: Array, ring: Ring, chosen: Any = slice(None)) -> Array:
-        """(..., s, s) -> (..., P): one window at (some of) the sphere's pixels that it shows."""
-        if not is_float(window):
-            return self._nearest(window, ring, chosen)
-        flat = window.reshape(*window.shape[:-2], -1)
-        y, x = ring.y[chosen], ring.x[chosen]
-        top = np.minimum(y.astype(np.int64), self.size - 2)
-        left = np.minimum(x.astype(np.int64), self.size - 2)
-        at = top * self.size + left
-        return blend(flat, [at, at + 1, at + self.size, at + self.size + 1], y - top, x - left)
-
-    def _nearest(self, window: Array, ring: Ring, chosen: Any) -> Array:
-        """`_seen`, each the value of the nearest pixel."""
-        at = np.rint(ring.y[chosen]) * self.size + np.rint(ring.x[chosen])
-        return window.reshape(*window.shape[:-2], -1)[..., at.astype(np.int64)]
 
     def _check_size(self, size: tuple[int, ...]) -> None:
         if tuple(size) != (self.height, self.width):

@@ -17,7 +17,8 @@ from typing import Literal
 import numpy as np
 
 from goodsam.data.errors import InputError
-from goodsam.data.windows import Array, Overlap, Windows, concatenate
+from goodsam.data.raster import Raster
+from goodsam.data.windows import Array, Windows, concatenate
 
 
 @dataclass(frozen=True)
@@ -101,24 +102,37 @@ class VerticalWindows:
         return self.window
 
     @property
+    def resampled(self) -> bool:
+        """Windows are cut out: their pixels are the sphere's own."""
+        return False
+
+    @cached_property
     def overlap_shapes(self) -> tuple[tuple[int, int], ...]:
         """Height and width of each overlap's raster, px."""
-        h, w = self.window
-        return tuple(
-            (h, overlap.shared) if overlap.axis == "across" else (overlap.shared, w)
-            for overlap in self.overlaps
-        )
+        return tuple(self.meeting(overlap)[1][1].shape for overlap in self.overlaps)
+
+    def meeting(self, overlap: Neighbours) -> tuple[tuple[int, Raster], tuple[int, Raster]]:
+        """Both windows of an overlap, and where it lies on each: at the end of the first one, at
+        the beginning of the second one."""
+        (h, w), shared = self.window, overlap.shared
+        if overlap.axis == "across":
+            last, first = Raster(0, w - shared, h, shared), Raster(0, 0, h, shared)
+        else:
+            last, first = Raster(h - shared, 0, shared, w), Raster(0, 0, shared, w)
+        return (overlap.first, last), (overlap.second, first)
 
     def overlap_pixels(self, overlap: Neighbours) -> tuple[np.ndarray, np.ndarray]:
-        """Rows, int64 (h_o, 1), and columns, int64 (1, w_o), of one overlap's raster.
+        """Rows, int64 (h_o, 1), and columns, int64 (1, w_o), of one overlap's raster."""
+        _, (second, first) = self.meeting(overlap)
+        row, column = divmod(second, len(self.columns))
+        top, left = self.rows.starts[row], self.columns.starts[column]
+        return Raster(top, left, *first.shape).pixels(self.width)
 
-        Neighbours share what begins where the second one does.
-        """
-        row, column = divmod(overlap.second, len(self.columns))
-        h, w = self.window
-        height, width = (h, overlap.shared) if overlap.axis == "across" else (overlap.shared, w)
-        rows = self.rows.starts[row] + np.arange(height)
-        return rows[:, None], (self.columns.starts[column] + np.arange(width))[None] % self.width
+    def made_of(self, window: int) -> tuple[np.ndarray, np.ndarray, None]:
+        """Rows, int64 (1, h, 1), and columns, int64 (1, 1, w), of a window's pixels."""
+        row, column = divmod(window, len(self.columns))
+        rows = self.rows.starts[row] + np.arange(self.window[0])
+        return rows[None, :, None], self.columns.columns[column][None, None], None
 
     def shown(self, overlap: Neighbours) -> None:
         """Both windows show all of an overlap."""
@@ -162,15 +176,16 @@ class VerticalWindows:
         self._check_size(image_HWC.shape[:2])
         return [image_HWC[self.overlap_pixels(overlap)] for overlap in self.overlaps]
 
+    def reproject(self, windows: Array) -> Array:
+        """The windows as they are: their pixels are the sphere's own."""
+        return windows
+
     def pair(self, windows: Array, overlap: Neighbours) -> tuple[Array, Array]:
         """(n, ..., h, w) -> both windows' view of what they share: (..., h, shared) where one is
         beside the other, (..., shared, w) where it is below.
         """
-        if overlap.axis == "across":
-            beside = Overlap(overlap.first, overlap.second, 0, overlap.shared)
-            return self.columns.pair(windows, beside)
-        upper = windows[overlap.first][..., self.window[0] - overlap.shared :, :]
-        return upper, windows[overlap.second][..., : overlap.shared, :]
+        (first, last), (second, begin) = self.meeting(overlap)
+        return last.of(windows[first]), begin.of(windows[second])
 
     def join(self, windows: Array) -> Array:
         """(n, ..., h, w) -> (..., H, W), each pixel from one window."""
