@@ -20,6 +20,7 @@ from goodsam.data.windows import Windows
 MAX_WINDOWS = 4096  # windows of a panorama
 MAX_PIXELS = 2**26  # pixels of all windows of a panorama
 MAX_SPHERE = 2**21  # pixels of a whole sphere
+MAX_SHOWN = 2**27  # tangent windows times the pixels of their sphere
 
 PlanName = Literal["band", "vertical", "tangent"]
 _BAND = {"height": int, "width": int, "window": int, "stride": int, "wrap": bool}
@@ -84,7 +85,7 @@ def read_plan(values: Mapping[str, Any]) -> WindowPlan:
         fov, stride = values["fov"], values["stride"]
         if not (30 <= fov <= 150 and 0 < stride <= fov):
             raise ValueError(f"tangent windows of {fov:g} degrees every {stride:g}")
-        _check_windows(_tangent_count(stride), window_size(width, fov) ** 2)
+        _check_tangent(height, width, fov, stride)
         return _tangent(height, width, fov, stride)
     (h, w), (down, across) = _two(values["window"]), _two(values["stride"])
     if not (1 <= h <= height and 1 <= w <= width and 1 <= down <= h and 1 <= across <= w):
@@ -104,10 +105,10 @@ def check_plan(plan: WindowPlan) -> None:
             )
         return
     _check_sphere(plan.height, plan.width)
-    h, w = plan.window_shape
     if isinstance(plan, TangentWindows):
-        _check_windows(_tangent_count(plan.stride), h * w)
+        _check_tangent(plan.height, plan.width, plan.fov, plan.stride)
     elif isinstance(plan, VerticalWindows):
+        h, w = plan.window
         _check_windows(_vertical_count((plan.height, plan.width), h, plan.stride), h * w)
 
 
@@ -158,6 +159,16 @@ def _check_sphere(height: int, width: int) -> None:
         raise InputError(
             f"a sphere of {width} x {height} is more than a cache holds ({MAX_SPHERE} pixels): use "
             "a smaller --height"
+        )
+
+
+def _check_tangent(height: int, width: int, fov: float, stride: float) -> None:
+    count = _tangent_count(stride)
+    _check_windows(count, window_size(width, fov) ** 2)
+    if count * height * width > MAX_SHOWN:
+        raise InputError(
+            f"{count} tangent windows of a sphere of {width} x {height} are more than a cache "
+            f"holds ({MAX_SHOWN} pixels of spheres): use a smaller --height"
         )
 
 
