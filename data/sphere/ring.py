@@ -67,6 +67,27 @@ class Ring:
         )
 
 
+def window_size(width: int, fov: float) -> int:
+    """Pixels a side, a multiple of 8: in a window's middle as fine as the sphere at the horizon.
+
+    width: of the sphere, px. fov: of a window, degrees.
+    """
+    return 8 * max(1, round(width / math.pi * math.tan(math.radians(fov) / 2) / 8))
+
+
+def ring_latitudes(stride: float) -> list[float]:
+    """Of the windows' middles, radians, from pole to pole and evenly spaced, the horizon among
+    them. stride: from ring to ring at most, degrees.
+    """
+    count = 2 * math.ceil(90 / stride - 1e-9)
+    return [math.pi * (0.5 - i / count) for i in range(count + 1)]
+
+
+def windows_around(latitude: float, stride: float) -> int:
+    """How many windows a ring has, that are `stride` degrees of the sphere apart at most."""
+    return max(1, math.ceil(360 * math.cos(latitude) / stride - 1e-9))
+
+
 def _tilt(latitude: float) -> np.ndarray:
     """float64 (3, 3): from a window's directions to the sphere's, its middle at longitude 0."""
     c, s = math.cos(latitude), math.sin(latitude)

@@ -22,7 +22,13 @@ from goodsam.data.errors import InputError
 from goodsam.data.raster import Raster
 from goodsam.data.sphere.reprojection import Reprojection
 from goodsam.data.sphere.resample import like, nearest, sample, stack, where, zeros
-from goodsam.data.sphere.ring import Ring, directions
+from goodsam.data.sphere.ring import (
+    Ring,
+    directions,
+    ring_latitudes,
+    window_size,
+    windows_around,
+)
 from goodsam.data.windows import Array, concatenate, turn, widen
 
 _NEAR = 1.25  # strides between the centres of neighbours, at most
@@ -59,6 +65,8 @@ class TangentWindows:
             raise InputError(
                 f"tangent windows every {self.stride:g} degrees: use 0 to {self.fov:g}"
             )
+        object.__setattr__(self, "fov", float(self.fov))
+        object.__setattr__(self, "stride", float(self.stride or self.fov / 2))
         if min(self.height, self.width) < 8:
             raise InputError(f"tangent windows of a sphere of {self.width} x {self.height} px")
         if not self.weights.all():
@@ -73,33 +81,28 @@ class TangentWindows:
 
         In its middle it is about as fine as the sphere at the horizon.
         """
-        return 8 * max(1, round(self.width / math.pi * self._reach / 8))
+        return window_size(self.width, self.fov)
 
     @property
     def _reach(self) -> float:
         """From a window's middle to its rim, on a plane at distance 1."""
         return math.tan(math.radians(self.fov) / 2)
 
-    @property
-    def _step(self) -> float:
-        """The stride, radians."""
-        return math.radians(self.stride or self.fov / 2)
-
     @cached_property
     def rings(self) -> tuple[Ring, ...]:
         """From pole to pole, the horizon among them."""
-        count = 2 * math.ceil(math.pi / 2 / self._step - 1e-9)
-        latitudes = (math.pi * (0.5 - i / count) for i in range(count + 1))
         size = self.height, self.width
-        return tuple(Ring.at(latitude, size, self.size, self._reach) for latitude in latitudes)
+        return tuple(
+            Ring.at(latitude, size, self.size, self._reach)
+            for latitude in ring_latitudes(self.stride)
+        )
 
     @cached_property
     def places(self) -> tuple[tuple[int, int], ...]:
         """Of each window: the index of its ring, and the column of the sphere in its middle."""
         found = []
         for index, ring in enumerate(self.rings):
-            around = 2 * math.pi * math.cos(ring.latitude) / self._step
-            count = max(1, math.ceil(around - 1e-9))
+            count = windows_around(ring.latitude, self.stride)
             for k in range(count):  # whole columns, so that a ring has one geometry
                 found.append((index, round(self.width * (0.5 + k / count)) % self.width))
         return tuple(found)
@@ -174,7 +177,7 @@ class TangentWindows:
         """Of each overlap, the pixels around all that both windows show."""
         latitude, longitude = np.radians(self.centres).T
         middles = directions(latitude, longitude)
-        near = middles.T @ middles >= math.cos(_NEAR * self._step)
+        near = middles.T @ middles >= math.cos(math.radians(_NEAR * self.stride))
         sees = [self._sees(window) for window in range(len(self))]
         found = {}
         for first, second in np.argwhere(np.triu(near, 1)).tolist():
