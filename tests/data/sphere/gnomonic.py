@@ -54,8 +54,8 @@ def naive_seen(plan, window, row, column):
 
 
 def naive_bilinear(seen, y, x):
-    """(..., s, s) -> (...)"""
-    top, left = (min(int(at), seen.shape[-1] - 2) for at in (y, x))
+    """(..., h, w) -> (...)"""
+    top, left = (min(int(at), side - 2) for at, side in zip((y, x), seen.shape[-2:], strict=True))
     return sum(
         seen[..., top + i, left + j] * (1 - abs(top + i - y)) * (1 - abs(left + j - x))
         for i in (0, 1)
