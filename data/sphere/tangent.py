@@ -204,7 +204,6 @@ class TangentWindows:
                 for values in (ring.y, ring.x, ring.weight)
             )
             share = weight / self.weights.reshape(self.height, self.width)[rows, columns]
-            share[:, self.width :] = 0  # they are there twice
             found.append(Reprojection(raster, y, x, sees, share))
         return tuple(found)
 
@@ -311,7 +310,7 @@ class TangentWindows:
         found = zeros((*labels.shape[1:-2], self.height * self.width), labels)
         for window, (part, place) in enumerate(zip(labels, self._reprojections, strict=True)):
             rows, columns = place.raster.pixels(self.width)
-            own = (self._best[rows, columns] == window) & (place.share > 0)
+            own = self._best[rows, columns] == window
             at = (rows * self.width + columns)[own]
             found[..., at] = nearest(part, place.y[own], place.x[own])
         return found.reshape(*found.shape[:-1], self.height, self.width)
