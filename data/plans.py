@@ -126,7 +126,7 @@ def resized_plan(plan: WindowPlan, height: int, width: int) -> WindowPlan:
     return VerticalWindows(height, width, (h, w), (min(down, h), min(across, w)))
 
 
-@lru_cache(maxsize=4)  # tangent windows remember where their pixels lie
+@lru_cache(maxsize=2)  # tangent windows remember where their pixels lie
 def _tangent(height: int, width: int, fov: float, stride: float) -> TangentWindows:
     return TangentWindows(height, width, fov, stride)
 

@@ -181,25 +181,19 @@ def choose(samples: Sequence[Sample], machine: Machine, given: Mapping[str, Any]
         values |= {"boundaries": "windows", "points": "grid"}
     elif plan == "tangent":
         take("boundaries", "windows", "tangent windows have no others")
-        if machine.gpu:
-            take("points", "grid", "the paper's: all of SAM's prompts")
-        else:
-            take("points", "adaptive", f"{slow}: half of its time, and nothing lost in our tables")
     elif machine.gpu:
         take("boundaries", "overlap", "the paper's: SAM on each overlap")
-        take("points", "grid", "the paper's: all of SAM's prompts")
     else:
         take("boundaries", "windows", f"{slow}: half of its work, and nothing lost in our tables")
-        take("points", "adaptive", "half of SAM's time again, and nothing lost in our tables")
+    if values["sam"] != NO_SAM and machine.gpu:
+        take("points", "grid", "the paper's: all of SAM's prompts")
+    elif values["sam"] != NO_SAM:
+        take("points", "adaptive", f"{slow}: half of its time, and nothing lost in our tables")
     if plan != "band":
         if given.get("fit") is False:
             raise InputError(f"--no-fit: {plan} windows are of spheres of one size; leave it out")
         values["fit"] = True  # levelled and resized, and nothing is cut
-        height = sphere_height([image_size(sample.image) for sample in samples])
-        seen = "what the demo's networks have seen, as fine at the horizon"
-        own = f"of the photographs, {SPHERE_HEIGHT} at most"
-        small = min(height, panorama_width(STREET_HEIGHT) // 2)
-        take("height", *((small, seen) if toy else (height, own)))
+        take("height", *_sphere_height(samples, toy))
     else:
         take("fit", *((True, "asked by --height") if "height" in given else _fit(samples)))
         if values["fit"]:
@@ -264,6 +258,15 @@ def _plan(samples: Sequence[Sample], given: Mapping[str, Any]) -> tuple[str, str
     if all_spheres([image_size(sample.image) for sample in samples]):
         return "tangent", "all are 2:1: labelled from pole to pole; --fit for the paper's band"
     return "band", "the paper's: not all photographs are whole spheres"
+
+
+def _sphere_height(samples: Sequence[Sample], toy: bool) -> tuple[int, str]:
+    """The height of whole spheres, and why. toy: for the demo's networks."""
+    height = sphere_height([image_size(sample.image) for sample in samples])
+    seen = panorama_width(STREET_HEIGHT) // 2
+    if toy and height > seen:
+        return seen, "as fine at the horizon as what the demo's networks have seen"
+    return height, f"that of the photographs, or {SPHERE_HEIGHT} where they are larger or differ"
 
 
 def _fit(samples: Iterable[Sample]) -> tuple[bool, str]:

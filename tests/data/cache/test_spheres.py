@@ -231,6 +231,20 @@ def test_the_most_that_a_sphere_may_be_is_read_within_the_bound(tmp_path, little
         view(SamCache.open(path), tmp_path / "view")
 
 
+@pytest.mark.attack("caches")
+def test_spheres_that_cannot_be_merged_take_no_more_memory(tmp_path, little_memory):
+    sources = []
+    for stride in (31.0, 32.0, 33.0, 34.0):
+        plan = TangentWindows(1024, 2048, 120, stride)
+        identity = Identity("5" * 64, {}, "windows", plan, True)
+        sources.append(tmp_path / f"{stride}.zarr")
+        SamCache.create(sources[-1], identity, {"a.png": "a" * 64}, {})
+        del plan, identity
+    plans._tangent.cache_clear()
+    with little_memory(), pytest.raises(InputError, match=r"windows\.stride is 32\.0, not 31\.0"):
+        merge_caches(tmp_path / "all.zarr", sources)
+
+
 # The document, and version 1
 
 
