@@ -91,7 +91,7 @@ class Checked:
         expected = EXPECTED.get(self.layout.partition(",")[0])
         if expected is not None and expected != self.images:
             notes.append(f"the published set has {expected} images")
-        if len(self.sizes) > 1:
+        if len(self.sizes) > 1 and not all(is_sphere(h, w) for w, h in self.sizes):
             notes.append("images differ in size: pass --fit to cache-sam and predict")
         if self.odd and self.layout == PLAIN:
             notes.append(
@@ -197,8 +197,8 @@ def _placed(where: Placement, height: int, width: int) -> str:
         )
     if not where.upright:
         words.append(
-            f"tilted, pitch {where.pitch:g}, roll {where.roll:g} degrees; --fit undoes it, "
-            "--no-level leaves it"
+            f"tilted, pitch {where.pitch:g}, roll {where.roll:g} degrees; --fit and plans of "
+            "spheres undo it, --no-level leaves it"
         )
     return "; ".join(words)
 

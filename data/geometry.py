@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from goodsam.data.errors import InputError
+from goodsam.data.plans import PlanName, check_plan, plan_json, plan_name, read_plan
+from goodsam.data.sphere import TangentWindows, VerticalWindows, WindowPlan
+from goodsam.data.strangers import check_types
 from goodsam.data.windows import Windows, is_sphere
-
-MAX_WINDOWS = 4096  # windows of a panorama
-MAX_PIXELS = 2**26  # pixels of all windows of a panorama
 
 
 @dataclass(frozen=True)
@@ -63,27 +63,22 @@ LEVELLED = Pose()  # as every photograph says of itself
 class Geometry:
     """Of a cache, of a run, or of a network that the run wrote.
 
-    windows: over the panorama that the networks see. fit: photographs of another size are cut to
-    the band of such a panorama and resized. ignored: the pixels of every panorama that are left
-    out, as lengths of runs (`ignored_runs`); empty: none. pose: of the cameras, undone where
-    photographs are fitted.
+    windows: over the panorama that the networks see, by any plan. fit: photographs of another size
+    are cut to the band of such a panorama and resized; spheres are resized as a whole. ignored: the
+    pixels of every panorama that are left out, as lengths of runs (`ignored_runs`); empty: none.
+    pose: of the cameras, undone where photographs are fitted.
 
     Raises InputError for values that no cache may have.
     """
 
-    windows: Windows
+    windows: WindowPlan
     fit: bool = False
     ignored: tuple[int, ...] = ()
     pose: Pose = LEVELLED
 
     def __post_init__(self) -> None:
+        check_plan(self.windows)
         size = self.windows
-        count = -(-size.width // size.stride)  # not len(windows): that would take the memory
-        if count > MAX_WINDOWS or count * size.height * size.window > MAX_PIXELS:
-            raise InputError(
-                f"{count} windows of {size.height} x {size.window} are more than a cache holds "
-                f"({MAX_WINDOWS} windows, {MAX_PIXELS} pixels): use a larger --stride"
-            )
         if self.pose != LEVELLED and not self.fit:
             raise InputError(f"{self.pose}: is undone where panoramas are fitted; give --fit too")
         if self.ignored and sum(self.ignored) != size.height * size.width:
@@ -91,6 +86,11 @@ class Geometry:
                 f"the ignored pixels are of a picture of {sum(self.ignored)} pixels, "
                 f"a panorama has {size.height} x {size.width}"
             )
+
+    @property
+    def plan(self) -> PlanName:
+        """The plan of its windows: the paper's `band`, or one of a whole sphere."""
+        return plan_name(self.windows)
 
     @cached_property
     def ignored_mask(self) -> np.ndarray | None:
@@ -126,21 +126,23 @@ class Geometry:
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in a network's config.json, and among the identity of a cache."""
-        values = {"windows": asdict(self.windows), "fit": self.fit, "ignored": list(self.ignored)}
+        values = {
+            "windows": plan_json(self.windows),
+            "fit": self.fit,
+            "ignored": list(self.ignored),
+        }
         return values if self.pose == LEVELLED else {**values, "pose": self.pose.to_json()}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Geometry:
         """The reverse of `to_json`, other entries aside. InputError for anything else."""
         try:
-            windows = dict(values["windows"])
+            windows = read_plan(values["windows"])
             check_types(values, {"fit": bool, "ignored": list})
-            check_types(windows, dict.fromkeys(("height", "width", "window", "stride"), int))
-            check_types(windows, {"wrap": bool})
             if not all(type(run) is int and run >= 0 for run in values["ignored"]):
                 raise TypeError("ignored holds other than lengths")
             pose = Pose.from_json(values["pose"]) if "pose" in values else LEVELLED
-            return cls(Windows(**windows), values["fit"], tuple(values["ignored"]), pose)
+            return cls(windows, values["fit"], tuple(values["ignored"]), pose)
         except InputError:
             raise
         except (KeyError, TypeError, ValueError) as error:
@@ -148,25 +150,42 @@ class Geometry:
 
     def __str__(self) -> str:
         """For people: the options of `cache-sam` that make it."""
-        size = self.windows
-        words = [f"panoramas of {size.width} x {size.height}"]
-        if self.fit:
-            words.append(f"--fit --height {size.height}")
-        words.append(f"--window {size.window} --stride {size.stride}")
-        if not size.wrap:
-            words.append("--no-wrap")
+        words = _of_band(self.windows, self.fit) if self.plan == "band" else self._of_sphere()
         if str(self.pose):
             words.append(str(self.pose))
         if self.ignored:
             words.append(f"--ignore-mask ({self.ignored_share})")
         return ", ".join(words)
 
+    def _of_sphere(self) -> list[str]:
+        plan = self.windows
+        words = [
+            f"spheres of {plan.width} x {plan.height}",
+            f"--plan {self.plan} --height {plan.height}",
+            windows_text(plan),
+        ]
+        return words if self.fit else [*words, "all of that size"]
 
-def check_types(values: Mapping[str, Any], types: Mapping[str, type]) -> None:
-    """TypeError or KeyError unless each named value is there and of exactly its type."""
-    for name, kind in types.items():
-        if type(values[name]) is not kind:
-            raise TypeError(f"{name} is {values[name]!r}, no {kind.__name__}")
+
+def _of_band(plan: WindowPlan, fit: bool) -> list[str]:
+    assert isinstance(plan, Windows)
+    words = [f"panoramas of {plan.width} x {plan.height}"]
+    words += [f"--fit --height {plan.height}"] if fit else []
+    words.append(f"--window {plan.window} --stride {plan.stride}")
+    return words if plan.wrap else [*words, "--no-wrap"]
+
+
+def windows_text(plan: WindowPlan) -> str:
+    """`22 windows of 90° every 45°`, for people."""
+    if isinstance(plan, TangentWindows):
+        return f"{len(plan)} windows of {plan.fov:g}° every {plan.stride:g}°"
+    h, w = plan.window_shape
+    every = ""
+    if isinstance(plan, VerticalWindows):
+        every = f"{plan.stride[1]} x {plan.stride[0]}"
+    elif isinstance(plan, Windows):
+        every = f"{plan.stride}"
+    return f"{len(plan)} windows of {w} x {h} every {every} px"
 
 
 def ignored_runs(ignored: np.ndarray) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,3 +47,10 @@ def read_bounded(path: Path, limit: int = MAX_TEXT) -> bytes:
     if len(content) > limit:
         raise ValueError(f"more than {limit} bytes")
     return content
+
+
+def check_types(values: Mapping[str, Any], types: Mapping[str, type]) -> None:
+    """TypeError or KeyError unless each named value is there and of exactly its type."""
+    for name, kind in types.items():
+        if type(values[name]) is not kind:
+            raise TypeError(f"{name} is {values[name]!r}, no {kind.__name__}")

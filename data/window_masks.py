@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from goodsam.data.errors import InputError
-from goodsam.data.windows import Windows
+from goodsam.data.sphere.plan import WindowPlan
 
 MAX_CELLS = np.iinfo(np.uint16).max  # beside cell 0, the pixels in no mask
 _BOUNDARY_MEMORY = 2**26  # bytes that boundaries are found in: masks may be any number
@@ -121,8 +121,16 @@ def mask_boundaries(masks: WindowMasks, ignored: np.ndarray | None = None) -> np
 
     ignored: bool (H, W), pixels that are left out; like the image's border, they make no boundary.
     """
-    cells = masks.cells
-    bits = np.packbits(masks.incidence.T, axis=1)  # (K, bytes): the masks of each cell
+    return _boundaries(masks.cells, _bits(masks), ignored)
+
+
+def _bits(masks: WindowMasks) -> np.ndarray:
+    """uint8 (K, bytes): the masks of each cell."""
+    return np.packbits(masks.incidence.T, axis=1)
+
+
+def _boundaries(cells: np.ndarray, bits: np.ndarray, ignored: np.ndarray | None) -> np.ndarray:
+    """`mask_boundaries` of a map of cells, of which `bits` says the masks."""
     boundary = np.zeros(cells.shape, bool)
     rows = max(1, _BOUNDARY_PIXELS // cells.shape[1])
     for top in range(0, len(cells), rows):
@@ -155,18 +163,39 @@ def _mark_boundaries(
 
 
 def overlap_boundaries(
-    windows: Sequence[WindowMasks], geometry: Windows, ignored: np.ndarray | None = None
+    windows: Sequence[WindowMasks], plan: WindowPlan, ignored: np.ndarray | None = None
 ) -> list[np.ndarray]:
     """B_SAM of each overlap from its two windows, at no further SAM run (boundaries: windows).
 
-    The union of the boundaries of both windows' masks, cut to the overlap: per overlap of
-    `geometry` a bool (H, overlap.width). ignored: of the panorama, as in `mask_boundaries`.
+    The union of the boundaries of both windows' masks: per overlap of `plan` a bool array of its
+    raster. Where windows are resampled, both windows' masks are brought to the raster first and
+    boundaries are found there: those of a window would be broken lines, or thick ones. What not
+    both windows show makes no boundary then. ignored: of the panorama, as in `mask_boundaries`.
     """
-    if not geometry.overlaps:
+    if not plan.overlaps:
         return []
-    boundaries = np.empty((len(windows), geometry.height, geometry.window), bool)
-    for start, masks, boundary in zip(geometry.starts, windows, boundaries, strict=True):
-        columns = (start + np.arange(geometry.window)) % geometry.width
-        left_out = None if ignored is None else ignored[:, columns]
+    if plan.resampled:
+        return _on_rasters(windows, plan, ignored)
+    boundaries = np.empty((len(windows), *plan.window_shape), bool)
+    parts = [None] * len(windows) if ignored is None else plan.cut_labels(ignored)
+    for masks, left_out, boundary in zip(windows, parts, boundaries, strict=True):
         boundary[...] = mask_boundaries(masks, left_out)
-    return [np.logical_or(*geometry.pair(boundaries, overlap)) for overlap in geometry.overlaps]
+    return [np.logical_or(*plan.pair(boundaries, overlap)) for overlap in plan.overlaps]
+
+
+def _on_rasters(
+    windows: Sequence[WindowMasks], plan: WindowPlan, ignored: np.ndarray | None
+) -> list[np.ndarray]:
+    """`overlap_boundaries` of masks that are brought to the rasters of the overlaps."""
+    bits = [_bits(masks) for masks in windows]
+    cells = plan.reproject(np.stack([masks.cells for masks in windows]))
+    found = []
+    for overlap in plan.overlaps:
+        left_out = ~np.asarray(plan.shown(overlap))
+        if ignored is not None:
+            left_out |= ignored[plan.overlap_pixels(overlap)]
+        sides = [
+            _boundaries(place.of(cells[k]), bits[k], left_out) for k, place in plan.meeting(overlap)
+        ]
+        found.append(np.logical_or(*sides))
+    return found

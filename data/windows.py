@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from goodsam.data.errors import InputError
+from goodsam.data.raster import Raster
 
 Array = TypeVar("Array", bound=Any)  # numpy.ndarray or torch.Tensor
 
@@ -114,6 +115,11 @@ class Windows:
     def __len__(self) -> int:
         return len(self.starts)
 
+    @property
+    def window_shape(self) -> tuple[int, int]:
+        """Height and width of each window, px."""
+        return self.height, self.window
+
     def scaled(self, height: int, width: int) -> Windows:
         """The same windows, in proportion, on panoramas of another size.
 
@@ -145,6 +151,41 @@ class Windows:
         """int64 (overlap.width,): the panorama columns of one overlap."""
         return (overlap.start + np.arange(overlap.width)) % self.width
 
+    @property
+    def overlap_shapes(self) -> tuple[tuple[int, int], ...]:
+        """Height and width of each overlap's raster, px."""
+        return tuple((self.height, overlap.width) for overlap in self.overlaps)
+
+    @property
+    def resampled(self) -> bool:
+        """Windows are cut out: their pixels are the panorama's own."""
+        return False
+
+    def reproject(self, windows: Array) -> Array:
+        """The windows as they are: their pixels are the panorama's own."""
+        return windows
+
+    def meeting(self, overlap: Overlap) -> tuple[tuple[int, Raster], tuple[int, Raster]]:
+        """Both windows of an overlap, and where it lies on each: its last columns, its first."""
+        height, width = self.height, overlap.width
+        last = Raster(0, self.window - width, height, width)
+        return (overlap.left, last), (overlap.right, Raster(0, 0, height, width))
+
+    def made_of(self, window: int) -> tuple[np.ndarray, np.ndarray, None]:
+        """Rows, int64 (1, H, 1), and columns, int64 (1, 1, window), of a window's pixels."""
+        return np.arange(self.height)[None, :, None], self.columns[window][None, None], None
+
+    def overlap_pixels(self, overlap: Overlap) -> tuple[np.ndarray, np.ndarray]:
+        """Rows, int64 (H, 1), and columns, int64 (1, overlap.width), of one overlap's raster."""
+        return np.arange(self.height)[:, None], self.overlap_columns(overlap)[None]
+
+    def shown(self, overlap: Overlap) -> None:
+        """Both windows show all of an overlap."""
+
+    def search(self, overlap: Overlap) -> Literal["column", "row"]:
+        """The nearest SAM boundary is sought in a pixel's column, as in the paper."""
+        return "column"
+
     @cached_property
     def sources(self) -> tuple[np.ndarray, np.ndarray]:
         """For each panorama column, the window it is taken from and the column within it.
@@ -170,6 +211,10 @@ class Windows:
         self._check_width(panorama.shape[-1])
         taken = panorama[..., self.columns]  # (..., H, n, window)
         return _move_axis(taken, -2, 0)
+
+    def cut_labels(self, labels: Array) -> Array:
+        """`cut`: it takes every pixel as it is."""
+        return self.cut(labels)
 
     def cut_overlaps(self, panorama: Array) -> list[Array]:
         """(..., H, W) -> per overlap (..., H, overlap.width)."""
@@ -205,6 +250,10 @@ class Windows:
             for a, b in pairwise(runs)
         ]
         return concatenate(parts)
+
+    def join_labels(self, labels: Array) -> Array:
+        """`join`: it takes every pixel as it is."""
+        return self.join(labels)
 
     def _check_width(self, width: int) -> None:
         if width != self.width:

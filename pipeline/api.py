@@ -137,7 +137,8 @@ def load(
 
     model: a run directory, a folder that transformers loads, or a hub name. network: which of the
     two of a run; an unfinished run gives its newest checkpoint, with a message. by_windows: segment
-    the windows and join them, instead of the whole panorama. wrap: let the network see the panorama
+    the windows and join them, instead of the whole panorama; the TA of a run on whole spheres does
+    so by itself. wrap: let the network see the panorama
     continue past both ends. fit, height: cut the band from 2:1 panoramas and resize to `height` px
     (400), for a network that no run of ours trained; a run applies its own geometry, and asking it
     for another is an InputError. level, pitch, roll: of tilted cameras, as for `cache_sam`.
@@ -151,7 +152,7 @@ def load(
     from goodsam.pipeline.rundir import say_moment
     from goodsam.stages.segformer.segmenter import Segmenter
 
-    mode: Literal["direct", "windows"] = "windows" if by_windows else "direct"
+    mode: Literal["windows"] | None = "windows" if by_windows else None
     loaded = Segmenter.load(os.fspath(model), network, mode, device=device, wrap=wrap)
     say_moment(loaded)
     pose = Pose(level, pitch, roll)
@@ -165,7 +166,7 @@ def load(
         return loaded.seeing(Windows.of(rows, panorama_width(rows)), fit=True, pose=pose)
     has = loaded.geometry
     if (
-        (fit and not has.fit)
+        (fit and not (has.fit and has.plan == "band"))
         or (height is not None and height != has.windows.height)
         or pose not in (LEVELLED, has.pose)
     ):

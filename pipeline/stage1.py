@@ -60,7 +60,8 @@ def cache_sam(
     window: int | None = None,
     stride: int | None = None,
     wrap: bool = True,
-    boundaries: Literal["overlap", "windows"] = "overlap",
+    plan: Literal["auto", "band", "vertical", "tangent"] = "auto",
+    boundaries: Literal["overlap", "windows"] | None = None,
     ignore_mask: AnyPath | None = None,
     level: bool = True,
     pitch: float = 0.0,
@@ -78,9 +79,13 @@ def cache_sam(
     `checkpoint` is given; street is the demo's), a directory of transformers, or a hub name; none
     for no SAM: windows without masks, for `train` with `step.fusion.rule=none`.
     fit, height: cut the 70.3° band from 2:1 panoramas and resize all images to `height` px
-    (default 400). window, stride: px; a quarter of the width, and half the window. wrap: windows
-    run over the seam. boundaries: of an overlap by SAM on its crop (the paper), or from the masks
-    of its two windows, at no further SAM run. ignore_mask: a picture; where it is not black there
+    (default 400). plan: windows of the paper's `band`, or `vertical` or `tangent` ones of whole
+    2:1 spheres, which are levelled and resized to `height` (default: their own, at most 1024);
+    `auto`: tangent ones if all images are 2:1 and fit, height, window, stride and wrap are not
+    given. window, stride: px; a quarter of the width, and half the window. wrap: windows
+    run over the seam. boundaries: of an overlap by SAM on its crop (the paper, and the default), or
+    from the masks of its two windows, at no further SAM run, as always with tangent windows.
+    ignore_mask: a picture; where it is not black there
     are no masks, no loss in training and no labels in prediction. level: with fit, undo the pitch
     and roll that a photograph's XMP says; pitch, roll: of cameras that write none, degrees.
     verify: read every image again, even if size and modification time are unchanged.
@@ -98,7 +103,7 @@ def cache_sam(
     (2, ['0.png', '1.png'])
     """
     from goodsam.data.street.mark import is_street_world
-    from goodsam.stages.sam.cache_sam import Stage1Progress
+    from goodsam.stages.sam.cache_sam import Stage1Progress, settled
     from goodsam.stages.sam.cache_sam import cache_sam as run
 
     images, cache = Path(images), Path(cache)
@@ -111,6 +116,7 @@ def cache_sam(
             "window": window,
             "stride": stride,
             "wrap": wrap,
+            "plan": plan,
             "boundaries": boundaries,
             "ignore_mask": ignore_mask,
             "level": level,
@@ -125,6 +131,8 @@ def cache_sam(
     )
     licence = _licence(factory, commercial)
     samples = find_panoramas(images, say=say)
+    config, said = settled(samples, config)
+    say(said)
     say(licence)
     if sam == "street" and not all(is_street_world(s.image) for s in samples):
         say(STREET_WARNING, always=True)
@@ -150,10 +158,13 @@ def estimate_sam(
     **settings: Any,
 ) -> Stage1Estimate:
     """What `cache_sam` with these arguments would cost here, by one window; writes nothing."""
+    from goodsam.stages.sam.cache_sam import settled
     from goodsam.stages.sam.estimate import estimate_stage1
 
     config, factory = _stage1(sam, checkpoint, settings)
     _licence(factory, commercial)
+    config, said = settled(find_panoramas(Path(images)), config)
+    say(said)
     return estimate_stage1(Path(images), Path(cache), config, factory)
 
 
@@ -195,7 +206,7 @@ def _stage1(
     generator = {name: value for name, value in settings.items() if name in of_sam}
     chosen = {name: value for name, value in settings.items() if name in of_run}
     chosen["pose"] = Pose(**{n: value for n, value in settings.items() if n in of_pose})
-    if chosen.get("height") is not None:
+    if chosen.get("height") is not None and chosen.get("plan") not in ("vertical", "tangent"):
         chosen["width"] = panorama_width(chosen["height"])
     if chosen.get("ignore_mask") is not None:
         chosen["ignore_mask"] = Path(chosen["ignore_mask"])

@@ -25,11 +25,14 @@ from goodsam.data.errors import InputError
 from goodsam.data.geometry import Geometry
 from goodsam.data.panoramas import Placement, fitted_view, placement_in
 from goodsam.data.panoramas.fitted import FittedPictures, pictures_folder
+from goodsam.data.window_masks import WindowMasks
 from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse_prediction
 from goodsam.stages.adapt.prediction import Prediction
 from goodsam.stages.segformer.native import MapKind, Maps, as_bytes, native_parts, unseen_pixels
 from goodsam.stages.segformer.segment import normalise, segment
 from goodsam.stages.segformer.segmenter import Segmenter
+
+_TOGETHER = 8  # windows: as many as the paper's panorama has
 
 
 @dataclass(frozen=True)
@@ -49,22 +52,32 @@ class Ensemble:
 def ensemble(
     teacher: Segmenter, view: np.ndarray, cache: SamCache, name: str, fusion: FusionConfig
 ) -> Ensemble:
-    """Of the panorama `name`, whose picture is `view`, uint8 (H, W, 3); from the windows that tile
-    it.
+    """Of the panorama `name`, whose picture is `view`, uint8 (H, W, 3); each pixel from one window.
+
+    Some windows at a time: those of a whole sphere are several spheres.
     """
-    windows = cache.identity.windows
+    plan, masks = cache.identity.windows, cache.read(name).windows
     pixels = normalise(np.require(view[None], requirements="W"), teacher.device)[0]
-    logits = segment(teacher.model, windows.cut(pixels))
-    prediction = Prediction.of(logits, len(teacher.names))
-    masks = MaskBatch.of(cache.read(name).windows).to(teacher.device)
-    labels, trust, _ = fuse_prediction(prediction, masks, fusion)
+    windows, found = plan.cut(pixels), []
+    for first in range(0, len(plan), _TOGETHER):
+        some = slice(first, first + _TOGETHER)
+        found.append(_fused(teacher, windows[some], masks[some], fusion))
+    return Ensemble(*(plan.join_labels(torch.cat(each)) for each in zip(*found, strict=True)))
+
+
+def _fused(
+    teacher: Segmenter, windows: torch.Tensor, masks: Sequence[WindowMasks], fusion: FusionConfig
+) -> tuple[torch.Tensor, ...]:
+    """The maps of an `Ensemble`, (n, h, w), of windows, (n, 3, h, w), and their masks."""
+    prediction = Prediction.of(segment(teacher.model, windows), len(teacher.names))
+    batch = MaskBatch.of(masks).to(teacher.device)
+    labels, trust, _ = fuse_prediction(prediction, batch, fusion)
     if prediction.ignored is not None:
         labels = labels.masked_fill(prediction.ignored, IGNORE)
     known = labels != IGNORE
     taken = torch.where(known, labels, 0)[:, None]
     confidence = prediction.probabilities.gather(1, taken)[:, 0] * known
-    maps = (labels.to(torch.uint8), trust * known, confidence, prediction.labels)
-    return Ensemble(*(windows.join(each) for each in maps))
+    return labels.to(torch.uint8), trust * known, confidence, prediction.labels
 
 
 @dataclass(frozen=True)

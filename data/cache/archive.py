@@ -117,7 +117,7 @@ def _read_zip(archive: Path, out: Path, progress: Progress) -> None:
 
 def _write_hdf5(cache: SamCache, names: list[str], out: Path, progress: Progress) -> None:
     windows = cache.identity.windows
-    cells = (len(windows), windows.height, windows.window)
+    cells = (len(windows), *windows.window_shape)
     deflated = {"compression": "gzip", "compression_opts": 6}
     index = np.zeros((len(cache.names), len(IndexRow._fields)), np.uint32)
     at = 0
@@ -184,7 +184,7 @@ def _read_hdf5(archive: Path, out: Path, progress: Progress) -> None:
         check(content.size <= MAX_METADATA, "its metadata are too large")
         attributes = Attributes.from_bytes(content[...].tobytes())
         identity, windows = attributes.identity, attributes.identity.windows
-        names, shape = list(attributes.images), (len(windows), windows.height, windows.window)
+        names, shape = list(attributes.images), (len(windows), *windows.window_shape)
         in_index = _dataset(file, "index", "<u4", None)
         check(in_index.shape == (len(names), len(IndexRow._fields)), "the shape of index")
         values = in_index[...]

@@ -6,7 +6,7 @@ for it.
 
 from __future__ import annotations
 
-from goodsam.data.geometry import MAX_PIXELS, MAX_WINDOWS
+from goodsam.data.plans import MAX_PIXELS, MAX_SHOWN, MAX_SPHERE, MAX_WINDOWS
 from goodsam.data.strangers import MAX_GROUPS, MAX_VALUES
 
 __all__ = [
@@ -18,6 +18,8 @@ __all__ = [
     "MAX_PANORAMAS",
     "MAX_PIXELS",
     "MAX_PROVENANCE",
+    "MAX_SHOWN",
+    "MAX_SPHERE",
     "MAX_TABLES",
     "MAX_VALUES",
     "MAX_WINDOWS",

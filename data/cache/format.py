@@ -17,8 +17,8 @@ from numcodecs.zstd import Zstd
 from goodsam.data.cache.bounds import MAX_INCIDENCE, MAX_TABLES, check
 from goodsam.data.cache.identity import Identity
 from goodsam.data.errors import InputError
+from goodsam.data.sphere import WindowPlan
 from goodsam.data.window_masks import WindowMasks, overlap_boundaries
-from goodsam.data.windows import Windows
 
 # Zstd alone, at its strongest usual level: a fifth less than at 7 and as fast to read. To write it
 # takes a few tenths of a second a panorama, next to seconds of SAM.
@@ -30,7 +30,8 @@ _ZSTD = Zstd(level=ZSTD_LEVEL)
 class PanoramaMasks:
     """What SAM gave for one panorama.
 
-    windows: the masks of each window. boundaries: B_SAM of each overlap, bool (H, overlap.width).
+    windows: the masks of each window. boundaries: B_SAM on the raster of each overlap, bool
+    (h_o, w_o).
     """
 
     windows: tuple[WindowMasks, ...]
@@ -129,9 +130,9 @@ def crc32c(array: np.ndarray) -> int:
 # Records
 
 
-def stack_cells(masks: PanoramaMasks, windows: Windows) -> np.ndarray:
-    """uint16 (n, H, window); ValueError for other windows than the cache's."""
-    expected = (len(windows), windows.height, windows.window)
+def stack_cells(masks: PanoramaMasks, windows: WindowPlan) -> np.ndarray:
+    """uint16 (n, h, w); ValueError for other windows than the cache's."""
+    expected = (len(windows), *windows.window_shape)
     maps = [window.cells for window in masks.windows]
     whole = maps[0].base
     if whole is not None and whole.shape == expected and whole.dtype == np.uint16:
@@ -170,7 +171,7 @@ def encode_tables(masks: PanoramaMasks, identity: Identity) -> np.ndarray:
     # Cell by cell: neighbouring cells lie in nearly the same masks, and zstd sees it.
     bits = [np.packbits(window.incidence.T, axis=1) for window in masks.windows]
     if identity.boundaries == "overlap":
-        expected = _overlap_shapes(identity.windows)
+        expected = list(identity.windows.overlap_shapes)
         given = [boundary.shape for boundary in masks.boundaries]
         if given != expected:
             raise ValueError(f"boundary maps of shapes {given}, the cache holds {expected}")
@@ -184,9 +185,9 @@ def encode_tables(masks: PanoramaMasks, identity: Identity) -> np.ndarray:
 
 
 def decode_record(cells: np.ndarray, tables: np.ndarray, identity: Identity) -> PanoramaMasks:
-    """From cell maps, uint16 (n, H, window), and tables; ValueError if they do not add up."""
+    """From cell maps, uint16 (n, h, w), and tables; ValueError if they do not add up."""
     n = len(identity.windows)
-    overlaps = _overlap_shapes(identity.windows) if identity.boundaries == "overlap" else []
+    overlaps = identity.windows.overlap_shapes if identity.boundaries == "overlap" else ()
     check(len(tables) >= 8 * n, "tables too short")
     sizes = tables[: 8 * n].view("<u4").reshape(n, 2).tolist()  # M, K of each window
     total = sum(m for m, _ in sizes)
@@ -238,7 +239,3 @@ def _incidence(sizes: Iterable[Iterable[int]]) -> int:
 def _most(sizes: Iterable[Iterable[int]]) -> str:
     masks, cells = zip(*sizes, strict=True)
     return f"up to {max(masks)} masks and {max(cells)} cells in a window"
-
-
-def _overlap_shapes(windows: Windows) -> list[tuple[int, int]]:
-    return [(windows.height, overlap.width) for overlap in windows.overlaps]

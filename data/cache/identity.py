@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from goodsam.data.errors import InputError
-from goodsam.data.geometry import LEVELLED, Geometry, Pose, check_types
-from goodsam.data.windows import Windows
+from goodsam.data.geometry import LEVELLED, Geometry, Pose
+from goodsam.data.plans import PlanName, plan_name
+from goodsam.data.sphere import WindowPlan
+from goodsam.data.strangers import check_types
 
-FORMAT_VERSION = 1
+FORMAT_VERSIONS: dict[PlanName, int] = {"band": 1, "vertical": 2, "tangent": 2}
 BoundaryMode = Literal["overlap", "windows"]
 
 
@@ -23,10 +25,11 @@ class Identity:
     """What decides a cache's content: caches of equal identity hold equal records.
 
     sam: SHA-256 of the SAM's weights. settings: of the mask generator, as JSON has them.
-    boundaries: B_SAM from SAM on the `overlap` crops, or from the masks of the two `windows`.
-    windows: the geometry. fit: panoramas of other sizes were fitted to it. ignored: the pixels that
-    are left out of all panoramas, as lengths of runs (`ignored_runs`); empty: none. pose: of the
-    cameras, undone where panoramas were fitted.
+    boundaries: B_SAM from SAM on the `overlap` crops, or from the masks of the two `windows`, which
+    is all that tangent windows know: what two of them share is no picture of its own. windows: the
+    plan. fit: panoramas of other sizes were fitted to it. ignored: the pixels that are left out of
+    all panoramas, as lengths of runs (`ignored_runs`); empty: none. pose: of the cameras, undone
+    where panoramas were fitted. format_version: of the cache, which follows from the plan.
 
     Raises InputError for values that no cache may have.
     """
@@ -34,15 +37,22 @@ class Identity:
     sam: str
     settings: dict[str, Any]
     boundaries: BoundaryMode
-    windows: Windows
+    windows: WindowPlan
     fit: bool
     ignored: tuple[int, ...] = ()
     pose: Pose = LEVELLED
-    format_version: int = FORMAT_VERSION
+    format_version: int = field(init=False)
 
     def __post_init__(self) -> None:
         if self.boundaries not in get_args(BoundaryMode):
             raise InputError(f"boundaries {self.boundaries!r}: use overlap or windows")
+        plan = plan_name(self.windows)
+        if plan == "tangent" and self.boundaries == "overlap":
+            raise InputError(
+                "--boundaries overlap: what tangent windows share is no picture for SAM; take "
+                "--boundaries windows, or another --plan"
+            )
+        object.__setattr__(self, "format_version", FORMAT_VERSIONS[plan])
         self.geometry  # noqa: B018  (made now, so that what no cache may have fails here)
         object.__setattr__(self, "settings", json.loads(json.dumps(self.settings)))
 
@@ -58,10 +68,13 @@ class Identity:
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the cache's attributes."""
-        values = {**asdict(self), "ignored": list(self.ignored)}
-        if self.pose == LEVELLED:
-            del values["pose"]  # as in caches that were made before there was one
-        return values
+        return {
+            "sam": self.sam,
+            "settings": self.settings,
+            "boundaries": self.boundaries,
+            **self.geometry.to_json(),
+            "format_version": self.format_version,
+        }
 
     def described(self) -> dict[str, Any]:
         """For people: as `to_json`, with the share of ignored pixels in the place of their runs."""
@@ -74,11 +87,22 @@ class Identity:
         check_types(values, {"format_version": int})
         geometry = Geometry.from_json(values)
         own = {f.name: getattr(geometry, f.name) for f in fields(Geometry)}
-        return cls(**{**values, **own})
+        others = {name: value for name, value in values.items() if name != "format_version"}
+        identity = cls(**{**others, **own})
+        if values["format_version"] != identity.format_version:
+            raise InputError(
+                f"format_version {values['format_version']} is not that of {geometry.plan} windows"
+            )
+        return identity
 
     def differences(self, other: Identity) -> list[str]:
         """What another identity has otherwise, each as `field is MINE, not OTHER`."""
-        mine, theirs = dict(_flat(self.to_json())), dict(_flat(other.to_json()))
+        mine, theirs = self.to_json(), other.to_json()
+        if self.geometry.plan != other.geometry.plan:  # numbers of two plans say nothing
+            for values, one in ((mine, self), (theirs, other)):
+                del values["format_version"]
+                values["windows"] = f"those of the plan {one.geometry.plan}"
+        mine, theirs = dict(_flat(mine)), dict(_flat(theirs))
         return [
             f"{name} is {_short(mine.get(name))}, not {_short(theirs.get(name))}"
             for name in sorted(mine.keys() | theirs.keys())

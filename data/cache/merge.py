@@ -24,9 +24,10 @@ def merge_caches(
     Raises InputError, before any work, for caches of different identities and for images that two
     of them have under one name.
     """
-    caches = [SamCache.open(source) for source in sources]
-    first, images = caches[0], dict[str, str]()
-    for cache in caches:
+    caches, images = list[SamCache](), dict[str, str]()
+    for source in sources:  # each is held against the first before the next takes memory
+        cache = SamCache.open(source)
+        first = caches[0] if caches else cache
         if differences := cache.identity.differences(first.identity):
             raise InputError(
                 f"{cache.path}: made otherwise than {first.path}: {'; '.join(differences)}; "
@@ -34,6 +35,7 @@ def merge_caches(
             )
         cache.match(images)
         images |= cache.images
+        caches.append(cache)
     check_images(images)
     made_by = [entry for cache in caches for entry in cache.provenance]
     with writing(out):

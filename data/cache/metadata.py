@@ -26,10 +26,10 @@ from goodsam.data.cache.bounds import (
     check,
 )
 from goodsam.data.cache.format import ZSTD_LEVEL, IndexRow
-from goodsam.data.cache.identity import FORMAT_VERSION, Identity
+from goodsam.data.cache.identity import FORMAT_VERSIONS, Identity
 from goodsam.data.errors import InputError
+from goodsam.data.sphere import WindowPlan
 from goodsam.data.strangers import parse_json
-from goodsam.data.windows import Windows
 
 FORMAT = "goodsam-sam-cache"
 _CODECS = (ZstdCodec(level=ZSTD_LEVEL), Crc32cCodec())
@@ -84,10 +84,10 @@ class Attributes:
         attributes = dict(group.pop("attributes"))
         check(attributes.get("format") == FORMAT, f"format is {attributes.get('format')!r}")
         version = attributes["identity"]["format_version"]
-        if version != FORMAT_VERSION:
+        if version not in (known := sorted({*FORMAT_VERSIONS.values()})):
             raise InputError(
-                f"a cache of format version {version!r}, this goodsam reads {FORMAT_VERSION}; "
-                "use the goodsam that made it"
+                f"a cache of format version {version!r}, this goodsam reads "
+                f"{' and '.join(map(str, known))}; use the goodsam that made it"
             )
         group.setdefault("consolidated_metadata", None)
         expected = {"zarr_format": 3, "node_type": "group", "consolidated_metadata": None}
@@ -140,14 +140,17 @@ def _image_table(table: list[tuple[str, str]]) -> dict[str, str]:
     return images
 
 
-@lru_cache(maxsize=4)
-def array_metadata(windows: Windows) -> dict[str, bytes]:
+def array_metadata(windows: WindowPlan) -> dict[str, bytes]:
     """The `zarr.json` of each array of a cache, by the array's name.
 
     Rows and tables are as many and as wide as they may become: chunks that are not written take no
     room, and nothing is rewritten when images are added.
     """
-    cells = (len(windows), windows.height, windows.window)
+    return _array_metadata((len(windows), *windows.window_shape))
+
+
+@lru_cache(maxsize=4)
+def _array_metadata(cells: tuple[int, int, int]) -> dict[str, bytes]:
     row = len(IndexRow._fields)
     made = {}
     for name, shape, chunk, dtype in (

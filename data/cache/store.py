@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -236,7 +237,7 @@ class SamCache:
             raise InputError(f"{self.path}: {name} has no masks yet; run cache-sam again")
         try:
             windows = identity.windows
-            cells = np.empty((len(windows), windows.height, windows.window), "<u2")
+            cells = np.empty((len(windows), *windows.window_shape), "<u2")
             unpack_chunk(place.read(cells_key(number), chunk_limit(cells.nbytes)), cells)
             check(crc32c(cells) == row.cells_crc32c, "cells")
             chunks = np.empty((-(-row.tables_bytes // TABLES_CHUNK), TABLES_CHUNK), np.uint8)
@@ -314,7 +315,7 @@ class SamCache:
     def files(self) -> Iterator[tuple[str, bytes]]:
         """Key and bytes of each file that the cache is made of, those of done records alone."""
         windows = self.identity.windows
-        cells = chunk_limit(2 * len(windows) * windows.height * windows.window)
+        cells = chunk_limit(2 * len(windows) * math.prod(windows.window_shape))
         keys = [("zarr.json", MAX_METADATA)]
         keys += [(f"{name}/zarr.json", MAX_ARRAY_METADATA) for name in array_metadata(windows)]
         for number, row in enumerate(self._opened.rows().values()):

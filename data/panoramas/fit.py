@@ -14,17 +14,20 @@ from goodsam.data.panoramas.gpano import placement_of
 from goodsam.data.panoramas.placement import Placement, upright_band
 from goodsam.data.panoramas.projection import other_projection
 from goodsam.data.panoramas.read import Conversions, read_image
-from goodsam.data.windows import Windows, has_aspect, is_sphere
+from goodsam.data.sphere import WindowPlan
+from goodsam.data.windows import has_aspect, is_sphere
 
 
 def read_panorama(
     path: Path,
-    windows: Windows,
+    windows: WindowPlan,
     fit: bool = False,
     conversions: Conversions | None = None,
     pose: Pose = LEVELLED,
 ) -> np.ndarray:
     """uint8 (H, W, 3) of exactly the windows' size; others are fitted if `fit`, else InputError.
+
+    For windows of a whole sphere that is: levelled and resized, and nothing is cut.
 
     pose: of the camera, undone if `fit`, as is what the photograph says of itself. InputError for
     fisheye discs and cube maps, whatever their size.
@@ -114,7 +117,7 @@ def read_ignore_mask(path: Path) -> np.ndarray:
     return read_image(path).max(axis=2) > 0
 
 
-def fitted_ignore_mask(path: Path, windows: Windows, fit: bool = False) -> np.ndarray:
+def fitted_ignore_mask(path: Path, windows: WindowPlan, fit: bool = False) -> np.ndarray:
     """`read_ignore_mask` of exactly the windows' size; one of the images' own is fitted if `fit`.
 
     A pixel is left out if any part of it is. Raises InputError for another size.

@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 from goodsam.data.files import regular, write_whole
 from goodsam.data.geometry import Geometry
 from goodsam.data.hashes import NAME
-from goodsam.data.panoramas.fit import read_panorama
+from goodsam.data.panoramas.fit import placement_in, read_panorama
 from goodsam.data.panoramas.read import Conversions, image_size
 from goodsam.data.panoramas.sources import PICTURES
 
@@ -61,8 +61,10 @@ class FittedPictures:
         return panorama
 
     def _was_fitted(self, image: Path) -> bool:
-        """Whether a picture has another size than the panorama: others are read fast enough."""
-        return image_size(image) != (self.geometry.windows.height, self.geometry.windows.width)
+        """Whether a picture was resized or levelled: others are read fast enough."""
+        size, windows = image_size(image), self.geometry.windows
+        other = size != (windows.height, windows.width)
+        return other or placement_in(self.geometry, image, size) is not None
 
     def kept(self, name: str, sha256: str) -> np.ndarray | None:
         """uint8 (H, W, 3): the panorama of a photograph of this hash; None if none is kept."""

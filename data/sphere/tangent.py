@@ -5,44 +5,33 @@ trained on. Windows stand in rings, at latitudes from pole to pole, one of which
 each is upright, and those at the poles look straight up and down.
 
 Pixels are resampled: pictures and maps bilinearly, labels to the nearest pixel. The circle is
-closed, and what lies past a pole is on the other side of it. Directions are as in
-`goodsam.data.panoramas.placement`: x to the right, y up, z ahead.
+closed, and what lies past a pole is on the other side of it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from goodsam.data.errors import InputError
-from goodsam.data.windows import Array
+from goodsam.data.raster import Raster
+from goodsam.data.sphere.reprojection import Reprojection
+from goodsam.data.sphere.resample import like, nearest, sample, stack, where, zeros
+from goodsam.data.sphere.ring import (
+    Ring,
+    directions,
+    ring_latitudes,
+    window_size,
+    windows_around,
+)
+from goodsam.data.windows import Array, concatenate, turn, widen
 
 _NEAR = 1.25  # strides between the centres of neighbours, at most
-_RIM = 1e-3  # weight of a window at its rim: where no other sees the place, it counts alone
-
-
-@dataclass(frozen=True)
-class Ring:
-    """The windows at one latitude, as the one that looks at column 0 sees the sphere.
-
-    The others are the same, turned by whole columns. latitude: of the centres, radians.
-    row, column: float64 (s, s), where its pixels lie on the sphere, px, column from 0.
-    pixel: int64 (P, 2), row and column of the sphere's pixels that it shows. y, x: float32 (P,),
-    where these lie in the window, px. weight: float32 (P,), 1 in its middle, falling to the rim.
-    """
-
-    latitude: float
-    row: np.ndarray
-    column: np.ndarray
-    pixel: np.ndarray
-    y: np.ndarray
-    x: np.ndarray
-    weight: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -76,6 +65,8 @@ class TangentWindows:
             raise InputError(
                 f"tangent windows every {self.stride:g} degrees: use 0 to {self.fov:g}"
             )
+        object.__setattr__(self, "fov", float(self.fov))
+        object.__setattr__(self, "stride", float(self.stride or self.fov / 2))
         if min(self.height, self.width) < 8:
             raise InputError(f"tangent windows of a sphere of {self.width} x {self.height} px")
         if not self.weights.all():
@@ -90,35 +81,28 @@ class TangentWindows:
 
         In its middle it is about as fine as the sphere at the horizon.
         """
-        return 8 * max(1, round(self.width / math.pi * self._reach / 8))
+        return window_size(self.width, self.fov)
 
     @property
     def _reach(self) -> float:
         """From a window's middle to its rim, on a plane at distance 1."""
         return math.tan(math.radians(self.fov) / 2)
 
-    @property
-    def _focal(self) -> float:
-        return self.size / 2 / self._reach
-
-    @property
-    def _step(self) -> float:
-        """The stride, radians."""
-        return math.radians(self.stride or self.fov / 2)
-
     @cached_property
     def rings(self) -> tuple[Ring, ...]:
         """From pole to pole, the horizon among them."""
-        count = 2 * math.ceil(math.pi / 2 / self._step - 1e-9)
-        return tuple(self._ring(math.pi * (0.5 - i / count)) for i in range(count + 1))
+        size = self.height, self.width
+        return tuple(
+            Ring.at(latitude, size, self.size, self._reach)
+            for latitude in ring_latitudes(self.stride)
+        )
 
     @cached_property
     def places(self) -> tuple[tuple[int, int], ...]:
         """Of each window: the index of its ring, and the column of the sphere in its middle."""
         found = []
         for index, ring in enumerate(self.rings):
-            around = 2 * math.pi * math.cos(ring.latitude) / self._step
-            count = max(1, math.ceil(around - 1e-9))
+            count = windows_around(ring.latitude, self.stride)
             for k in range(count):  # whole columns, so that a ring has one geometry
                 found.append((index, round(self.width * (0.5 + k / count)) % self.width))
         return tuple(found)
@@ -141,33 +125,119 @@ class TangentWindows:
         """float32 (H * W,): the sum of the weights of all windows that show a pixel."""
         total = np.zeros(self.height * self.width, np.float32)
         for window, (ring, _) in enumerate(self.places):
-            total[self._shown(window)] += self.rings[ring].weight
+            total[self._pixels(window)] += self.rings[ring].weight
         return total
 
-    @cached_property
+    @property
+    def window_shape(self) -> tuple[int, int]:
+        """Height and width of each window, px."""
+        return self.size, self.size
+
+    @property
+    def resampled(self) -> bool:
+        """Windows have pixels of their own."""
+        return True
+
+    @property
     def overlaps(self) -> tuple[tuple[int, int], ...]:
-        """Pairs of neighbours: windows whose middles are at most 1.25 strides apart."""
+        """Pairs of neighbours: windows whose middles are at most 1.25 strides apart, and that show
+        a pixel in common."""
+        return tuple(self._rasters)
+
+    @property
+    def overlap_shapes(self) -> tuple[tuple[int, int], ...]:
+        """Height and width of each overlap's raster, px."""
+        return tuple(raster.shape for raster in self._rasters.values())
+
+    def overlap_pixels(self, overlap: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Rows, int64 (h_o, 1), and columns, int64 (1, w_o), of one overlap's raster."""
+        return self._rasters[overlap].pixels(self.width)
+
+    def meeting(self, overlap: tuple[int, int]) -> tuple[tuple[int, Raster], tuple[int, Raster]]:
+        """Both windows of an overlap, and where its raster lies on each of them, reprojected."""
+        raster, (first, second) = self._rasters[overlap], overlap
+        on_first, on_second = (
+            raster.within(self._reprojections[k].raster, self.width) for k in overlap
+        )
+        return (first, on_first), (second, on_second)
+
+    def shown(self, overlap: tuple[int, int]) -> np.ndarray:
+        """bool (h_o, w_o): where both windows show an overlap's raster."""
+        first, second = (
+            place.of(self._reprojections[k].sees) for k, place in self.meeting(overlap)
+        )
+        return first & second
+
+    def search(self, overlap: tuple[int, int]) -> Literal["column", "row"]:
+        """The nearest SAM boundary is sought along the meridian, which is a pixel's column."""
+        return "column"
+
+    @cached_property
+    def _rasters(self) -> dict[tuple[int, int], Raster]:
+        """Of each overlap, the pixels around all that both windows show."""
         latitude, longitude = np.radians(self.centres).T
-        middles = _directions(latitude, longitude)
-        near = middles.T @ middles >= math.cos(_NEAR * self._step)
-        first, second = np.nonzero(np.triu(near, 1))
-        return tuple(zip(first.tolist(), second.tolist(), strict=True))
+        middles = directions(latitude, longitude)
+        near = middles.T @ middles >= math.cos(math.radians(_NEAR * self.stride))
+        sees = [self._sees(window) for window in range(len(self))]
+        found = {}
+        for first, second in np.argwhere(np.triu(near, 1)).tolist():
+            both = sees[first] & sees[second]
+            if both.any():
+                found[first, second] = Raster.around(both)
+        return found
+
+    @cached_property
+    def _reprojections(self) -> tuple[Reprojection, ...]:
+        """Of each window, on pixels around all that it shares with its neighbours."""
+        found = []
+        for window, (index, column) in enumerate(self.places):
+            parts = [raster for overlap, raster in self._rasters.items() if window in overlap]
+            raster = Raster.around(self._sees(window)).wider(parts, self.width)
+            ring = self.rings[index]
+            at = np.full((self.height, self.width), -1, np.int32)  # which of the ring's pixels
+            at[tuple(ring.pixel.T)] = np.arange(len(ring.pixel))
+            rows, columns = raster.pixels(self.width)
+            at = at[rows, (columns - column) % self.width]
+            sees = at >= 0
+            y, x, weight = (
+                np.where(sees, values[at], np.float32(0))
+                for values in (ring.y, ring.x, ring.weight)
+            )
+            share = weight / self.weights.reshape(self.height, self.width)[rows, columns]
+            found.append(Reprojection(raster, y, x, sees, share))
+        return tuple(found)
+
+    def _sees(self, window: int) -> np.ndarray:
+        """bool (H, W): the sphere's pixels that a window shows."""
+        seen = np.zeros(self.height * self.width, bool)
+        seen[self._pixels(window)] = True
+        return seen.reshape(self.height, self.width)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What makes the plan, and not what it remembers: a worker process computes it anew."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def cut(self, panorama: Array) -> Array:
         """(..., H, W) floats -> (n, ..., s, s), bilinearly."""
-        self._check_size(panorama.shape[-2:])
-        flat = panorama.reshape(*panorama.shape[:-2], -1)
-        return _stack([_blend(flat, *self._corners(window)) for window in range(len(self))])
+        return stack(list(self._seen(panorama)))
 
     def cut_images(self, image_HWC: np.ndarray) -> np.ndarray:
         """A picture, uint8 (H, W, 3) -> its windows, uint8 (n, s, s, 3), bilinearly."""
-        self._check_size(image_HWC.shape[:2])
-        channels = np.moveaxis(image_HWC, -1, 0).reshape(image_HWC.shape[2], -1)
         cut = np.empty((len(self), self.size, self.size, image_HWC.shape[2]), np.uint8)
-        for window, pixels in enumerate(cut):
-            seen = _blend(channels, *self._corners(window))
+        for pixels, seen in zip(cut, self._seen(np.moveaxis(image_HWC, -1, 0)), strict=True):
             pixels[...] = np.moveaxis(np.rint(seen), 0, -1)
         return cut
+
+    def _seen(self, panorama: Any) -> Iterator[Any]:
+        """(..., H, W) -> (..., s, s), window by window."""
+        self._check_size(panorama.shape[-2:])
+        # past a pole the sphere goes on half way around, and past the seam at its other end
+        half = self.width // 2
+        above, below = (turn(panorama[..., i : i + 1, :], half) for i in (0, self.height - 1))
+        wide = widen(concatenate([above, panorama, below], axis=-2), half + 1)
+        for ring, column in self.places:
+            seen = self.rings[ring]
+            yield sample(wide, seen.row + 1, seen.column + (column + half + 1))
 
     def cut_labels(self, labels: Array) -> Array:
         """(..., H, W) of any type -> (n, ..., s, s): each pixel is the sphere's nearest."""
@@ -178,20 +248,41 @@ class TangentWindows:
             seen = self.rings[ring]
             row, at = np.rint(seen.row), np.rint(seen.column)
             found.append(flat[..., self._index(row.astype(np.int64), at.astype(np.int64) + column)])
-        return _stack(found)
+        return stack(found)
+
+    def cut_overlaps(self, panorama: Array) -> list[Array]:
+        """(..., H, W) of any type -> the raster of each overlap, (..., h_o, w_o)."""
+        self._check_size(panorama.shape[-2:])
+        places = map(self.overlap_pixels, self.overlaps)
+        return [panorama[..., rows, columns] for rows, columns in places]
+
+    def made_of(self, window: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows, columns, int64, and shares, float32, (4, s, s): of each pixel of a window."""
+        index, column = self.places[window]
+        ring = self.rings[index]
+        top, left = np.floor(ring.row).astype(np.int64), np.floor(ring.column).astype(np.int64)
+        down, across = ring.row - top, ring.column - left
+        corners, shares = [], []
+        for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            corners.append(self._index(top + i, left + column + j))
+            shares.append((down if i else 1 - down) * (across if j else 1 - across))
+        rows, columns = np.divmod(np.stack(corners), self.width)
+        return rows, columns, np.stack(shares).astype(np.float32)
+
+    def reproject(self, windows: Array) -> list[Array]:
+        """(n, ..., s, s) -> each window on the sphere's pixels around what it shares with others,
+        (..., h_k, w_k). Floats bilinearly, labels (integers) from the nearest pixel."""
+        return [place.of(part) for place, part in zip(self._reprojections, windows, strict=True)]
 
     def pair(self, windows: Array, overlap: tuple[int, int]) -> tuple[Array, Array]:
-        """(n, ..., s, s) -> both windows' view of the sphere's pixels that both show, (..., P).
+        """(n, ..., s, s) -> both windows' view of one overlap's raster, (..., h_o, w_o) each.
 
-        Floats bilinearly, labels (integers) from the nearest pixel.
+        Floats bilinearly, labels (integers) from the nearest pixel. 0 where not both show it.
         """
-        first, second = overlap
-        _, *both = np.intersect1d(self._shown(first), self._shown(second), return_indices=True)
-        left, right = (
-            self._seen(windows[k], self.rings[self.places[k][0]], chosen)
-            for k, chosen in zip(overlap, both, strict=True)
-        )
-        return left, right
+        shown, parts = self.shown(overlap), self._reprojections
+        (first, on_first), (second, on_second) = self.meeting(overlap)
+        left = where(shown, parts[first].part(on_first).of(windows[first]))
+        return left, where(shown, parts[second].part(on_second).of(windows[second]))
 
     def join(self, windows: Iterable[Array]) -> Array:
         """(n, ..., s, s) floats -> (..., H, W): the weighted mean of the windows that show a pixel.
@@ -201,60 +292,46 @@ class TangentWindows:
         docs/sphere.md has the bound.
         """
         total: Any = None
-        for window, (part, (index, _)) in enumerate(zip(windows, self.places, strict=True)):
+        for part, place in zip(windows, self._reprojections, strict=True):
             if total is None:
-                shape = (*part.shape[:-2], self.height * self.width)
-                total = np.zeros(shape, part.dtype) if _is_numpy(part) else part.new_zeros(shape)
-            ring, shown = self.rings[index], self._shown(window)
-            share = ring.weight / self.weights[shown]
-            total[..., shown] += self._seen(part, ring) * _like(share, part)
-        return total.reshape(*total.shape[:-1], self.height, self.width)
+                total = zeros((*part.shape[:-2], self.height, self.width), part)
+            seen = place.of(part) * like(place.share, part)
+            rows = slice(place.raster.top, place.raster.top + place.raster.height)
+            for own, columns in place.raster.runs(self.width):
+                into = total[..., rows, columns]
+                into += seen[..., own]
+        return total
 
-    def _ring(self, latitude: float) -> Ring:
-        """Both ways of one window: its pixels on the sphere, and the sphere's pixels in it."""
-        tilt = _tilt(latitude)
-        plane = (np.arange(self.size) + 0.5 - self.size / 2) / self._focal
-        right, up = np.meshgrid(plane, -plane)
-        x, y, z = tilt @ np.stack([right, up, np.ones_like(up)]).reshape(3, -1)
-        row = (0.5 - np.arctan2(y, np.hypot(x, z)) / math.pi) * self.height - 0.5
-        # columns from the one in its middle, whose centre is half a pixel off the angle
-        column = np.arctan2(x, z) / (2 * math.pi) * self.width - 0.5
-        square = (self.size, self.size)
+    def join_labels(self, labels: Array) -> Array:
+        """(n, ..., s, s) of any type -> (..., H, W), each from the window that sees it best.
 
-        latitudes = (0.5 - (np.arange(self.height) + 0.5) / self.height) * math.pi
-        longitudes = (np.arange(self.width) + 0.5) / self.width * 2 * math.pi
-        seen = _directions(*np.meshgrid(latitudes, longitudes, indexing="ij"))
-        x, y, z = tilt.T @ seen.reshape(3, -1)
-        ahead = np.maximum(z, 1e-9) * self._reach
-        across, down = x / ahead, -y / ahead  # -1 to 1 from rim to rim
-        shown = np.flatnonzero((z > 0) & (np.abs(across) <= 1) & (np.abs(down) <= 1))
-        across, down = across[shown].astype(np.float32), down[shown].astype(np.float32)
-        y, x = ((at + 1) * self.size / 2 - 0.5 for at in (down, across))
-        return Ring(
-            latitude,
-            row.reshape(square),
-            column.reshape(square),
-            np.stack([shown // self.width, shown % self.width], axis=1),
-            np.clip(y, 0, self.size - 1),
-            np.clip(x, 0, self.size - 1),
-            _RIM + (1 - np.abs(across)) * (1 - np.abs(down)),
-        )
+        That is the one with the greatest weight there, of equal ones the first.
+        """
+        found = zeros((*labels.shape[1:-2], self.height * self.width), labels)
+        for window, (part, place) in enumerate(zip(labels, self._reprojections, strict=True)):
+            rows, columns = place.raster.pixels(self.width)
+            own = self._best[rows, columns] == window
+            at = (rows * self.width + columns)[own]
+            found[..., at] = nearest(part, place.y[own], place.x[own])
+        return found.reshape(*found.shape[:-1], self.height, self.width)
 
-    def _shown(self, window: int) -> np.ndarray:
+    @cached_property
+    def _best(self) -> np.ndarray:
+        """int16 (H, W): the window that sees each of the sphere's pixels best."""
+        best = np.zeros((self.height, self.width), np.int16)
+        greatest = np.zeros((self.height, self.width), np.float32)
+        for window, place in enumerate(self._reprojections):
+            rows, columns = place.raster.pixels(self.width)
+            at, share = (rows, columns[:, : self.width]), place.share[:, : self.width]
+            best[at] = np.where(share > greatest[at], window, best[at])
+            greatest[at] = np.maximum(greatest[at], share)
+        return best
+
+    def _pixels(self, window: int) -> np.ndarray:
         """int64 (P,): the sphere's pixels that a window shows, as indices of the flat sphere."""
         index, column = self.places[window]
         row, at = self.rings[index].pixel.T
         return row * self.width + (at + column) % self.width
-
-    def _corners(self, window: int) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-        """The four pixels of the sphere around each of a window's, and how far between they are."""
-        index, column = self.places[window]
-        ring = self.rings[index]
-        top, left = np.floor(ring.row).astype(np.int64), np.floor(ring.column).astype(np.int64)
-        corners = [
-            self._index(top + i, left + column + j) for i, j in ((0, 0), (0, 1), (1, 0), (1, 1))
-        ]
-        return corners, ring.row - top, ring.column - left
 
     def _index(self, row: np.ndarray, column: np.ndarray) -> np.ndarray:
         """Flat indices; a row past a pole is the one before it, half way around the circle."""
@@ -262,65 +339,9 @@ class TangentWindows:
         row = np.where(row < 0, -1 - row, np.where(past, 2 * self.height - 1 - row, row))
         return row * self.width + (column + past * (self.width // 2)) % self.width
 
-    def _seen(self, window: Array, ring: Ring, chosen: Any = slice(None)) -> Array:
-        """(..., s, s) -> (..., P): one window at (some of) the sphere's pixels that it shows."""
-        flat = window.reshape(*window.shape[:-2], -1)
-        y, x = ring.y[chosen], ring.x[chosen]
-        if not _is_float(window):
-            return flat[..., (np.rint(y) * self.size + np.rint(x)).astype(np.int64)]
-        top = np.minimum(y.astype(np.int64), self.size - 2)
-        left = np.minimum(x.astype(np.int64), self.size - 2)
-        at = top * self.size + left
-        return _blend(flat, [at, at + 1, at + self.size, at + self.size + 1], y - top, x - left)
-
     def _check_size(self, size: tuple[int, ...]) -> None:
         if tuple(size) != (self.height, self.width):
             raise InputError(
                 f"the sphere is {size[1]} x {size[0]}, its windows expect {self.width} x "
                 f"{self.height}"
             )
-
-
-def _tilt(latitude: float) -> np.ndarray:
-    """float64 (3, 3): from a window's directions to the sphere's, its middle at longitude 0."""
-    c, s = math.cos(latitude), math.sin(latitude)
-    return np.array([[1, 0, 0], [0, c, s], [0, -s, c]])
-
-
-def _directions(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
-    """float64 (3, ...)."""
-    flat = np.cos(latitude)
-    return np.stack([flat * np.sin(longitude), np.sin(latitude), flat * np.cos(longitude)])
-
-
-def _blend(flat: Any, corners: list[np.ndarray], down: np.ndarray, across: np.ndarray) -> Any:
-    """(..., N) at four corners each -> (..., *corner's shape), bilinearly, float."""
-    upper_left, upper_right, lower_left, lower_right = (flat[..., at] for at in corners)
-    across, down = _like(across, upper_left), _like(down, upper_left)
-    upper = upper_left * (1 - across) + upper_right * across
-    return upper * (1 - down) + (lower_left * (1 - across) + lower_right * across) * down
-
-
-def _is_numpy(array: Any) -> bool:
-    return isinstance(array, np.ndarray)
-
-
-def _is_float(array: Any) -> bool:
-    return array.dtype.kind == "f" if _is_numpy(array) else array.is_floating_point()
-
-
-def _like(share: np.ndarray, array: Any) -> Any:
-    """Shares in the floats of `array`, float32 for a picture of bytes, where it lies."""
-    if _is_numpy(array):
-        return share.astype(array.dtype if _is_float(array) else np.float32)
-    import torch  # only when a tensor came in: data itself needs no torch
-
-    return torch.from_numpy(share).to(array)
-
-
-def _stack(parts: list[Any]) -> Any:
-    if _is_numpy(parts[0]):
-        return np.stack(parts)
-    import torch
-
-    return torch.stack(parts)

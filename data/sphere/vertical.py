@@ -17,7 +17,8 @@ from typing import Literal
 import numpy as np
 
 from goodsam.data.errors import InputError
-from goodsam.data.windows import Array, Overlap, Windows, concatenate
+from goodsam.data.raster import Raster
+from goodsam.data.windows import Array, Windows, concatenate
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,51 @@ class VerticalWindows:
         ]
         return (*across, *down)
 
+    @property
+    def window_shape(self) -> tuple[int, int]:
+        """Height and width of each window, px."""
+        return self.window
+
+    @property
+    def resampled(self) -> bool:
+        """Windows are cut out: their pixels are the sphere's own."""
+        return False
+
+    @cached_property
+    def overlap_shapes(self) -> tuple[tuple[int, int], ...]:
+        """Height and width of each overlap's raster, px."""
+        return tuple(self.meeting(overlap)[1][1].shape for overlap in self.overlaps)
+
+    def meeting(self, overlap: Neighbours) -> tuple[tuple[int, Raster], tuple[int, Raster]]:
+        """Both windows of an overlap, and where it lies on each: at the end of the first one, at
+        the beginning of the second one."""
+        (h, w), shared = self.window, overlap.shared
+        if overlap.axis == "across":
+            last, first = Raster(0, w - shared, h, shared), Raster(0, 0, h, shared)
+        else:
+            last, first = Raster(h - shared, 0, shared, w), Raster(0, 0, shared, w)
+        return (overlap.first, last), (overlap.second, first)
+
+    def overlap_pixels(self, overlap: Neighbours) -> tuple[np.ndarray, np.ndarray]:
+        """Rows, int64 (h_o, 1), and columns, int64 (1, w_o), of one overlap's raster."""
+        _, (second, first) = self.meeting(overlap)
+        row, column = divmod(second, len(self.columns))
+        top, left = self.rows.starts[row], self.columns.starts[column]
+        return Raster(top, left, *first.shape).pixels(self.width)
+
+    def made_of(self, window: int) -> tuple[np.ndarray, np.ndarray, None]:
+        """Rows, int64 (1, h, 1), and columns, int64 (1, 1, w), of a window's pixels."""
+        row, column = divmod(window, len(self.columns))
+        rows = self.rows.starts[row] + np.arange(self.window[0])
+        return rows[None, :, None], self.columns.columns[column][None, None], None
+
+    def shown(self, overlap: Neighbours) -> None:
+        """Both windows show all of an overlap."""
+
+    def search(self, overlap: Neighbours) -> Literal["column", "row"]:
+        """The nearest SAM boundary is sought in a pixel's row where neighbours share rows."""
+        return "column" if overlap.axis == "across" else "row"
+
     @cached_property
     def row_sources(self) -> np.ndarray:
         """int64 (H,): for each row of the sphere, the row of windows that it is taken from.
@@ -110,20 +156,36 @@ class VerticalWindows:
         self._check_size(panorama.shape[-2:])
         return concatenate([self.columns.cut(panorama[..., r, :]) for r in self._slices()], axis=0)
 
+    def cut_labels(self, labels: Array) -> Array:
+        """`cut`: it takes every pixel as it is."""
+        return self.cut(labels)
+
+    def cut_overlaps(self, panorama: Array) -> list[Array]:
+        """(..., H, W) -> per overlap (..., h_o, w_o)."""
+        self._check_size(panorama.shape[-2:])
+        places = map(self.overlap_pixels, self.overlaps)
+        return [panorama[..., rows, columns] for rows, columns in places]
+
     def cut_images(self, image_HWC: np.ndarray) -> np.ndarray:
         """A picture, uint8 (H, W, 3) -> its windows, uint8 (n, h, w, 3), contiguous."""
         self._check_size(image_HWC.shape[:2])
         return np.concatenate([self.columns.cut_images(image_HWC[r]) for r in self._slices()])
 
+    def cut_overlap_images(self, image_HWC: np.ndarray) -> list[np.ndarray]:
+        """A picture, uint8 (H, W, 3) -> per overlap uint8 (h_o, w_o, 3), contiguous."""
+        self._check_size(image_HWC.shape[:2])
+        return [image_HWC[self.overlap_pixels(overlap)] for overlap in self.overlaps]
+
+    def reproject(self, windows: Array) -> Array:
+        """The windows as they are: their pixels are the sphere's own."""
+        return windows
+
     def pair(self, windows: Array, overlap: Neighbours) -> tuple[Array, Array]:
         """(n, ..., h, w) -> both windows' view of what they share: (..., h, shared) where one is
         beside the other, (..., shared, w) where it is below.
         """
-        if overlap.axis == "across":
-            beside = Overlap(overlap.first, overlap.second, 0, overlap.shared)
-            return self.columns.pair(windows, beside)
-        upper = windows[overlap.first][..., self.window[0] - overlap.shared :, :]
-        return upper, windows[overlap.second][..., : overlap.shared, :]
+        (first, last), (second, begin) = self.meeting(overlap)
+        return last.of(windows[first]), begin.of(windows[second])
 
     def join(self, windows: Array) -> Array:
         """(n, ..., h, w) -> (..., H, W), each pixel from one window."""
@@ -137,6 +199,10 @@ class VerticalWindows:
                 self.columns.join(windows[row * n : (row + 1) * n, ..., a - top : b - top, :])
             )
         return concatenate(parts, axis=-2)
+
+    def join_labels(self, labels: Array) -> Array:
+        """`join`: it takes every pixel as it is."""
+        return self.join(labels)
 
     def _slices(self) -> list[slice]:
         return [slice(start, start + self.window[0]) for start in self.rows.starts]

@@ -39,13 +39,22 @@ def cache_sam(
     wrap: Annotated[
         bool, typer.Option(help="Let windows cross the seam between the last column and the first.")
     ] = True,
-    boundaries: Annotated[
-        Boundaries,
+    plan: Annotated[
+        Literal["auto", "band", "vertical", "tangent"],
         typer.Option(
-            help="Where an overlap's boundaries come from: SAM on the overlap (the paper), or the "
-            "masks of its two windows, at no further SAM run."
+            help="By which windows panoramas are seen: the paper's, of the 70.3° band, or those of "
+            "whole 2:1 spheres, across and down or tangent; auto: tangent ones for 2:1 photographs "
+            "if no other option says how."
         ),
-    ] = "overlap",
+    ] = "auto",
+    boundaries: Annotated[
+        Boundaries | None,
+        typer.Option(
+            help="Where an overlap's boundaries come from: SAM on the overlap (the paper, and the "
+            "default), or the masks of its two windows, at no further SAM run; tangent windows "
+            "have no others."
+        ),
+    ] = None,
     fit: Annotated[
         bool,
         typer.Option("--fit", help="Cut the 70.3° band from 2:1 panoramas and resize all images."),
@@ -136,16 +145,17 @@ def cache_sam(
         "window": window,
         "stride": stride,
         "wrap": wrap,
+        "plan": plan,
         "boundaries": boundaries,
         "ignore_mask": ignore_mask,
         **{key: value for key, value in chosen.items() if value is not None},
     }
     if dry_run:
-        plan = api.estimate_sam(images, cache, **settings)
+        left = api.estimate_sam(images, cache, **settings)
         print(
-            f"{plan.panoramas} panoramas to do: {plan.windows} windows and {plan.overlaps} "
-            f"overlaps; about {duration(plan.seconds)} for one process like this one; "
-            f"the cache: about {plan.size / 2**20:.1f} MiB. Nothing was written."
+            f"{left.panoramas} panoramas to do: {left.windows} windows and {left.overlaps} "
+            f"overlaps; about {duration(left.seconds)} for one process like this one; "
+            f"the cache: about {left.size / 2**20:.1f} MiB. Nothing was written."
         )
         return
     summary = api.cache_sam(images, cache, workers=workers, scheduler=scheduler, **settings).summary

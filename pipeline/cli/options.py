@@ -126,7 +126,11 @@ Fit = Annotated[
 ]
 Height = Annotated[
     int | None,
-    typer.Option(help="With --fit: the height to resize to, px; 400 if not given.", min=32),
+    typer.Option(
+        help="With --fit, or a --plan of whole spheres: the height to resize to, px; 400 if not "
+        "given, for spheres their own, but 1024 where they are larger or differ.",
+        min=32,
+    ),
 ]
 Verify = Annotated[
     bool,
@@ -137,20 +141,23 @@ Verify = Annotated[
 ]
 Level = Annotated[
     bool,
-    typer.Option(help="With --fit: undo the pitch and roll that the XMP of a photograph records."),
+    typer.Option(
+        help="With --fit, or of whole spheres: undo the pitch and roll that the XMP of a "
+        "photograph records."
+    ),
 ]
 Pitch = Annotated[
     float,
     typer.Option(
-        help="With --fit: pitch of the camera above the horizon, degrees, for photographs without "
-        "XMP."
+        help="With --fit, or of whole spheres: pitch of the camera above the horizon, degrees, for "
+        "photographs without XMP."
     ),
 ]
 Roll = Annotated[
     float,
     typer.Option(
-        help="With --fit: how far the horizon is turned counterclockwise, degrees, for photographs "
-        "without XMP."
+        help="With --fit, or of whole spheres: how far the horizon is turned counterclockwise, "
+        "degrees, for photographs without XMP."
     ),
 ]
 IgnoreMask = Annotated[

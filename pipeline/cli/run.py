@@ -68,6 +68,13 @@ def run(
             "agree; chosen for this machine if not given."
         ),
     ] = None,
+    plan: Annotated[
+        Literal["auto", "band", "vertical", "tangent"],
+        typer.Option(
+            help="By which windows photographs are seen: the paper's, of the 70.3° band, or those "
+            "of whole 2:1 spheres; auto: tangent ones if all photographs are 2:1."
+        ),
+    ] = "auto",
     fit: Annotated[
         bool | None,
         typer.Option(
@@ -128,6 +135,7 @@ def run(
         checkpoint=checkpoint,
         boundaries=boundaries,
         points=points,
+        plan=plan,
         fit=fit,
         height=height,
         preset=preset,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from goodsam.data.cache import SamCache
 from goodsam.data.errors import InputError
 from goodsam.data.files import check_folder
 from goodsam.data.panoramas import read_panorama
+from goodsam.data.sphere import TangentWindows, VerticalWindows, WindowPlan
+from goodsam.data.windows import Windows
 from goodsam.pipeline.report.page import write_report
 from goodsam.pipeline.report.parts import folded, section, settings_list, table, viewer
 from goodsam.pipeline.report.pictures import (
@@ -66,12 +69,12 @@ def view(
     Image.fromarray(np.concatenate([layer.image for layer in shown])).save(picture)
     rows = [
         (
-            f"{number}: from column {start}",
+            f"{number}: {where}",
             str(len(window)),
             str(window.incidence.shape[1] - 1),
             f"{100 * np.mean(window.cells > 0):.1f}",
         )
-        for number, (start, window) in enumerate(zip(windows.starts, record.windows, strict=True))
+        for number, (where, window) in enumerate(zip(_where(windows), record.windows, strict=True))
     ]
     write_report(
         page,
@@ -90,3 +93,14 @@ def view(
         ),
     )
     return picture, page
+
+
+def _where(windows: WindowPlan) -> list[str]:
+    """Of each window, where it is on its panorama, for people."""
+    if isinstance(windows, Windows):
+        return [f"from column {start}" for start in windows.starts]
+    if isinstance(windows, TangentWindows):
+        return [f"looks at {lat:.0f}° up, {lon:.0f}° right" for lat, lon in windows.centres]
+    assert isinstance(windows, VerticalWindows)
+    corners = itertools.product(windows.rows.starts, windows.columns.starts)
+    return [f"from row {row}, column {column}" for row, column in corners]

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from goodsam.data.classes import IGNORE, colourise
+from goodsam.data.sphere import WindowPlan
 from goodsam.data.window_masks import WindowMasks
 from goodsam.data.windows import Windows
 
@@ -100,46 +101,62 @@ def error_picture(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.where((truth == IGNORE)[..., None], UNKNOWN, picture)
 
 
-def drawn_every(windows: Windows) -> int:
+def drawn_every(windows: WindowPlan) -> int:
     """Of how many rows and columns of a panorama one is drawn: 1 unless it is very large."""
     return math.ceil(math.sqrt(max(1, windows.height * windows.width / MAX_PIXELS)))
 
 
 def masks_picture(
-    image: np.ndarray, masks: Sequence[WindowMasks], windows: Windows, opacity: float = 0.7
+    image: np.ndarray, masks: Sequence[WindowMasks], windows: WindowPlan, opacity: float = 0.7
 ) -> np.ndarray:
     """uint8 (h, w, 3): SAM's masks of the windows in colours of their own, the smallest on top.
 
     image: uint8 (h, w, 3), every `drawn_every`-th row and column of the panorama. Pixels in no mask
-    show it, darkened.
+    show it, darkened. Each pixel is taken from one window.
     """
-    every = drawn_every(windows)
     smallest = [_smallest_mask(window) for window in masks]
+    if not isinstance(windows, Windows):  # of a sphere, which is bounded: all at once
+        numbers = np.stack([s.astype("i4")[m.cells] for s, m in zip(smallest, masks, strict=True)])
+        sources = np.broadcast_to(np.arange(len(masks), dtype="i2")[:, None, None], numbers.shape)
+        mask, source = windows.join_labels(numbers), windows.join_labels(sources)
+        return _coloured(image, mask, source, opacity)
+    every = drawn_every(windows)
     source, inside = (columns[::every] for columns in windows.sources)
     of_window = [(int(number), source == number) for number in np.unique(source)]
     shown, joined = np.empty_like(image), np.empty(len(source), np.int64)
     for row, top in enumerate(range(0, windows.height, every)):  # one at a time: memory
         for number, own in of_window:
             joined[own] = smallest[number][masks[number].cells[top, inside[own]]]
-        seed = (joined * 2654435761 + 40503 * source) % 2**32
-        colours = np.stack([(seed >> shift) % 200 + 40 for shift in (3, 11, 19)], axis=-1)
-        blended = (1 - opacity) * image[row] + opacity * colours
-        blended = np.where((joined == 0)[..., None], 0.45 * image[row], blended)
-        shown[row] = np.rint(blended).astype(np.uint8)
+        shown[row] = _coloured(image[row], joined, source, opacity)
     return shown
 
 
-def boundary_picture(
-    image: np.ndarray, boundaries: Sequence[np.ndarray], windows: Windows
+def _coloured(
+    image: np.ndarray, mask: np.ndarray, source: np.ndarray, opacity: float
 ) -> np.ndarray:
-    """uint8 (h, w, 3): the boundary maps of all overlaps, in their columns, on the image, darkened.
+    """uint8 (..., 3): a picture below the colours of masks, whole numbers (...) of the windows
+    `source`; 0 is none.
+    """
+    seed = (mask.astype(np.int64) * 2654435761 + 40503 * source.astype(np.int64)) % 2**32
+    colours = np.stack([(seed >> shift) % 200 + 40 for shift in (3, 11, 19)], axis=-1)
+    blended = (1 - opacity) * image + opacity * colours
+    blended = np.where((mask == 0)[..., None], 0.45 * image, blended)
+    return np.rint(blended).astype(np.uint8)
 
-    image: as for `masks_picture`. boundaries: bool (H, overlap.width) each.
+
+def boundary_picture(
+    image: np.ndarray, boundaries: Sequence[np.ndarray], windows: WindowPlan
+) -> np.ndarray:
+    """uint8 (h, w, 3): the boundary maps of all overlaps, in their places, on the image, darkened.
+
+    image: as for `masks_picture`. boundaries: bool (h_o, w_o) each.
     """
     every = drawn_every(windows)
     joined = np.zeros((image.shape[0], windows.width), bool)
     for overlap, boundary in zip(windows.overlaps, boundaries, strict=True):
-        joined[:, windows.overlap_columns(overlap)] |= boundary[::every]
+        rows, columns = windows.overlap_pixels(overlap)
+        drawn = rows[:, 0] % every == 0
+        joined[rows[drawn] // every, columns] |= boundary[drawn]
     dark = (0.35 * image).astype(np.uint8)
     return np.where(joined[:, ::every, None], BOUNDARY, dark)
 

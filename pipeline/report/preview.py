@@ -13,7 +13,7 @@ import numpy as np
 from markupsafe import Markup
 
 from goodsam.data.classes import colourise
-from goodsam.data.windows import Windows
+from goodsam.data.sphere import WindowPlan
 from goodsam.pipeline.report.page import render, write_report
 from goodsam.pipeline.report.parts import (
     class_legend,
@@ -109,7 +109,7 @@ def _numbers(record: Mapping[str, Any], price: Price, masked: bool) -> list[tupl
     ]
 
 
-def _panorama(one: Seen, found: Preview, windows: Windows, masked: bool) -> list[Markup]:
+def _panorama(one: Seen, found: Preview, windows: WindowPlan, masked: bool) -> list[Markup]:
     """A heading and the pictures of a panorama, side by side."""
 
     def labels(title: str, ids: np.ndarray, note: str) -> Layer:

@@ -20,10 +20,11 @@ from goodsam.data.files import write_whole
 from goodsam.data.panoramas import Sample, image_size
 from goodsam.data.strangers import parse_json, read_bounded
 from goodsam.data.street.mark import is_street_world
-from goodsam.data.windows import PAPER_HEIGHT, is_band
+from goodsam.data.windows import PAPER_HEIGHT, is_band, panorama_width
 from goodsam.pipeline.config import adapt_config
 from goodsam.pipeline.whole.machine import Machine
 from goodsam.stages.adapt.learner import AdaptConfig
+from goodsam.stages.sam.cache_sam import SPHERE_HEIGHT, all_spheres, sphere_height
 from goodsam.stages.sam.load import DOWNLOADS
 from goodsam.stages.sam.registry import SAMS, Download, Hub
 from goodsam.stages.sam.without import NO_SAM
@@ -43,6 +44,7 @@ WITHOUT_MASKS = (
 # How each is chosen otherwise
 SWITCHES = {
     "sam": "--sam NAME, --no-sam",
+    "plan": "--plan band|vertical|tangent",
     "boundaries": "--boundaries overlap|windows",
     "points": "--points grid|adaptive",
     "fit": "--fit, --no-fit",
@@ -68,6 +70,7 @@ class Recipe:
     fit: bool
     height: int | None
     preset: str
+    plan: str = "band"  # as in recipes that were kept before there were others
     checkpoint: str | None = None
     teacher_assistant: str | None = None
     student: str | None = None
@@ -92,7 +95,12 @@ class Recipe:
     @property
     def stage1(self) -> dict[str, Any]:
         """The arguments of `cache_sam`."""
-        arguments: dict[str, Any] = {"sam": self.sam, "fit": self.fit, "height": self.height}
+        arguments: dict[str, Any] = {
+            "sam": self.sam,
+            "plan": self.plan,
+            "fit": self.fit,
+            "height": self.height,
+        }
         if self.sam == NO_SAM:
             return {**arguments, "boundaries": "windows"}
         return {
@@ -107,7 +115,8 @@ class Recipe:
         """The name of the cache: other masks, another cache."""
         words = [self.sam.strip("/").replace("/", "--")]
         words += [] if self.sam == NO_SAM else [self.boundaries, self.points]
-        words += [f"fit{self.height}"] if self.fit else []
+        how = "fit" if self.plan == "band" else self.plan
+        words += [f"{how}{self.height}"] if self.fit else []
         return f"masks-{'-'.join(words)}.zarr"
 
     def rows(self) -> list[tuple[str, str, str, str]]:
@@ -160,6 +169,9 @@ def choose(samples: Sequence[Sample], machine: Machine, given: Mapping[str, Any]
 
     street = all(is_street_world(sample.image) for sample in samples)
     take("sam", *_sam(machine, street))
+    toy = values["sam"] == STREET
+    take("plan", *_plan(samples, given))
+    plan = values["plan"]
     slow = "without a GPU SAM is the expensive part"
     if values["sam"] == NO_SAM:
         reasons["sam"] = (
@@ -167,17 +179,26 @@ def choose(samples: Sequence[Sample], machine: Machine, given: Mapping[str, Any]
             "as good as with the demo SAM, and a perfect one is worth a point or two more"
         )
         values |= {"boundaries": "windows", "points": "grid"}
+    elif plan == "tangent":
+        take("boundaries", "windows", "tangent windows have no others")
     elif machine.gpu:
         take("boundaries", "overlap", "the paper's: SAM on each overlap")
-        take("points", "grid", "the paper's: all of SAM's prompts")
     else:
         take("boundaries", "windows", f"{slow}: half of its work, and nothing lost in our tables")
-        take("points", "adaptive", "half of SAM's time again, and nothing lost in our tables")
-    take("fit", *((True, "asked by --height") if "height" in given else _fit(samples)))
-    toy = values["sam"] == STREET
-    if values["fit"]:
-        height = STREET_HEIGHT if toy else PAPER_HEIGHT
-        take("height", height, "what the demo's networks have seen" if toy else "the paper's")
+    if values["sam"] != NO_SAM and machine.gpu:
+        take("points", "grid", "the paper's: all of SAM's prompts")
+    elif values["sam"] != NO_SAM:
+        take("points", "adaptive", f"{slow}: half of its time, and nothing lost in our tables")
+    if plan != "band":
+        if given.get("fit") is False:
+            raise InputError(f"--no-fit: {plan} windows are of spheres of one size; leave it out")
+        values["fit"] = True  # levelled and resized, and nothing is cut
+        take("height", *_sphere_height(samples, toy))
+    else:
+        take("fit", *((True, "asked by --height") if "height" in given else _fit(samples)))
+        if values["fit"]:
+            height = STREET_HEIGHT if toy else PAPER_HEIGHT
+            take("height", height, "what the demo's networks have seen" if toy else "the paper's")
     values.setdefault("height", None)
     take(
         "preset",
@@ -227,6 +248,25 @@ def is_here(name: str) -> bool:
             files = ("config.json", "model.safetensors")
             return all(isinstance(try_to_load_from_cache(hub, file), str) for file in files)
     return True
+
+
+def _plan(samples: Sequence[Sample], given: Mapping[str, Any]) -> tuple[str, str]:
+    """By which windows the photographs are seen, and why."""
+    asked = [name for name in ("fit", "height") if name in given]
+    if asked:
+        return "band", f"the paper's, as --{asked[0]} is given"
+    if all_spheres([image_size(sample.image) for sample in samples]):
+        return "tangent", "all are 2:1: labelled from pole to pole; --fit for the paper's band"
+    return "band", "the paper's: not all photographs are whole spheres"
+
+
+def _sphere_height(samples: Sequence[Sample], toy: bool) -> tuple[int, str]:
+    """The height of whole spheres, and why. toy: for the demo's networks."""
+    height = sphere_height([image_size(sample.image) for sample in samples])
+    seen = panorama_width(STREET_HEIGHT) // 2
+    if toy and height > seen:
+        return seen, "as fine at the horizon as what the demo's networks have seen"
+    return height, f"that of the photographs, or {SPHERE_HEIGHT} where they are larger or differ"
 
 
 def _fit(samples: Iterable[Sample]) -> tuple[bool, str]:

@@ -14,10 +14,17 @@ from typing import Any
 import torch
 
 
-def hard_boundary(labels_OHW: torch.Tensor) -> torch.Tensor:
-    """bool (O, H, W): pixels whose label differs from that of a 4-neighbour."""
+def hard_boundary(labels_OHW: torch.Tensor, shown_HW: torch.Tensor | None = None) -> torch.Tensor:
+    """bool (O, H, W): pixels whose label differs from that of a 4-neighbour.
+
+    shown: bool; the other pixels are no neighbours, and have no boundary. None: all are shown.
+    """
     across = labels_OHW[..., :, 1:] != labels_OHW[..., :, :-1]
     down = labels_OHW[..., 1:, :] != labels_OHW[..., :-1, :]
+    if shown_HW is not None:
+        beside, below = shown_edges(shown_HW)
+        across &= beside
+        down &= below
     found = torch.zeros_like(labels_OHW, dtype=torch.bool)
     found[..., :, 1:] |= across
     found[..., :, :-1] |= across
@@ -52,6 +59,12 @@ def boundary_of_edges(across: torch.Tensor, down: torch.Tensor) -> torch.Tensor:
     horizontal = torch.maximum(pad(across, (1, 0)), pad(across, (0, 1)))
     vertical = torch.maximum(pad(down, (0, 0, 1, 0)), pad(down, (0, 0, 0, 1)))
     return torch.maximum(horizontal, vertical)
+
+
+def shown_edges(shown_HW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """bool, as `edges`: where both pixels of an edge are shown; (H, W - 1) and (H - 1, W)."""
+    beside = shown_HW[..., :, 1:] & shown_HW[..., :, :-1]
+    return beside, shown_HW[..., 1:, :] & shown_HW[..., :-1, :]
 
 
 class _Edges(torch.autograd.Function):

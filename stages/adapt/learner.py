@@ -24,7 +24,7 @@ from goodsam.data.ranges import (
     WORKERS,
     check_ranges,
 )
-from goodsam.data.windows import Windows
+from goodsam.data.sphere import WindowPlan
 from goodsam.stages.adapt.beyond.labeller import alignments, follow_teacher
 from goodsam.stages.adapt.beyond.paste import cut_outs, pasted
 from goodsam.stages.adapt.beyond.view import View, ViewConfig
@@ -149,7 +149,7 @@ class Learner:
         self,
         config: AdaptConfig,
         group: Processes,
-        windows: Windows,
+        windows: WindowPlan,
         kept_HW: torch.Tensor | None = None,
         geometry: Geometry | None = None,
     ) -> None:

@@ -52,10 +52,12 @@ def adapt(
     called with what `Monitor` says and what speaks against the networks. score: shown the
     student before the first step and after each. A run that is stopped saves first. Raises
     FloatingPointError for a loss that is not finite and Collapse for a run that collapses, both
-    after saving, and InputError for a run that is longer already.
+    after saving, and InputError for a run that is longer already, or views that the plan of windows
+    has not.
     """
     if not len(panoramas):
         raise InputError("no panoramas to train on")
+    config.view.check(panoramas.windows)
     with processes(config.device) as group:
         share = group.share_of(config.accumulate)
         learner = Learner(config, group, panoramas.windows, panoramas.kept, panoramas.geometry)

@@ -61,15 +61,20 @@ class Prediction:
             found.addcmul_(p, log_p, value=-1)
         return found
 
-    @torch.no_grad()
     def margin(self) -> torch.Tensor:
         """`D`, the difference of the two largest probabilities of each pixel, (N, H, W)."""
-        first, *others = self.probabilities.unbind(1)
-        highest, second = first.clone(), torch.zeros_like(first)
-        for p in others:
-            torch.maximum(second, torch.minimum(highest, p), out=second)
-            torch.maximum(highest, p, out=highest)
-        return highest - second
+        return margin_of(self.probabilities)
+
+
+@torch.no_grad()
+def margin_of(probabilities_NCHW: torch.Tensor) -> torch.Tensor:
+    """`Prediction.margin` of these probabilities."""
+    first, *others = probabilities_NCHW.unbind(1)
+    highest, second = first.clone(), torch.zeros_like(first)
+    for p in others:
+        torch.maximum(second, torch.minimum(highest, p), out=second)
+        torch.maximum(highest, p, out=highest)
+    return highest - second
 
 
 def _without_ignored(

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from goodsam.data.cache import SamCache
 from goodsam.data.geometry import Geometry
 from goodsam.data.panoramas.fitted import FittedPictures, pictures_folder
-from goodsam.data.windows import Windows
+from goodsam.data.sphere import WindowPlan
 from goodsam.stages.adapt.beyond.paste import Donor
 from goodsam.stages.adapt.beyond.view import View, ViewConfig, view_at
 from goodsam.stages.adapt.fusion import MaskBatch
@@ -22,7 +22,7 @@ from goodsam.stages.loading import as_raised
 
 class Item(NamedTuple):
     """A panorama at one position of a run. image: uint8 (H, W, 3). masks, boundaries: of the
-    windows that are learned from, and `B_SAM` of their overlaps, bool (H, w_o). donor: what small
+    windows that are learned from, and `B_SAM` of their overlaps, bool (h_o, w_o). donor: what small
     things are pasted from; None: nothing is pasted."""
 
     name: str
@@ -41,7 +41,7 @@ class CachedPanoramas:
 
     def __init__(self, images: Path, cache: SamCache, names: list[str]) -> None:
         self.images, self.cache, self.names = images, cache, names
-        self.windows: Windows = cache.identity.windows
+        self.windows: WindowPlan = cache.identity.windows
         self.pictures = FittedPictures(pictures_folder(cache.path), cache.identity.geometry)
         ignored = cache.identity.ignored_mask
         self.kept = None if ignored is None else torch.from_numpy(~ignored)

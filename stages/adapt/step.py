@@ -4,17 +4,17 @@ TA: the teacher assistant. Eq. 1 to 3 are the paper's distortion-aware rectifica
 7 its multi-level knowledge adaptation (MKA). Where each equation is, what its value is called in
 `Outcome.terms` and in metrics.jsonl, and which settings it has beside `step.weights.TERM`:
 
-    Eq.   function                   term              settings: step.
-    1     losses.consistency_loss    consistency       consistency_space
-    2     losses.boundary_loss       teacher_boundary  boundary_reduction
-    3     fusion._ctcf               (the ensemble)    fusion.rule, fusion.theta_medium, ...
-    4     losses.whole_image_loss    whole_image       whole_image_targets
-    5     losses.ensemble_loss       student_windows   lambda_
-    6     losses.ensemble_loss       teacher_windows   lambda_
-    7     losses.boundary_loss       student_boundary  boundary_reduction
-    8     STUDENT_LOSSES             student_total
-    9     TEACHER_LOSSES             teacher_total
-    Fig.3 boundary.refine_boundary   (B_ref)           alpha, max_vertical_distance
+    Eq.   function                        term              settings: step.
+    1     losses.consistency_loss         consistency       consistency_space
+    2     overlaps.teacher_boundary_loss  teacher_boundary  boundary_reduction
+    3     fusion._ctcf                    (the ensemble)    fusion.rule, fusion.theta_medium, ...
+    4     losses.whole_image_loss         whole_image       whole_image_targets
+    5     losses.ensemble_loss            student_windows   lambda_
+    6     losses.ensemble_loss            teacher_windows   lambda_
+    7     overlaps.student_boundary_loss  student_boundary  boundary_reduction
+    8     STUDENT_LOSSES                  student_total
+    9     TEACHER_LOSSES                  teacher_total
+    Fig.3 overlaps.refined_boundaries     (B_ref)           alpha, max_vertical_distance
 
 The ensemble, its weights and the refined boundaries come from the TA's prediction of this very
 step, without gradient. Nothing flows from the student's losses into the TA. What the paper does not
@@ -31,19 +31,23 @@ import torch
 
 from goodsam.data.classes import IGNORE
 from goodsam.data.ranges import AT_LEAST_0, COUNT_OR_NONE, SHARE, Range, check_ranges
-from goodsam.data.windows import Overlap, Windows
+from goodsam.data.sphere import WindowPlan
 from goodsam.stages.adapt.beyond.anchor import anchor_loss
 from goodsam.stages.adapt.beyond.view import Strip, View, logits_through
-from goodsam.stages.adapt.boundary import boundary_of_edges, edges, hard_boundary, refine_boundary
 from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch
 from goodsam.stages.adapt.labels import Labels, fused_labels, predict_labels
 from goodsam.stages.adapt.losses import (
-    boundary_loss,
     consistency_loss,
     ensemble_loss,
     log_p_in_windows,
     log_p_of,
     whole_image_loss,
+)
+from goodsam.stages.adapt.overlaps import (
+    Reprojected,
+    refined_boundaries,
+    student_boundary_loss,
+    teacher_boundary_loss,
 )
 from goodsam.stages.adapt.prediction import Prediction
 
@@ -122,7 +126,7 @@ class Outcome:
 
     teacher, student: total losses. terms: each loss before its weight. teacher_labels: uint8
     (N, H, w). student_log_p: (1, C, H, W). labels: the ensemble and what goes with it. refined:
-    `B_ref` of each overlap, bool (H, w_o); empty where no loss needs it. windows: those that were
+    `B_ref` of each overlap, bool (h_o, w_o); empty where no loss needs it. windows: those that were
     learned from. strip: the part of the panorama that they cover.
     """
 
@@ -133,7 +137,7 @@ class Outcome:
     student_log_p: torch.Tensor
     labels: Labels
     refined: list[torch.Tensor]
-    windows: Windows
+    windows: WindowPlan
     strip: Strip
 
     @property
@@ -171,7 +175,7 @@ def adaptation_step(
     image_13HW: torch.Tensor,
     masks: MaskBatch,
     sam_boundaries: Sequence[torch.Tensor],
-    windows: Windows,
+    windows: WindowPlan,
     config: StepConfig,
     kept_HW: torch.Tensor | None = None,
     by_class: ByClass = ALL_ALIKE,
@@ -181,7 +185,7 @@ def adaptation_step(
     """Forward passes and all losses of one panorama (Eq. 1 to 7).
 
     image: normalised, (1, 3, H, W). masks, sam_boundaries: of the windows that are learned from;
-    `B_SAM` of each overlap, bool (H, w_o). kept: bool, (H, W); no loss comes from the other
+    `B_SAM` of each overlap, bool (h_o, w_o). kept: bool, (H, W); no loss comes from the other
     pixels, nor from those of classes that a class map ignores, and they have no label in the
     ensemble. view: what the learners see. pasted: int64
     (H, W), the labels of what was pasted into it, 255 elsewhere; None: nothing was.
@@ -200,9 +204,9 @@ def adaptation_step(
         source = networks.labeller or networks.teacher
         labeller = predict_labels(source, clean, config.labels_mirrored, classes)
     if labeller.ignored is not None:
-        seen_HW = ~windows.join(labeller.ignored)
+        seen_HW = ~windows.join_labels(labeller.ignored)
         kept_HW = seen_HW if kept_HW is None else kept_HW & seen_HW
-    kept_NHW = None if kept_HW is None else windows.cut(kept_HW)
+    kept_NHW = None if kept_HW is None else windows.cut_labels(kept_HW)
     labels = fused_labels(
         labeller, masks, config.fusion, kept_NHW, config.confident, by_class.thresholds
     )
@@ -210,7 +214,7 @@ def adaptation_step(
         pasted_HW = strip.of(pasted_HW)
         if kept_HW is not None:
             pasted_HW = pasted_HW.masked_fill(~kept_HW, IGNORE)
-        labels = labels.with_pasted(windows.cut(pasted_HW))
+        labels = labels.with_pasted(windows.cut_labels(pasted_HW))
         bare = pasted_HW == IGNORE  # SAM saw no boundary of what was pasted
         kept_HW = bare if kept_HW is None else kept_HW & bare
     ensemble, weight_map = labels.ensemble, labels.weight_map
@@ -229,20 +233,31 @@ def adaptation_step(
         goal = windows.join(teacher.probabilities.detach())[None]
         if config.whole_image_targets == "hard":
             goal = torch.zeros_like(goal).scatter_(
-                1, windows.join(teacher.labels)[None, None].long(), 1
+                1, windows.join_labels(teacher.labels)[None, None].long(), 1
             )
         terms["whole_image"] = whole_image_loss(student.log_probabilities, goal, kept_HW)
     if wanted.student_windows:  # Eq. 5
         log_p = weighted(log_p_in_windows(ensemble, student.log_probabilities, windows))
         terms["student_windows"] = ensemble_loss(log_p, ensemble, weight_map, config.lambda_)
-    if windows.overlaps and wanted.consistency:  # Eq. 1
-        on_logits = config.consistency_space == "logits"
-        sides = teacher.logits if on_logits else teacher.probabilities
-        terms["consistency"] = consistency_loss(sides, windows, kept_HW)
     refined: list[torch.Tensor] = []
-    if windows.overlaps and (wanted.teacher_boundary or wanted.student_boundary):  # Eq. 2 and 7
-        refined = refined_boundaries(teacher, sam_boundaries, windows, config)
-        terms |= _boundary_terms(teacher, student, refined, windows, config, kept_HW)
+    boundaries = wanted.teacher_boundary or wanted.student_boundary
+    if windows.overlaps and (wanted.consistency or boundaries):
+        meeting = Reprojected.of(teacher, windows)
+        if wanted.consistency:  # Eq. 1
+            sides = meeting.probabilities
+            if config.consistency_space == "logits":
+                sides = windows.reproject(teacher.logits)
+            terms["consistency"] = consistency_loss(sides, windows, kept_HW)
+        if boundaries:  # Fig. 3
+            limit = config.max_vertical_distance
+            refined = refined_boundaries(meeting, sam_boundaries, config.alpha, limit)
+        reduction = config.boundary_reduction
+        if wanted.teacher_boundary:  # Eq. 2
+            terms["teacher_boundary"] = teacher_boundary_loss(meeting, refined, reduction, kept_HW)
+        if wanted.student_boundary:  # Eq. 7
+            terms["student_boundary"] = student_boundary_loss(
+                student, windows, refined, reduction, kept_HW
+            )
     if wanted.anchor:
         if networks.untouched is None:
             raise ValueError("step.weights.anchor needs the untouched TA")
@@ -266,70 +281,3 @@ def adaptation_step(
         windows=windows,
         strip=strip,
     )
-
-
-@torch.no_grad()
-def refined_boundaries(
-    teacher: Prediction,
-    sam_boundaries: Sequence[torch.Tensor],
-    windows: Windows,
-    config: StepConfig,
-) -> list[torch.Tensor]:
-    """`B_ref` of each overlap, bool (H, w_o), from the TA's prediction of all windows."""
-    margin = teacher.margin()
-    found = []
-    for overlap, sam in zip(windows.overlaps, sam_boundaries, strict=True):
-        left, right = map(hard_boundary, windows.pair(teacher.labels, overlap))
-        margins = windows.pair(margin, overlap)
-        limit = config.max_vertical_distance
-        found.append(refine_boundary(left, right, sam, *margins, config.alpha, limit))
-    return found
-
-
-def _boundary_terms(
-    teacher: Prediction,
-    student: Prediction,
-    refined: Sequence[torch.Tensor],
-    windows: Windows,
-    config: StepConfig,
-    kept_HW: torch.Tensor | None,
-) -> dict[str, torch.Tensor]:
-    """Eq. 2 and 7: the mean over all overlaps."""
-    terms: dict[str, list[torch.Tensor]] = {}
-    kept: list[torch.Tensor | None] = [None] * len(refined)
-    if kept_HW is not None:
-        kept = [part[None] for part in windows.cut_overlaps(kept_HW)]
-    if config.weights.teacher_boundary:
-        across, down = edges(teacher.probabilities)
-        terms["teacher_boundary"] = [
-            boundary_loss(
-                reference[None],
-                _both_sides(across, down, windows, overlap),
-                config.boundary_reduction,
-                part,
-            )
-            for overlap, reference, part in zip(windows.overlaps, refined, kept, strict=True)
-        ]
-    if config.weights.student_boundary:
-        across, down = (part[0] for part in edges(student.probabilities, cyclic=True))
-        cuts = windows.cut_overlaps(across), windows.cut_overlaps(down)
-        terms["student_boundary"] = [
-            boundary_loss(
-                reference[None],
-                [boundary_of_edges(a[..., :-1], d)[None]],
-                config.boundary_reduction,
-                part,
-            )
-            for a, d, reference, part in zip(*cuts, refined, kept, strict=True)
-        ]
-    return {name: torch.stack(values).mean() for name, values in terms.items()}
-
-
-def _both_sides(
-    across: torch.Tensor, down: torch.Tensor, windows: Windows, overlap: Overlap
-) -> list[torch.Tensor]:
-    """One overlap's soft boundaries (1, H, w_o) by its two windows, from the windows' edges."""
-    left, right = windows.pair(across, overlap)
-    right = right[..., : left.shape[-1]]  # not the edge that leads out of the overlap
-    sides = zip((left, right), windows.pair(down, overlap), strict=True)
-    return [boundary_of_edges(a, d)[None] for a, d in sides]

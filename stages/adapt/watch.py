@@ -43,6 +43,7 @@ def measure(outcome: Outcome, names: Sequence[str]) -> dict[str, torch.Tensor]:
     shares = torch.bincount(ensemble.flatten(), minlength=256)[:classes].float()
     shares = shares / shares.sum().clamp(min=1)
     student = outcome.student_log_p[0, :, ::4, ::4].argmax(dim=0)
+    whole = outcome.windows.join_labels(labels)
     return {
         **outcome.terms,
         "teacher_total": outcome.teacher,
@@ -51,7 +52,7 @@ def measure(outcome: Outcome, names: Sequence[str]) -> dict[str, torch.Tensor]:
         "trusted_masks": outcome.labels.trusted.sum() / max(1, len(outcome.labels.trusted)),
         "agreement": (labels == ensemble).sum() / (ensemble != IGNORE).sum().clamp(min=1),
         "ensemble_entropy": torch.special.entr(shares).sum(),
-        "student_agreement": (student == outcome.windows.join(labels)[::4, ::4]).float().mean(),
+        "student_agreement": (student == whole[::4, ::4]).float().mean(),
         **dict(zip(map(share_key, names), shares.unbind(), strict=True)),
         **dict(zip(map(confidence_key, names), outcome.labels.confidence.unbind(), strict=True)),
     }
@@ -66,18 +67,18 @@ def strip(image_HW3: torch.Tensor, outcome: Outcome, names: tuple[str, ...]) -> 
     windows = outcome.windows
     image = outcome.strip.of(image_HW3.movedim(-1, 0)).movedim(0, -1).cpu().numpy()
     palette = palette_for(names)
-    boundary = torch.zeros(image.shape[:2], dtype=torch.bool)
+    boundary = np.zeros(image.shape[:2], bool)
     for overlap, refined in zip(windows.overlaps, outcome.refined, strict=False):
-        boundary[:, windows.overlap_columns(overlap)] |= refined.cpu()
+        boundary[windows.overlap_pixels(overlap)] |= refined.cpu().numpy()
     maps = (
-        windows.join(outcome.teacher_labels),
-        windows.join(outcome.ensemble),
+        windows.join_labels(outcome.teacher_labels),
+        windows.join_labels(outcome.ensemble),
         outcome.student_log_p[0].argmax(dim=0),
     )
     teacher, ensemble, student = (
         colourise(map_.cpu().numpy().astype(np.uint8), palette) for map_ in maps
     )
-    drawn = np.where(boundary.numpy()[..., None], 255, image // 3).astype(np.uint8)
+    drawn = np.where(boundary[..., None], 255, image // 3).astype(np.uint8)
     every = -(-image.shape[1] // STRIP_WIDTH)
     pictures = (image, teacher, ensemble, drawn, student)
     return np.concatenate([picture[::every, ::every] for picture in pictures])

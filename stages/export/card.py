@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from goodsam.data.geometry import Geometry
+from goodsam.data.geometry import Geometry, windows_text
 from goodsam.data.licences import Licence, on_a_card
+from goodsam.data.windows import Windows
 from goodsam.stages.cards import DATA
 from goodsam.stages.networks.adapted import Adapted
 from goodsam.stages.networks.classes import bare
@@ -212,7 +213,12 @@ def _geometry(geometry: Geometry | None) -> str:
         return "Feed images at their native size and aspect."
     size = f"{geometry.windows.width} x {geometry.windows.height}"
     how = f"It was trained on {geometry}. "
-    if geometry.fit:
+    if geometry.plan != "band":
+        how += (
+            f"Give it a whole 2:1 panorama, upright, resized to {size}; `goodsam predict` and "
+            "`goodsam.load` do so by themselves and bring the labels back to the photograph's size."
+        )
+    elif geometry.fit:
         how += (
             f"Cut that band from the middle of a 2:1 panorama and resize it to {size} first; "
             "`goodsam predict` and `goodsam.load` do so by themselves and bring the labels back to "
@@ -227,11 +233,18 @@ def view_table(geometry: Geometry) -> str:
     """Field of view and window plan as a table of Markdown, for panoramas of a whole turn."""
     plan = geometry.windows
     degrees = 360 / plan.width
-    seam = "the last ones over the seam" if plan.wrap else "none over the seam"
+    if isinstance(plan, Windows):
+        seam = "the last ones over the seam" if plan.wrap else "none over the seam"
+        windows = (
+            f"{len(plan)} of {plan.window} x {plan.height} px ({degrees * plan.window:.1f}° wide), "
+            f"one every {plan.stride} px, {seam}"
+        )
+    else:
+        h, w = plan.window_shape
+        windows = f"{geometry.plan}: {windows_text(plan)}; {w} x {h} px each"
     rows = {
         "field of view": f"360° x {degrees * plan.height:.1f}°, {plan.width} x {plan.height} px",
-        "windows": f"{len(plan)} of {plan.window} x {plan.height} px ({degrees * plan.window:.1f}° "
-        f"wide), one every {plan.stride} px, {seam}",
+        "windows": windows,
     }
     if geometry.ignored:
         rows["left out"] = geometry.ignored_share

@@ -45,7 +45,10 @@ def export_graph(
     if eight_bits and not samples:
         raise InputError(f"{out}: int8 is calibrated on photographs; give some with --calibrate")
     if segmenter.mode != "direct":
-        raise InputError(f"{out}: an export sees panoramas whole; load the network without windows")
+        raise InputError(
+            f"{out}: an export sees panoramas whole; load the network without windows, or the "
+            "student, or take --format huggingface"
+        )
     check_folder(out.parent)
     need(format)
     views = views_of(segmenter, samples)

@@ -9,7 +9,7 @@ import numpy as np
 
 from goodsam.data.classes import CITYSCAPES, Protocol, protocol_for
 from goodsam.data.panoramas import Sample, read_image, read_truth
-from goodsam.data.street.picture import panorama
+from goodsam.data.street.picture import panorama, sphere
 from goodsam.data.street.seeds import split_seed
 from goodsam.data.windows import PAPER_HEIGHT, panorama_width
 from goodsam.stages.segformer.segmenter import Segmenter
@@ -50,13 +50,18 @@ def _view(segmenter: Segmenter, sample: Sample, protocol: Protocol) -> View:
 
 
 def rendered_views(segmenter: Segmenter, count: int) -> list[View]:
-    """Street panoramas of the size that the network was trained on, or of 400 x 2048.
+    """Street panoramas of the size that the network was trained on, or of 400 x 2048; spheres where
+    it was trained on them.
 
     With truth if the network has Cityscapes' classes.
     """
     geometry = segmenter.geometry
     height = PAPER_HEIGHT if geometry is None else geometry.windows.height
     width = panorama_width(height) if geometry is None else geometry.windows.width
-    pictures = (panorama(split_seed("tuning", index, 0), height, width) for index in range(count))
+    seeds = (split_seed("tuning", index, 0) for index in range(count))
+    if geometry is not None and geometry.plan != "band":
+        pictures = [sphere(seed, height) for seed in seeds]
+    else:
+        pictures = [panorama(seed, height, width) for seed in seeds]
     known = segmenter.names == CITYSCAPES
     return [View(picture.image, picture.labels if known else None) for picture in pictures]

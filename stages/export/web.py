@@ -64,7 +64,10 @@ def export_web(
     if eight_bits and not samples:
         raise InputError(f"{out}: int8 is calibrated on photographs; give some with --calibrate")
     if segmenter.mode != "direct":
-        raise InputError(f"{out}: an export sees panoramas whole; load the network without windows")
+        raise InputError(
+            f"{out}: an export sees panoramas whole; load the network without windows, or the "
+            "student, or take --format huggingface"
+        )
     fitted = fitting(segmenter)
     if fitted.geometry is not None and (fitted.geometry.pose.pitch or fitted.geometry.pose.roll):
         raise InputError(

@@ -9,10 +9,10 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from goodsam.data.cache import (
     BoundaryMode,
@@ -33,21 +33,36 @@ from goodsam.data.panoramas import (
     image_size,
 )
 from goodsam.data.panoramas.fitted import hashes_beside
+from goodsam.data.plans import PlanName, whole_sphere
 from goodsam.data.ranges import COUNT, WORKERS, check_ranges
-from goodsam.data.windows import ASPECT, PAPER_HEIGHT, PAPER_WIDTH, Windows, is_band
+from goodsam.data.sphere import WindowPlan
+from goodsam.data.windows import (
+    ASPECT,
+    PAPER_HEIGHT,
+    PAPER_WIDTH,
+    Windows,
+    is_band,
+    is_sphere,
+)
 from goodsam.stages.sam.factory import GeneratorFactory
 from goodsam.stages.sam.workers import Stage1Job, start_workers
+
+SPHERE_HEIGHT = 1024  # px: larger spheres are made so small, twice as wide
+LEAST_WIDTH = 128  # px, of a sphere: networks see nothing in the windows of a smaller one
 
 
 @dataclass(frozen=True)
 class Stage1Config:
     """What is cut, and who works.
 
-    window, stride: px; by default a quarter of the width, and half the window. wrap: windows run
-    over the seam. boundaries: the boundary map B_SAM of an overlap comes from SAM on its crop, or
-    from the masks of its two windows. fit: images of other sizes are fitted to
-    height x width (400 x 2048 if not given); without it, height x width is the first image's size,
-    and all must have it.
+    plan: the paper's band, or one of whole spheres, which are levelled and resized to
+    height x 2 height; auto: tangent windows where nothing else is said of how to see photographs
+    that are all 2:1, else the band (`settled`).
+    window, stride: of the band, px; by default a quarter of the width, and half the window. wrap:
+    its windows run over the seam. boundaries: the boundary map B_SAM of an overlap comes from SAM
+    on its crop, or from the masks of its two windows; None: from its crop, if there is one. fit:
+    images of other sizes are fitted to height x width (the band: 400 x 2048 if not given); without
+    it, height x width is the first image's size, and all must have it.
     ignore_mask: a picture that is not black where the panoramas show no scene (rig, tripod, black
     border): masks and boundaries are cut there, and training takes no loss from it.
     pose: of the cameras, undone if `fit`. verify: read every image again, even those whose size and
@@ -57,10 +72,11 @@ class Stage1Config:
     missing; None: all.
     """
 
+    plan: Literal["auto"] | PlanName = "auto"
     window: int | None = None
     stride: int | None = None
     wrap: bool = True
-    boundaries: BoundaryMode = "overlap"
+    boundaries: BoundaryMode | None = None
     fit: bool = False
     height: int | None = None
     width: int | None = None
@@ -74,6 +90,8 @@ class Stage1Config:
     def __post_init__(self) -> None:
         sizes = dict.fromkeys(("window", "stride", "height", "width"), COUNT)
         check_ranges(self, {**sizes, "workers": WORKERS}, "")
+        if self.plan not in (known := ("auto", *get_args(PlanName))):
+            raise InputError(f"plan {self.plan!r}: use {', '.join(known)}")
         if self.workers and self.scheduler:
             raise InputError("give either workers or the address of a scheduler, not both")
 
@@ -191,21 +209,91 @@ def samples_and_identity(
 ) -> tuple[list[Sample], Identity]:
     """All panoramas below `images`, and the identity of the cache that they make.
 
-    Raises InputError for a folder without panoramas, and as `choose_windows` does.
+    Raises InputError for a folder without panoramas, and as `settled` and `choose_windows` do.
     """
     samples = find_panoramas(images)
     check_images([sample.name for sample in samples])
-    geometry = choose_windows(samples, config)
+    config, _ = settled(samples, config)
+    plan: WindowPlan
+    if config.plan in ("vertical", "tangent"):
+        assert config.height is not None
+        plan = whole_sphere(config.plan, config.height)
+    else:
+        plan = choose_windows(samples, config)
     runs: tuple[int, ...] = ()
     if config.ignore_mask is not None:
-        runs = ignored_runs(fitted_ignore_mask(config.ignore_mask, geometry, config.fit))
+        runs = ignored_runs(fitted_ignore_mask(config.ignore_mask, plan, config.fit))
     return samples, Identity(
-        factory.sam, factory.settings, config.boundaries, geometry, config.fit, runs, config.pose
+        factory.sam,
+        factory.settings,
+        config.boundaries or "overlap",
+        plan,
+        config.fit,
+        runs,
+        config.pose,
     )
 
 
+def settled(samples: list[Sample], config: Stage1Config) -> tuple[Stage1Config, str]:
+    """The configuration with a plan, and what to say of a choice that is not the user's, or "".
+
+    Raises InputError for options that the plan has no use for, and where a plan of spheres is asked
+    for and a photograph is none. Reads headers only.
+    """
+    of_band = {
+        "--fit": config.fit,
+        "--height": config.height is not None or config.width is not None,
+        "--window": config.window is not None,
+        "--stride": config.stride is not None,
+        "--no-wrap": not config.wrap,
+    }
+    plan = config.plan
+    if plan == "auto":
+        free = not any(of_band.values())
+        plan = "tangent" if free and all_spheres(_sizes(samples)) else "band"
+    if plan == "band":
+        return replace(config, plan=plan), ""
+    wrong = [name for name in ("--window", "--stride", "--no-wrap") if of_band[name]]
+    if wrong:
+        raise InputError(
+            f"{wrong[0]}: is of the paper's windows, and {plan} ones have their own; leave it out, "
+            "or take --plan band"
+        )
+    height = config.height or sphere_height(_sizes(samples))
+    for sample in samples:
+        if not is_sphere(*(size := image_size(sample.image))):
+            raise InputError(
+                f"{sample.image}: {size[1]} x {size[0]} is no 2:1 sphere, and {plan} windows are "
+                "of one; take it out, or take --plan band"
+            )
+    boundaries = config.boundaries or ("windows" if plan == "tangent" else "overlap")
+    found = replace(
+        config, plan=plan, fit=True, height=height, width=2 * height, boundaries=boundaries
+    )
+    said = (
+        f"2:1 photographs: masks of the whole spheres at {2 * height} x {height}, by tangent "
+        "windows; --fit for the paper's band of 70.3°"
+    )
+    return found, said if config.plan == "auto" else ""
+
+
+def _sizes(samples: list[Sample]) -> list[tuple[int, int]]:
+    return [image_size(sample.image) for sample in samples]
+
+
+def all_spheres(sizes: list[tuple[int, int]]) -> bool:
+    """Whether photographs of these (height, width) are all 2:1, and large enough."""
+    return all(is_sphere(*size) and size[1] >= LEAST_WIDTH for size in sizes)
+
+
+def sphere_height(sizes: list[tuple[int, int]]) -> int:
+    """The height at which spheres are seen: their own, if all are alike and none is large."""
+    own = min(width for _, width in sizes) // 2
+    return own if len({*sizes}) == 1 and own < SPHERE_HEIGHT else SPHERE_HEIGHT
+
+
 def choose_windows(samples: list[Sample], config: Stage1Config) -> Windows:
-    """The one geometry of a cache. InputError unless every image has it, or is to be fitted.
+    """The paper's windows. InputError unless every image has their size, or is to be fitted.
 
     Default windows fit the paper's 360 x 70.3 degrees only; for another aspect `window` must be
     given. Reads headers only.

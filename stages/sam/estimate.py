@@ -38,7 +38,7 @@ def estimate_stage1(
     One window of the first panorama is tried; nothing is written.
     """
     samples, identity = samples_and_identity(images, config, factory)
-    geometry = identity.windows
+    plan = identity.windows
     done: set[str] = set()
     if cache.exists():
         store = SamCache.open(cache)
@@ -47,28 +47,28 @@ def estimate_stage1(
         done = set(store.names) - set(store.missing())
     todo = [sample for sample in samples if sample.name not in done]
     seconds, size = _trial(samples[0], identity, factory)
-    crops = len(geometry.overlaps) if config.boundaries == "overlap" else 0
+    crops = len(plan.overlaps) if identity.boundaries == "overlap" else 0
     return Stage1Estimate(
         panoramas=len(todo),
-        windows=len(todo) * len(geometry),
+        windows=len(todo) * len(plan),
         overlaps=len(todo) * crops,
-        seconds=seconds * len(todo) * (len(geometry) + crops),
+        seconds=seconds * len(todo) * (len(plan) + crops),
         size=size * len(samples),
     )
 
 
 def _trial(sample: Sample, identity: Identity, factory: GeneratorFactory) -> tuple[float, int]:
     """Seconds of a window, and bytes of a cache of one panorama whose windows are all like it."""
-    geometry = identity.windows
-    image = read_panorama(sample.image, geometry, identity.fit, pose=identity.pose)
-    window = geometry.cut_images(image)[0]
+    plan = identity.windows
+    image = read_panorama(sample.image, plan, identity.fit, pose=identity.pose)
+    window = plan.cut_images(image)[len(plan) // 2]  # of a sphere one at the horizon
     generator = factory.build()
     generator([window])  # the first one pays for much that the others do not
     began = time.perf_counter()
     (masks,) = generator([window])
     seconds = time.perf_counter() - began
-    windows = (masks,) * len(geometry)
-    record = PanoramaMasks(windows, tuple(overlap_boundaries(windows, geometry)))
+    windows = (masks,) * len(plan)
+    record = PanoramaMasks(windows, tuple(overlap_boundaries(windows, plan)))
     with TemporaryDirectory() as folder:
         trial = SamCache.create(Path(folder) / "trial.zarr", identity, {"trial": "0" * 64}, {})
         trial.write("trial", record)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from goodsam.data.cache import BoundaryMode, PanoramaMasks
+from goodsam.data.sphere import VerticalWindows, WindowPlan
 from goodsam.data.window_masks import mask_boundaries, overlap_boundaries
 from goodsam.data.windows import Windows
 from goodsam.stages.sam.generate import MaskGenerator
@@ -12,7 +13,7 @@ from goodsam.stages.sam.generate import MaskGenerator
 
 def panorama_masks(
     image: np.ndarray,
-    geometry: Windows,
+    plan: WindowPlan,
     boundaries: BoundaryMode,
     generator: MaskGenerator,
     ignored: np.ndarray | None = None,
@@ -21,16 +22,17 @@ def panorama_masks(
 
     Windows and overlap crops are given to SAM as images of their own: SAM's own crops of a panorama
     would drop all that touches their edges. ignored: bool (H, W); SAM sees what is there, and the
-    masks are cut.
+    masks are cut. Of tangent windows boundaries come from the windows alone.
     """
-    windows = generator(list(geometry.cut_images(image)))
+    windows = generator(list(plan.cut_images(image)))
     if ignored is not None:
-        windows = [m.without(i) for m, i in zip(windows, geometry.cut(ignored), strict=True)]
+        windows = [m.without(i) for m, i in zip(windows, plan.cut_labels(ignored), strict=True)]
     if boundaries == "windows":
-        derived = overlap_boundaries(windows, geometry, ignored)
+        derived = overlap_boundaries(windows, plan, ignored)
         return PanoramaMasks(tuple(windows), tuple(derived))
-    crops = generator(geometry.cut_overlap_images(image))
-    parts = [None] * len(crops) if ignored is None else geometry.cut_overlaps(ignored)
+    assert isinstance(plan, Windows | VerticalWindows)  # an `Identity` has no other
+    crops = generator(plan.cut_overlap_images(image))
+    parts = [None] * len(crops) if ignored is None else plan.cut_overlaps(ignored)
     maps = [
         mask_boundaries(masks if part is None else masks.without(part), part)
         for masks, part in zip(crops, parts, strict=True)

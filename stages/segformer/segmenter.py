@@ -26,6 +26,7 @@ from goodsam.data.errors import InputError
 from goodsam.data.geometry import LEVELLED, Geometry, Pose
 from goodsam.data.licences import UNKNOWN, Licence
 from goodsam.data.panoramas import Placement, fitted_view, placement_in, posed
+from goodsam.data.plans import resized_plan
 from goodsam.data.sphere import SpherePlan, TangentWindows, WindowPlan, sphere_plan
 from goodsam.data.windows import Windows, widen
 from goodsam.stages.device import pick_device
@@ -47,8 +48,8 @@ SMALLEST_SIDE = 32  # below it a network's last stages have nothing left to look
 class Segmenter:
     """A network that labels images of any size; see `goodsam.stages.networks`.
 
-    mode: `direct` sees the panorama whole; `windows` sees its windows and joins them; `vertical`
-    and `tangent` see those of a whole sphere (`goodsam.data.sphere`).
+    mode: `direct` sees the panorama whole; `windows` sees its windows, those of its geometry, and
+    joins them; `vertical` and `tangent` see those of a whole sphere (`goodsam.data.sphere`).
     geometry: how panoramas are seen; None: each as it is, by the default windows of its size.
     wrap: `direct` sees the panorama continue past both ends, so that the seam is a place like any
     other. licence: of the weights. source, network: what it was loaded from. step: of the
@@ -74,8 +75,8 @@ class Segmenter:
         cls,
         source: str | Path,
         network: Network = "student",
-        mode: Mode = "direct",
-        windows: Windows | None = None,
+        mode: Mode | None = None,
+        windows: WindowPlan | None = None,
         device: str = "auto",
         wrap: bool = False,
     ) -> Segmenter:
@@ -83,10 +84,9 @@ class Segmenter:
 
         Of a run that has not ended, or has gone on since, its newest checkpoint is taken.
         windows: the geometry of a network that has none of its own; for one that has, it may only
-        repeat it.
+        repeat it. mode: None: direct, but by the windows for the TA of a run on whole spheres,
+        which has seen nothing else.
         """
-        if wrap and mode != "direct":
-            raise InputError("--wrap: windows run over the seam by themselves; leave it out")
         model, step = load_network(source, network)
         if len(class_names(model)) > IGNORE:
             raise InputError(
@@ -107,7 +107,13 @@ class Segmenter:
                     "applies its own"
                 )
             geometry = geometry or given
-        if wrap and geometry is not None and not geometry.windows.wrap:
+        if mode is None:
+            of_sphere = geometry is not None and geometry.plan != "band"
+            mode = "windows" if of_sphere and network == "teacher_assistant" else "direct"
+        if wrap and mode != "direct":
+            raise InputError("--wrap: windows run over the seam by themselves; leave it out")
+        seen = None if geometry is None else geometry.windows
+        if wrap and isinstance(seen, Windows) and not seen.wrap:
             raise InputError(
                 f"{source}: was trained on {geometry}; leave --wrap out: a run applies its own"
             )
@@ -120,7 +126,7 @@ class Segmenter:
             model.to(where).eval(), where, mode, geometry, wrap, licence, str(source), network, step
         )
 
-    def seeing(self, windows: Windows, fit: bool = False, pose: Pose = LEVELLED) -> Segmenter:
+    def seeing(self, windows: WindowPlan, fit: bool = False, pose: Pose = LEVELLED) -> Segmenter:
         """The same network with a geometry of the caller's."""
         return replace(self, geometry=Geometry(windows, fit, pose=pose))
 
@@ -128,7 +134,7 @@ class Segmenter:
         """The same network, which sees 2:1 photographs from pole to pole by windows of this plan.
 
         Where its run fitted, they are fitted as finely around the horizon; what the run left out of
-        its band stays left out.
+        its band stays left out. A run on whole spheres has its own size of them.
         """
         geometry = self.geometry
         if geometry is not None:
@@ -253,19 +259,22 @@ class Segmenter:
         """Percent of the pixels of all overlaps to which both windows give the same label."""
         plan = self._plan(view)
         labels = self.window_labels(view)
-        pairs = [plan.pair(labels, overlap) for overlap in plan.overlaps]
-        if not pairs:
-            return float("nan")
-        same = sum(int((left == right).sum()) for left, right in pairs)
-        return 100 * same / sum(left.size for left, _ in pairs)
+        same = pixels = 0
+        for overlap in plan.overlaps:
+            left, right = plan.pair(labels, overlap)
+            shown = plan.shown(overlap)
+            counted = np.ones(left.shape, bool) if shown is None else shown
+            same += int((left == right)[counted].sum())
+            pixels += int(counted.sum())
+        return 100 * same / pixels if pixels else float("nan")
 
     def _plan(self, view: np.ndarray) -> WindowPlan:
-        height, width = view.shape[:2]
+        (height, width), geometry = view.shape[:2], self.geometry
+        if geometry is not None and self.mode in ("windows", geometry.plan):
+            return resized_plan(geometry.windows, height, width)
         if self.mode in get_args(SpherePlan):
             return sphere_plan(self.mode, height, width)
-        if self.geometry is None:
-            return Windows.of(height, width)
-        return self.geometry.windows.scaled(height, width)
+        return Windows.of(height, width)
 
     def _native(
         self,

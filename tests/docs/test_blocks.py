@@ -14,7 +14,7 @@ from tests.docs.blocks import LANGUAGES, PAGES, Block, blocks
 ALL = {page: blocks(page) for page in PAGES}
 ELSEWHERE = {"docs/CACHE_FORMAT.md"}  # run by tests/data/cache/test_document.py
 BEGUN = {"docs/export.md", "docs/sharing.md"}  # begin where docs/index.md ends
-SLOW = {"README.md", "docs/cameras.md", "docs/export.md", "docs/hardware.md"}
+SLOW = {"README.md", "docs/cameras.md", "docs/export.md", "docs/hardware.md", "docs/sphere.md"}
 
 
 def marked(page: str):

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import torch
 
 from goodsam.data.classes import IGNORE
-from goodsam.data.windows import Windows, turn
+from goodsam.data.sphere import WindowPlan
+from goodsam.data.windows import turn
 from goodsam.stages.adapt.beyond.votes import small_classes
 from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse_prediction
 from goodsam.stages.adapt.prediction import Prediction
@@ -28,7 +29,7 @@ class Donor(NamedTuple):
 
 @torch.no_grad()
 def cut_outs(
-    labeller: Prediction, masks: MaskBatch, windows: Windows, fusion: FusionConfig, roll: int
+    labeller: Prediction, masks: MaskBatch, windows: WindowPlan, fusion: FusionConfig, roll: int
 ) -> torch.Tensor:
     """int64 (H, W): the labels of the donor's small things, 255 elsewhere, turned by `roll`.
 
@@ -43,7 +44,7 @@ def cut_outs(
     taken &= ensemble != IGNORE
     if labeller.ignored is not None:
         taken &= ~labeller.ignored
-    return turn(windows.join(ensemble.masked_fill(~taken, IGNORE)), roll)
+    return turn(windows.join_labels(ensemble.masked_fill(~taken, IGNORE)), roll)
 
 
 def pasted(

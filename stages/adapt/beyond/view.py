@@ -18,7 +18,9 @@ import numpy as np
 import torch
 from torchvision.transforms import v2
 
+from goodsam.data.errors import InputError
 from goodsam.data.ranges import COUNT, SHARE, check_ranges
+from goodsam.data.sphere import WindowPlan
 from goodsam.data.windows import Windows, turn
 from goodsam.stages.segformer.segment import segment
 
@@ -43,6 +45,15 @@ class ViewConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self, {"photometric": SHARE, "windows": COUNT}, "view.")
+
+    def check(self, windows: WindowPlan) -> None:
+        """InputError where these views cannot be had of panoramas that are seen by this plan."""
+        if self.windows is not None and not isinstance(windows, Windows):
+            raise InputError(
+                f"view.windows {self.windows}: neighbouring windows are a strip of the paper's "
+                "band alone, and these panoramas are seen by windows of a whole sphere; set "
+                "view.windows=null"
+            )
 
 
 class Strip(NamedTuple):
@@ -77,48 +88,52 @@ class View(NamedTuple):
         """Whether the TA sees anything but the clean windows."""
         return self.mirror or self.seen is not None
 
-    def indices(self, windows: Windows) -> list[int]:
+    def indices(self, windows: WindowPlan) -> list[int]:
         """The windows that are learned from, in their order along the circle."""
         if self.first is None:
             return list(range(len(windows)))
         return [(self.first + i) % len(windows) for i in range(self.number)]
 
-    def overlap_indices(self, windows: Windows) -> list[int]:
+    def overlap_indices(self, windows: WindowPlan) -> list[int]:
         """The overlaps of which both windows are learned from, in the order of those windows."""
         if self.first is None:
             return list(range(len(windows.overlaps)))
         by_left = {overlap.left: i for i, overlap in enumerate(windows.overlaps)}
         return [by_left[left] for left in self.indices(windows)[:-1] if left in by_left]
 
-    def strip(self, windows: Windows) -> tuple[Strip, Windows]:
+    def strip(self, windows: WindowPlan) -> tuple[Strip, WindowPlan]:
         """What the windows that are learned from cover, and those windows on it."""
         if self.first is None:
             return Strip(), windows
+        assert isinstance(windows, Windows)  # `ViewConfig.check` refuses others
         width = windows.window + (self.number - 1) * windows.stride
         part = Windows(windows.height, width, windows.window, windows.stride, wrap=False)
         return Strip(windows.starts[self.first], width), part
 
 
 def draw_view(
-    config: ViewConfig, windows: Windows, image_HW3: torch.Tensor, seed: int, position: int
+    config: ViewConfig, windows: WindowPlan, image_HW3: torch.Tensor, seed: int, position: int
 ) -> View:
     """The view of the panorama at one position of a run."""
     rng = np.random.default_rng((seed, position, _STREAM))
     # all are drawn, wanted or not, so that one setting does not change another's draws
     mirror, roll, first, jitter, donor, shift = rng.integers(2**31, size=6).tolist()
-    part = config.windows is not None and config.windows < len(windows)
+    first_of, number = None, config.windows or 0
+    config.check(windows)
+    if isinstance(windows, Windows) and 0 < number < len(windows):
+        first_of = _firsts(windows, number)[first % len(windows)]
     return View(
         mirror=config.mirror and mirror % 2 == 1,
         roll=roll % windows.width if config.roll else 0,
-        first=_firsts(windows, config.windows or 0)[first % len(windows)] if part else None,
-        number=config.windows or 0 if part else 0,
+        first=first_of,
+        number=0 if first_of is None else number,
         donor=(donor, shift % windows.width) if config.paste else None,
         seen=recoloured(image_HW3, config.photometric, jitter) if config.photometric else None,
     )
 
 
 def view_at(
-    config: ViewConfig, windows: Windows, seed: int, position: int
+    config: ViewConfig, windows: WindowPlan, seed: int, position: int
 ) -> Callable[[torch.Tensor], View]:
     """`draw_view`, but for the panorama, uint8 (H, W, 3)."""
     return lambda image_HW3: draw_view(config, windows, image_HW3, seed, position)

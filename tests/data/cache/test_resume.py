@@ -8,6 +8,7 @@ import pytest
 from goodsam.data.cache import SamCache
 from goodsam.data.cache.places import Folder
 from goodsam.data.errors import InputError
+from goodsam.data.sphere import VerticalWindows
 from goodsam.data.windows import Windows
 
 
@@ -107,7 +108,10 @@ def test_the_same_again_changes_nothing(full, made, files):
         ({"windows": Windows(6, 16, 6, 4, wrap=False)}, "windows.wrap is True, not False"),
         ({"fit": True}, "fit is False, not True"),
         ({"ignored": (3, 40, 6 * 16 - 43)}, "ignored is [], not [3, 40, "),
-        ({"format_version": 2}, "format_version is 1, not 2"),
+        (
+            {"windows": VerticalWindows.of(8, 16)},
+            "windows is those of the plan band, not those of the plan vertical",
+        ),
     ],
 )
 def test_another_identity_is_refused_by_name(

@@ -297,9 +297,24 @@ def test_other_sizes_are_refused_with_advice_and_fitted_when_asked(goodsam, tmp_
     assert "2 panoramas" in out
 
 
-def test_a_whole_sphere_is_refused_with_advice_and_its_band_is_cut_when_asked(goodsam, tmp_path):
-    picture(tmp_path / "i/a.jpg", (256, 128))
-    one_line(*cache_sam(goodsam, tmp_path / "i", tmp_path / "c.zarr"), 2, "a.jpg", "--fit")
+def test_a_whole_sphere_is_masked_as_one_and_its_band_is_cut_when_asked(goodsam, tmp_path):
+    picture(tmp_path / "i/a.jpg", (128, 64))
+    status, out, err = cache_sam(goodsam, tmp_path / "i", tmp_path / "c.zarr", "--dry-run")
+    assert status == 0
+    assert "22 windows and 0 overlaps" in out
+    for word in ("2:1 photographs", "128 x 64", "tangent windows", "--fit"):
+        assert word in err
+    status, _, err = cache_sam(goodsam, tmp_path / "i", tmp_path / "c.zarr")
+    assert status == 0, err
+    assert "tangent windows" in err
+    again = cache_sam(goodsam, tmp_path / "i", tmp_path / "c.zarr", "--fit", "--height", HEIGHT)
+    one_line(*again, 2, "c.zarr", "plan tangent, not those of the plan band")
+    for more, word in (
+        (("--plan", "band"), "--fit"),
+        (("--plan", "tangent", "--stride", 16), "--stride"),
+        (("--boundaries", "overlap"), "--boundaries windows"),
+    ):
+        one_line(*cache_sam(goodsam, tmp_path / "i", tmp_path / "o.zarr", *more), 2, word)
     assert cache_sam(goodsam, tmp_path / "i", tmp_path / "w.zarr", "--window", 64)[0] == 0
     fitted = cache_sam(goodsam, tmp_path / "i", tmp_path / "f.zarr", "--fit", "--height", HEIGHT)
     assert fitted[0] == 0

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from goodsam.data.classes import CITYSCAPES, IGNORE, PALETTE, colourise
+from goodsam.data.sphere import TangentWindows, VerticalWindows
 from goodsam.data.window_masks import WindowMasks
 from goodsam.data.windows import Windows
 from goodsam.pipeline.report.charts import line_charts
@@ -16,8 +17,10 @@ from goodsam.pipeline.report.demo import DemoRow, demo_report
 from goodsam.pipeline.report.evaluation import best_median_worst, evaluation_report
 from goodsam.pipeline.report.parts import class_bars, matrix, settings_list, strip, table, viewer
 from goodsam.pipeline.report.pictures import (
+    BOUNDARY,
     Layer,
     Shown,
+    boundary_picture,
     error_picture,
     masks_picture,
     picture_uri,
@@ -122,6 +125,34 @@ def test_masks_picture_shows_the_smallest_mask_on_top():
     assert (large != small).any()
     assert outside.tolist() == [45, 45, 45]
     assert (shown[:, 8:] == 45).all()
+
+
+@pytest.mark.parametrize("windows", [VerticalWindows.of(16, 32), TangentWindows(16, 32)])
+def test_pictures_of_a_sphere_are_put_together_from_its_windows(windows):
+    rng = np.random.default_rng(0)
+    h, w = windows.window_shape
+    masks, areas = [], []
+    for _ in range(len(windows)):
+        whole = np.ones((1, h, w), bool) & (rng.random((h, w)) < 0.8)
+        masks.append(WindowMasks.of(whole, np.ones(1), np.ones(1)))
+        areas.append(whole[0])
+    image = rng.integers(0, 256, (16, 32, 3), dtype=np.uint8)
+    shown = masks_picture(image, masks, windows, opacity=1.0)
+    inside = windows.join_labels(np.stack(areas))
+    source = windows.join_labels(np.arange(len(windows))[:, None, None].repeat(h, 1).repeat(w, 2))
+    np.testing.assert_array_equal(shown[~inside], np.rint(0.45 * image[~inside]).astype(np.uint8))
+    for number in range(len(windows)):  # one mask a window, one colour
+        assert len(np.unique(shown[inside & (source == number)], axis=0)) <= 1
+    assert len(np.unique(shown[inside], axis=0)) >= len(windows) // 2
+
+    boundaries = [rng.random(shape) < 0.05 for shape in windows.overlap_shapes]
+    expected = np.zeros((16, 32), bool)
+    for overlap, boundary in zip(windows.overlaps, boundaries, strict=True):
+        rows, columns = windows.overlap_pixels(overlap)
+        for i, j in np.argwhere(boundary):
+            expected[rows[i, 0], columns[0, j]] = True
+    drawn = boundary_picture(image, boundaries, windows)
+    np.testing.assert_array_equal((drawn == BOUNDARY).all(axis=2), expected)
 
 
 def test_best_median_worst(evaluation):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 
 import numpy as np
@@ -32,7 +33,7 @@ def there(monkeypatch, *names):
 
 
 def test_a_gpu_takes_the_papers(camera):
-    found = choose(camera, GPU, {})
+    found = choose(camera, GPU, {"plan": "band"})
     assert (found.sam, found.boundaries, found.points) == ("vit_h", "overlap", "grid")
     assert found.preset == "robust-m"
     assert "workers=0" not in found.settings
@@ -53,7 +54,7 @@ def test_a_gpu_takes_the_papers(camera):
 def test_a_cpu_takes_the_smallest_sam_that_is_there(camera, monkeypatch, here, timm, sam):
     there(monkeypatch, *here)
     monkeypatch.setattr(room, "find_spec", lambda name: timm or None)
-    found = choose(camera, CPU, {})
+    found = choose(camera, CPU, {"plan": "band"})
     assert (found.sam, found.boundaries, found.points) == (sam, "windows", "adaptive")
     assert ("downloaded" in found.reasons["sam"]) == (sam not in here)
     assert "workers=0" in found.settings
@@ -61,13 +62,13 @@ def test_a_cpu_takes_the_smallest_sam_that_is_there(camera, monkeypatch, here, t
 
 def test_each_choice_has_a_reason_and_a_switch(camera, monkeypatch):
     there(monkeypatch, "vit_b")
-    rows = choose(camera, CPU, {"boundaries": "overlap"}).rows()
+    rows = choose(camera, CPU, {"boundaries": "overlap", "plan": "band"}).rows()
     assert [row[0] for row in rows] == [each for each in SWITCHES if each != "classes"]
     for name, value, why, switch in rows:
         assert value
         assert why
         assert switch.startswith("--")
-        assert (why == "yours") == (name == "boundaries")
+        assert (why == "yours") == (name in ("boundaries", "plan"))
     by_name = {row[0]: row[1] for row in rows}
     assert by_name["boundaries"] == "overlap"
     assert by_name["fit"] == "yes"
@@ -86,12 +87,42 @@ def test_pictures_of_the_street_world_take_its_networks(photos):
 
 def test_photographs_are_fitted_where_they_must_be(camera, photos, monkeypatch):
     there(monkeypatch, "vit_b")
-    assert choose(camera, CPU, {}).stage1["fit"] is True
-    assert choose(camera, CPU, {}).height == 400
-    assert choose(camera, CPU, {"sam": "street"}).height == 200
+    band = {"plan": "band"}
+    for given in (band, {"fit": True}):
+        found = choose(camera, CPU, given)
+        assert (found.plan, found.stage1["fit"], found.height) == ("band", True, 400)
+    assert choose(camera, CPU, {**band, "sam": "street"}).height == 200
+    assert choose(camera, CPU, {"height": 32}).plan == "band"
     assert choose([*camera, *find_panoramas(photos)], CPU, {}).fit
     assert choose(find_panoramas(photos), CPU, {"height": 32}).fit
     assert not choose(camera, CPU, {"fit": False}).fit
+
+
+def test_whole_spheres_are_seen_whole(camera, monkeypatch):
+    there(monkeypatch, "vit_b")
+    for machine, points in ((CPU, "adaptive"), (GPU, "grid")):
+        found = choose(camera, machine, {})
+        assert (found.plan, found.boundaries, found.points) == ("tangent", "windows", points)
+        assert (found.fit, found.height) == (True, 64)  # their own
+        rows = {name: (value, why, switch) for name, value, why, switch in found.rows()}
+        assert "fit" not in rows
+        assert rows["plan"][0] == "tangent"
+        assert "pole to pole" in rows["plan"][1]
+        assert rows["plan"][2].startswith("--plan band")
+    vertical = choose(camera, GPU, {"plan": "vertical", "height": 32})
+    assert (vertical.boundaries, vertical.height) == ("overlap", 32)
+    assert vertical.stage1.items() >= {"plan": "vertical", "fit": True, "height": 32}.items()
+    none = choose(camera, CPU, {"sam": "none"})
+    assert (none.plan, none.boundaries) == ("tangent", "windows")
+    with pytest.raises(InputError, match=r"--no-fit: .* leave it out"):
+        choose(camera, CPU, {"plan": "tangent", "fit": False})
+
+
+def test_spheres_of_the_street_world_are_no_larger_than_its_networks_have_seen(tmp_path):
+    for name in ("a.png", "b.png"):
+        Image.fromarray(np.zeros((600, 1200, 3), np.uint8)).save(tmp_path / name)
+    assert choose(find_panoramas(tmp_path), CPU, {"sam": "street"}).height == 512
+    assert choose(find_panoramas(tmp_path), CPU, {"sam": "none"}).height == 600
 
 
 def test_without_sam_nothing_is_fused(camera):
@@ -120,6 +151,10 @@ def test_a_recipe_is_kept_as_it_is(camera, tmp_path):
     found.write(tmp_path / "recipe.json")
     assert read_recipe(tmp_path / "recipe.json") == found
     assert read_recipe(tmp_path / "nothing.json") is None
+    values = found.to_json()
+    del values["plan"]  # as it was kept before there were others
+    (tmp_path / "recipe.json").write_text(json.dumps(values))
+    assert read_recipe(tmp_path / "recipe.json").plan == "band"
     (tmp_path / "recipe.json").write_text("{")
     with pytest.raises(InputError, match=r"recipe\.json"):
         read_recipe(tmp_path / "recipe.json")
@@ -134,9 +169,11 @@ def test_other_masks_are_another_cache(camera):
             {"points": "adaptive"},
             {"height": 200},
             {"sam": "none"},
+            {"plan": "vertical"},
+            {"plan": "tangent", "height": 200},
         )
     }
-    assert len(names) == 5
+    assert len(names) == 7
     assert not any("/" in name for name in names)
 
 

@@ -12,6 +12,7 @@ from transformers import SegformerForSemanticSegmentation
 
 from goodsam.data.cache import Identity, PanoramaMasks, SamCache
 from goodsam.data.files import file_hash
+from goodsam.data.sphere import WindowPlan
 from goodsam.data.window_masks import WindowMasks, overlap_boundaries
 from goodsam.data.windows import Windows
 from goodsam.stages.adapt.learner import AdaptConfig
@@ -23,22 +24,22 @@ WINDOWS = Windows(32, 128, 32, 16)
 NAMES = ("road", "car", "sky")
 
 
-def make_world(root: Path) -> Path:
-    """Three small panoramas, their cache, and two SegFormers."""
+def make_world(root: Path, windows: WindowPlan = WINDOWS) -> Path:
+    """Three small panoramas, their cache, and two SegFormers. Windows have multiples of 4 px."""
     rng = np.random.default_rng(0)
+    size = (windows.height, windows.width, 3)
+    coarse = windows.window_shape[0] // 4, windows.window_shape[1] // 4
     (root / "images").mkdir()
     names = [f"{index}.png" for index in range(3)]
     for name in names:
-        Image.fromarray(rng.integers(256, size=(32, 128, 3), dtype=np.uint8)).save(
-            root / "images" / name
-        )
-    identity = Identity("0" * 64, {}, "windows", WINDOWS, False)
+        Image.fromarray(rng.integers(256, size=size, dtype=np.uint8)).save(root / "images" / name)
+    identity = Identity("0" * 64, {}, "windows", windows, False)
     hashes = {name: file_hash(root / "images" / name) for name in names}
     cache = SamCache.create(root / "cache.zarr", identity, hashes, {})
     for name in names:
-        stacks = rng.random((len(WINDOWS), 3, 8, 8)).repeat(4, 2).repeat(4, 3) < 0.3
+        stacks = rng.random((len(windows), 3, *coarse)).repeat(4, 2).repeat(4, 3) < 0.3
         masks = tuple(WindowMasks.of(stack, np.ones(3), np.ones(3)) for stack in stacks)
-        cache.write(name, PanoramaMasks(masks, tuple(overlap_boundaries(masks, WINDOWS))))
+        cache.write(name, PanoramaMasks(masks, tuple(overlap_boundaries(masks, windows))))
     for seed, network in enumerate(("teacher", "student")):
         save_segformer(decided("w16", seed), root / network)
     return root
