@@ -220,7 +220,7 @@ def _in_rows(logits_PmL: Tensor, size: tuple[int, int]) -> Tensor:
 def _up(x: Tensor, up: nn.ConvTranspose2d | Int8Linear) -> Tensor:
     """(..., C) -> (..., 2, 2, C'): each pixel's 2 x 2 children."""
     if isinstance(up, Int8Linear):
-        return up(x).view(*x.shape[:-1], 2, 2, -1)
+        return up(x).unflatten(-1, (2, 2, -1))
     assert up.bias is not None  # Sam's have one
     children = F.linear(x, up_matrix(up).to(x.dtype), up.bias.repeat(4).to(x.dtype))
     return children.view(*x.shape[:-1], 2, 2, len(up.bias))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 LARGEST = 127
-ROWS_TOGETHER = 1024  # of a layer's input, so that their products stay in the caches
+ROWS_TOGETHER = 1024  # that are rounded and multiplied at once, so that they stay in the caches
 NARROWEST = 128  # of rows: narrower ones are multiplied in the time that it takes to round them
 
 
@@ -53,7 +53,7 @@ class Int8Linear(nn.Module):
             few, scale = rounded(part)
             products = torch._int_mm(few, self.weight.T).float()
             torch.addcmul(self.bias, products.mul_(scale), self.scale, out=result)
-        return out.view(*x.shape[:-1], -1)
+        return out.view(*x.shape[:-1], len(self.weight))
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,9 @@ class Int8Tokens:
 
     @classmethod
     def of(cls, image_PNC: Tensor) -> Int8Tokens:
-        tokens, scale = rounded(image_PNC)
-        return cls(tokens, scale.transpose(1, 2))
+        rows = image_PNC.flatten(0, 1)
+        tokens, scale = map(torch.cat, zip(*map(rounded, rows.split(ROWS_TOGETHER)), strict=True))
+        return cls(tokens.view_as(image_PNC), scale.view(len(image_PNC), 1, -1))
 
     def add_products(self, scores_PRN: Tensor, rows_PRC: Tensor) -> Tensor:
         """scores += rows . tokens, in place."""
