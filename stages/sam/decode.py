@@ -310,7 +310,8 @@ def _read(
 ) -> Tensor:
     """Tokens attend to their prompt's own image tokens: (P, T, C).
 
-    own: the same tokens, to be multiplied with. positions_DN: what the positional encoding adds to the keys.
+    own: the same tokens, to be multiplied with. positions_DN: what the positional encoding adds to
+    the keys.
     """
     heads = attention.num_heads
     q = _heads(attention.q_proj(q_PTC), heads)  # (P, H, T, D / H)

@@ -49,7 +49,7 @@ Mode = Literal["fast", "exact"]
 Points = Literal["grid", "adaptive"]
 AGREEMENT = 0.9  # IoU from which the masks of two prompts are one
 IMAGES_TOGETHER = {"cpu": 1, "cuda": 8}  # in the encoder at once
-PROMPTS_TOGETHER = {"cpu": 8, "cuda": 256}  # in the decoder: on a CPU few, for the caches' sake
+PROMPTS_TOGETHER = {"cpu": 4, "cuda": 256}  # in the decoder: on a CPU few, for the caches' sake
 MULTIMASK = 3  # outputs per point: whole, part, subpart; the decoder's mask tokens 1 to 3
 
 
@@ -59,7 +59,7 @@ class GeneratorConfig:
 
     mode: fast or exact, points: grid or adaptive, as the module says. points_per_side: prompts are
     a grid of this many squared. points_per_batch: prompts decoded at once, a matter of memory and
-    speed; None: 8 on a CPU, 256 on a GPU. pred_iou_thresh, stability_score_thresh: masks below are
+    speed; None: 4 on a CPU, 256 on a GPU. pred_iou_thresh, stability_score_thresh: masks below are
     dropped; stability is the IoU (intersection over union) of the masks cut
     `stability_score_offset` above and below the threshold. box_nms_thresh: of masks whose boxes
     overlap more, the one with the highest predicted IoU stays (non-maximum suppression, NMS).
@@ -242,7 +242,9 @@ class SamGenerator:
         size = self._seen(image)
         seen = prompted.unflatten(1, image.size)[:, : size[0], : size[1]].flatten(1, 2)
         low = decode_masks(decoder, tokens[asked], seen[asked], size, 1, image.tokens.pixels)
-        logits = self._enlarged(low[good[asked]].float(), image)
+        logits = self._enlarged(
+            low[good[asked]].float(), image.size, image.input_size, image.original_size
+        )
         iou, numbers = iou[good], numbers[:, None].expand_as(good)[good]
         masks = logits > self.sam.mask_threshold
         stability = _stability(logits, self.sam.mask_threshold, config.stability_score_offset)
@@ -264,25 +266,31 @@ class SamGenerator:
         )
         return rows, columns
 
-    def _enlarged(self, low_MHW: Tensor, image: _Image) -> Tensor:
+    def _enlarged(
+        self,
+        low_MHW: Tensor,
+        size: tuple[int, int],
+        input_size: tuple[int, int],
+        original_size: tuple[int, int],
+    ) -> Tensor:
         """SAM's `postprocess_masks`: low-resolution logits to (M, H, W) of the image.
 
-        low_MHW: of the tokens that are `_seen`.
+        low_MHW: of the tokens that are `_seen`, of (h, w) = `size`.
 
         SAM resizes to its input, cuts the padding off and resizes to the image. Where the image is
         half SAM's input, both steps together are one doubling: each output pixel is the mean of two
         neighbours in each direction that lie on one straight line of the first interpolation.
         """
-        height, width = image.original_size
-        full = (4 * image.size[0], 4 * image.size[1])
-        doubled = (2 * height, 2 * width) == image.input_size
+        height, width = original_size
+        full = (4 * size[0], 4 * size[1])
+        doubled = (2 * height, 2 * width) == input_size
         if not doubled or 4 * full[1] != self.sam.image_encoder.img_size:
             beyond = (0, full[1] - low_MHW.shape[2], 0, full[0] - low_MHW.shape[1])
             low = F.pad(low_MHW, beyond)[:, None]
-            return self.sam.postprocess_masks(low, image.input_size, image.original_size)[:, 0]
+            return self.sam.postprocess_masks(low, input_size, original_size)[:, 0]
         needed = low_MHW[:, : height // 2 + 1, : width // 2 + 1]
-        size = (2 * needed.shape[1], 2 * needed.shape[2])
-        large = F.interpolate(needed[:, None], size, mode="bilinear", align_corners=False)
+        twice = (2 * needed.shape[1], 2 * needed.shape[2])
+        large = F.interpolate(needed[:, None], twice, mode="bilinear", align_corners=False)
         return large[:, 0, :height, :width]
 
 
