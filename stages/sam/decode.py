@@ -238,6 +238,7 @@ def upscaling_in_int8(decoder: nn.Module) -> nn.Module:
         if isinstance(part, MaskDecoder):
             for number, up in enumerate(part.output_upscaling):
                 if isinstance(up, nn.ConvTranspose2d) and is_wide(up.in_channels):
+                    assert up.bias is not None  # Sam's have one
                     part.output_upscaling[number] = Int8Linear(up_matrix(up), up.bias.repeat(4))
     return decoder
 

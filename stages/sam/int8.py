@@ -38,6 +38,10 @@ def rounded(rows: Tensor) -> tuple[Tensor, Tensor]:
 class Int8Linear(nn.Module):
     """x W^T + b, of float32 W (O, K) and b (O,) or None: float32 (..., K) -> (..., O)."""
 
+    weight: Tensor
+    scale: Tensor
+    bias: Tensor
+
     def __init__(self, weight_OK: Tensor, bias: Tensor | None) -> None:
         super().__init__()
         weight, scale = rounded(weight_OK.detach())
