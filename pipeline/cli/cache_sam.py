@@ -73,7 +73,8 @@ def cache_sam(
     exact: Annotated[
         bool,
         typer.Option(
-            "--exact", help="Compute in float32 throughout, instead of bfloat16 where it is faster."
+            "--exact",
+            help="Compute in float32 throughout, instead of bfloat16 or int8 where it is faster.",
         ),
     ] = False,
     points: Annotated[

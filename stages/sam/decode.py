@@ -9,7 +9,8 @@ image for every prompt and projects all its tokens to queries, keys and values, 
   output projection. Biases of keys cancel in the softmax over the image, those of values pass
   through it. The positional encoding is the same for all prompts: its projections are made once;
 - the transposed convolutions (kernel 2, stride 2) are matrix products over channels-last tokens;
-- masks are built only for the prompts that are asked for.
+- masks are built only for the prompts and the part of the image that are asked for, a few tokens at
+  a time, so that their pixels never leave the caches.
 
 All decoders share the two-way transformer and differ in what stands around it: that is a `Decoder`.
 
@@ -22,6 +23,7 @@ H heads, D channels of all heads together, R = H * T.
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -32,6 +34,11 @@ from segment_anything.modeling import MaskDecoder
 from segment_anything.modeling.common import LayerNorm2d
 from segment_anything.modeling.transformer import Attention, TwoWayTransformer
 from torch import Tensor, nn
+
+from goodsam.stages.sam.int8 import Int8Linear, Int8Tokens, is_wide
+
+# tokens whose pixels are made at once: on a CPU what its second cache holds
+TOKENS_TOGETHER = {"cpu": 2048, "cuda": 2**24}
 
 
 class Decoder(Protocol):
@@ -83,7 +90,9 @@ class SamDecoder:
         self, tokens_PmX: Tensor, image_PNC: Tensor, size: tuple[int, int], first: int, own: Any
     ) -> Tensor:
         hyper = weights_of(self.decoder.output_hypernetworks_mlps, tokens_PmX, first)
-        return mask_logits(hyper, self.pixels(image_PNC), size)
+        few = max(1, TOKENS_TOGETHER[image_PNC.device.type] // max(1, len(image_PNC)))
+        parts = [_of_blocks(hyper, self.pixels(part)) for part in image_PNC.split(few, dim=1)]
+        return _in_rows(torch.cat(parts, dim=-1), size)
 
     def pixels(self, image_PNC: Tensor) -> Tensor:
         """What the masks are made of, (P, N, 2, 2, 2, 2, C/8), in the blocks of `mask_logits`."""
@@ -100,6 +109,7 @@ class ProjectedImage:
     the first layer. later_keys, later_queries: per later attention layer the projections (D, N) of
     the positional encoding alone, `later_keys` with that of the last attention at its end.
     pixels: what the decoder's own part takes of the image (`own`), None if it takes nothing.
+    int8: whether the tokens that a prompt has written to are rounded for their products with rows.
     """
 
     tokens: Tensor
@@ -109,6 +119,7 @@ class ProjectedImage:
     later_keys: tuple[Tensor, ...]
     later_queries: tuple[Tensor, ...]
     pixels: Any = None
+    int8: bool = False
 
 
 def project_image(
@@ -116,10 +127,11 @@ def project_image(
     image_CHW: Tensor,
     pe_CHW: Tensor,
     dtype: torch.dtype = torch.float32,
+    int8: bool = False,
 ) -> ProjectedImage:
     """image_CHW: the encoder's output, the dense prompt added; pe_CHW: its positional encoding.
 
-    dtype: of all work on the image's side.
+    dtype: of all work on the image's side, but for what `int8` says of a ProjectedImage.
     """
     kind = _kind(decoder)
     pixels = kind.own_of_image(image_CHW, dtype)
@@ -140,6 +152,7 @@ def project_image(
         tuple(kept(F.linear(pe, reader.k_proj.weight).T) for reader in readers),
         tuple(kept(layer.cross_attn_image_to_token.q_proj(pe).T) for layer in later),
         pixels,
+        int8 and is_wide(len(pe_CHW)),
     )
 
 
@@ -168,8 +181,8 @@ def decode_masks(
 ) -> Tensor:
     """Mask logits, float (P, m, 4h, 4w), of `m` consecutive mask tokens beginning with `first`.
 
-    tokens_PmC: those tokens of `decode_tokens`. size: (h, w) with h * w = N. pixels_FHW: `pixels`
-    of the ProjectedImage.
+    tokens_PmC: those tokens of `decode_tokens`. size: (h, w) with h * w = N; the image's tokens, or
+    those of its upper left part. pixels_FHW: `pixels` of the ProjectedImage, of all the image.
     """
     return _kind(decoder).masks(tokens_PmC, image_PNC, size, first, pixels_FHW)
 
@@ -190,15 +203,24 @@ def mask_logits(hyper_PmC: Tensor, pixels: Tensor, size: tuple[int, int]) -> Ten
 
     Pixels stay in blocks of the token they come from: (N, row, column, C') and once more.
     """
-    p, m = hyper_PmC.shape[:2]
-    logits = hyper_PmC.to(pixels.dtype) @ pixels.flatten(1, -2).transpose(1, 2)
+    return _in_rows(_of_blocks(hyper_PmC, pixels), size)
+
+
+def _of_blocks(hyper_PmC: Tensor, pixels: Tensor) -> Tensor:
+    return hyper_PmC.to(pixels.dtype) @ pixels.flatten(1, -2).transpose(1, 2)
+
+
+def _in_rows(logits_PmL: Tensor, size: tuple[int, int]) -> Tensor:
+    p, m = logits_PmL.shape[:2]
     h, w = size
-    blocks = logits.view(p, m, h, w, 2, 2, 2, 2)  # ..., row, column of up1, row, column of up2
+    blocks = logits_PmL.view(p, m, h, w, 2, 2, 2, 2)  # ..., row, column of up1, row, column of up2
     return blocks.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(p, m, 4 * h, 4 * w)
 
 
-def _up(x: Tensor, up: nn.ConvTranspose2d) -> Tensor:
+def _up(x: Tensor, up: nn.ConvTranspose2d | Int8Linear) -> Tensor:
     """(..., C) -> (..., 2, 2, C'): each pixel's 2 x 2 children."""
+    if isinstance(up, Int8Linear):
+        return up(x).unflatten(-1, (2, 2, -1))
     assert up.bias is not None  # Sam's have one
     children = F.linear(x, up_matrix(up).to(x.dtype), up.bias.repeat(4).to(x.dtype))
     return children.view(*x.shape[:-1], 2, 2, len(up.bias))
@@ -207,6 +229,18 @@ def _up(x: Tensor, up: nn.ConvTranspose2d) -> Tensor:
 def up_matrix(up: nn.ConvTranspose2d) -> Tensor:
     """A transposed convolution of kernel and stride 2 as a matrix: (2 * 2 * C', C)."""
     return up.weight.permute(2, 3, 1, 0).reshape(-1, up.in_channels)
+
+
+def upscaling_in_int8(decoder: nn.Module) -> nn.Module:
+    """A copy of a decoder whose upscaling, where it is the first SAM's and wide, is in int8."""
+    decoder = copy.deepcopy(decoder)
+    for part in decoder.modules():
+        if isinstance(part, MaskDecoder):
+            for number, up in enumerate(part.output_upscaling):
+                if isinstance(up, nn.ConvTranspose2d) and is_wide(up.in_channels):
+                    assert up.bias is not None  # Sam's have one
+                    part.output_upscaling[number] = Int8Linear(up_matrix(up), up.bias.repeat(4))
+    return decoder
 
 
 def normed(norm: nn.LayerNorm | LayerNorm2d, x: Tensor) -> Tensor:
@@ -220,6 +254,7 @@ def two_way(
 ) -> tuple[Tensor, Tensor]:
     """TwoWayTransformer.forward: tokens (P, T, C) and image tokens (P, N, C)."""
     queries, image_PNC = tokens_PTC, image.tokens[None]
+    rows: Tensor | Int8Tokens = image_PNC  # to be multiplied with
     for number, layer in enumerate(transformer.layers):
         if layer.skip_first_layer_pe:
             queries = _self_attention(layer.self_attn, queries, queries)
@@ -231,18 +266,19 @@ def two_way(
             read = _read_single(reader, queries + tokens_PTC, image)
         else:
             positions = image.later_keys[number - 1]
-            read = _read(reader, queries + tokens_PTC, image_PNC, positions)
+            read = _read(reader, queries + tokens_PTC, image_PNC, rows, positions)
         queries = layer.norm2(queries + read)
         queries = layer.norm3(queries + layer.mlp(queries))
         if number == 0:
             places, own = image.queries, None
         else:
-            places, own = image.later_queries[number - 1], image_PNC
+            places, own = image.later_queries[number - 1], rows
         image_PNC = normed(
             layer.norm4, _written(writer, queries, tokens_PTC, image_PNC, places, own)
         )
+        rows = Int8Tokens.of(image_PNC) if image.int8 else image_PNC
     last = transformer.final_attn_token_to_image
-    read = _read(last, queries + tokens_PTC, image_PNC, image.later_keys[-1])
+    read = _read(last, queries + tokens_PTC, image_PNC, rows, image.later_keys[-1])
     return transformer.norm_final_attn(queries + read), image_PNC
 
 
@@ -266,18 +302,24 @@ def _read_single(attention: Attention, q_PTC: Tensor, image: ProjectedImage) -> 
     return attention.out_proj(out.to(q.dtype))
 
 
-def _read(attention: Attention, q_PTC: Tensor, image_PNC: Tensor, positions_DN: Tensor) -> Tensor:
+def _read(
+    attention: Attention,
+    q_PTC: Tensor,
+    image_PNC: Tensor,
+    own: Tensor | Int8Tokens,
+    positions_DN: Tensor,
+) -> Tensor:
     """Tokens attend to their prompt's own image tokens: (P, T, C).
 
-    positions_DN: what the positional encoding adds to the keys.
+    own: the same tokens, to be multiplied with. positions_DN: what the positional encoding adds to
+    the keys.
     """
     heads = attention.num_heads
     q = _heads(attention.q_proj(q_PTC), heads)  # (P, H, T, D / H)
     p, _, t, d = q.shape
     q = q / math.sqrt(d)
     folded = (q @ attention.k_proj.weight.view(heads, d, -1)).flatten(1, 2)  # (P, R, C)
-    scores = _by_position(q, positions_DN)
-    scores = torch.baddbmm(scores, folded.to(scores.dtype), image_PNC.transpose(1, 2))
+    scores = _added(_by_position(q, positions_DN), folded, own)
     mean = torch.softmax(scores, dim=-1) @ image_PNC  # (P, R, C): of the tokens, then projected
     values = mean.view(p, heads, t, -1).to(q.dtype) @ attention.v_proj.weight.view(heads, d, -1).mT
     out = values.transpose(1, 2).flatten(2) + attention.v_proj.bias
@@ -290,21 +332,21 @@ def _written(
     tokens_PTC: Tensor,
     image_PNC: Tensor,
     queries_DN: Tensor,
-    own_PNC: Tensor | None,
+    own: Tensor | Int8Tokens | None,
 ) -> Tensor:
     """The image tokens plus what they read from their prompt's tokens: (P, N, C), before its norm.
 
-    queries_DN: the image's queries, or, with `own_PNC`, what the positional encoding and the bias
-    add to the queries made from `own_PNC`.
+    queries_DN: the image's queries, or, with `own`, the image tokens to be multiplied with, what
+    the positional encoding and the bias add to the queries made from those.
     """
     heads = attention.num_heads
     k = _heads(attention.k_proj(queries_PTC + tokens_PTC), heads)  # (P, H, T, D / H)
     p, _, t, d = k.shape
     k = k / math.sqrt(d)
     scores = _by_position(k, queries_DN)
-    if own_PNC is not None:
+    if own is not None:
         folded = (k @ attention.q_proj.weight.view(heads, d, -1)).flatten(1, 2)
-        scores = torch.baddbmm(scores, folded.to(scores.dtype), own_PNC.transpose(1, 2))
+        scores = _added(scores, folded, own)
     # over the few tokens; the many of the image stay contiguous
     weights = torch.softmax(scores.view(p, heads, t, -1), dim=2).flatten(1, 2)
     v = _heads(attention.v_proj(queries_PTC), heads)
@@ -317,10 +359,16 @@ def _written(
 def _by_position(q_PHTd: Tensor, positions_DN: Tensor) -> Tensor:
     """(P, H, T, D / H) against each head's own rows of (D, N): scores (P, R, N)."""
     p, heads, t, d = q_PHTd.shape
-    apart = q_PHTd.new_zeros(p, heads, t, heads, d)
-    apart.diagonal(dim1=1, dim2=3).copy_(q_PHTd.permute(0, 2, 3, 1))
-    rows = apart.view(p * heads * t, heads * d).to(positions_DN.dtype)
-    return (rows @ positions_DN).view(p, heads * t, -1)
+    rows = q_PHTd.transpose(0, 1).reshape(heads, p * t, d).to(positions_DN.dtype)
+    scores = (rows @ positions_DN.view(heads, d, -1)).view(heads, p, t, -1)
+    return scores.transpose(0, 1).flatten(1, 2)
+
+
+def _added(scores_PRN: Tensor, rows_PRC: Tensor, own: Tensor | Int8Tokens) -> Tensor:
+    """scores += rows . own tokens, in place."""
+    if isinstance(own, Int8Tokens):
+        return own.add_products(scores_PRN, rows_PRC)
+    return scores_PRN.baddbmm_(rows_PRC.to(scores_PRN.dtype), own.transpose(1, 2))
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:

@@ -11,7 +11,8 @@ of those prompts' masks have settled between them: fewer prompts, and some parts
 lost.
 
 `exact` does all this in float32: only the order of sums differs. `fast` takes bfloat16 for the
-encoder and the decoder's image side where the hardware has it.
+encoder and the decoder's image side where the hardware has it; on a CPU without, 8-bit integers
+(`int8`) for the linear layers of both and for products with the image's tokens.
 """
 
 from __future__ import annotations
@@ -33,15 +34,22 @@ from torchvision.ops import nms
 from goodsam.data.errors import InputError
 from goodsam.data.ranges import AT_LEAST_0, COUNT, SHARE, Range, check_ranges
 from goodsam.data.window_masks import WindowMasks
-from goodsam.stages.sam.decode import ProjectedImage, decode_masks, decode_tokens, project_image
+from goodsam.stages.sam.decode import (
+    ProjectedImage,
+    decode_masks,
+    decode_tokens,
+    project_image,
+    upscaling_in_int8,
+)
 from goodsam.stages.sam.encode import encode
+from goodsam.stages.sam.int8 import has_fast_int8, in_int8
 from goodsam.stages.sam.square import resize_of
 
 Mode = Literal["fast", "exact"]
 Points = Literal["grid", "adaptive"]
 AGREEMENT = 0.9  # IoU from which the masks of two prompts are one
 IMAGES_TOGETHER = {"cpu": 1, "cuda": 8}  # in the encoder at once
-PROMPTS_TOGETHER = {"cpu": 8, "cuda": 256}  # in the decoder: on a CPU few, for the caches' sake
+PROMPTS_TOGETHER = {"cpu": 4, "cuda": 256}  # in the decoder: on a CPU few, for the caches' sake
 MULTIMASK = 3  # outputs per point: whole, part, subpart; the decoder's mask tokens 1 to 3
 
 
@@ -51,7 +59,7 @@ class GeneratorConfig:
 
     mode: fast or exact, points: grid or adaptive, as the module says. points_per_side: prompts are
     a grid of this many squared. points_per_batch: prompts decoded at once, a matter of memory and
-    speed; None: 8 on a CPU, 256 on a GPU. pred_iou_thresh, stability_score_thresh: masks below are
+    speed; None: 4 on a CPU, 256 on a GPU. pred_iou_thresh, stability_score_thresh: masks below are
     dropped; stability is the IoU (intersection over union) of the masks cut
     `stability_score_offset` above and below the threshold. box_nms_thresh: of masks whose boxes
     overlap more, the one with the highest predicted IoU stays (non-maximum suppression, NMS).
@@ -141,9 +149,13 @@ class SamGenerator:
 
     def __init__(self, sam: Sam, config: GeneratorConfig | None = None) -> None:
         self.sam, self.config = sam.eval(), config or GeneratorConfig()
-        self.dtype = precision(sam.device) if self.config.mode == "fast" else torch.float32
-        self.encoder = sam.image_encoder
-        if self.dtype != torch.float32:
+        dtype = precision(sam.device) if self.config.mode == "fast" else torch.float32
+        self.int8 = dtype == torch.int8
+        self.dtype = torch.float32 if self.int8 else dtype
+        self.encoder, self.decoder = sam.image_encoder, sam.mask_decoder
+        if self.int8:
+            self.encoder, self.decoder = in_int8(self.encoder), upscaling_in_int8(self.decoder)
+        elif self.dtype != torch.float32:
             self.encoder = copy.deepcopy(self.encoder).to(self.dtype)
         self.resize = resize_of(sam)
         self.grid = build_point_grid(self.config.points_per_side)  # (P, 2) x, y in 0..1
@@ -183,7 +195,7 @@ class SamGenerator:
             tokens = encode(self.encoder, torch.stack(pixels).to(self.dtype)).float()
             tokens[:, : empty.shape[1]] += empty
             for one, r, image in zip(tokens, resized, images[start:], strict=False):
-                projected = project_image(self.sam.mask_decoder, one, pe, self.dtype)
+                projected = project_image(self.decoder, one, pe, self.dtype, self.int8)
                 yield _Image(projected, one.shape[1:], r.shape[:2], image.shape[:2])
 
     def _found(self, image: _Image) -> _Found:
@@ -219,7 +231,7 @@ class SamGenerator:
 
     def _decoded(self, image: _Image, points: Tensor, numbers: Tensor) -> _Found:
         """Points (P, 2) x, y in px of SAM's input, `numbers` (P,) in the grid -> their masks."""
-        decoder, config = self.sam.mask_decoder, self.config
+        decoder, config = self.decoder, self.config
         labels = torch.ones(len(points), 1, dtype=torch.int, device=points.device)
         prompts, _ = self.sam.prompt_encoder((points[:, None], labels), None, None)
         tokens, prompted, iou = decode_tokens(decoder, image.tokens, prompts)
@@ -227,10 +239,12 @@ class SamGenerator:
         # As the reference: a threshold of zero or below filters nothing.
         good = iou > config.pred_iou_thresh if config.pred_iou_thresh > 0 else iou > -torch.inf
         asked = good.any(dim=1)
-        low = decode_masks(
-            decoder, tokens[asked], prompted[asked], image.size, 1, image.tokens.pixels
+        size = self._seen(image)
+        seen = prompted.unflatten(1, image.size)[:, : size[0], : size[1]].flatten(1, 2)
+        low = decode_masks(decoder, tokens[asked], seen[asked], size, 1, image.tokens.pixels)
+        logits = self._enlarged(
+            low[good[asked]].float(), image.size, image.input_size, image.original_size
         )
-        logits = self._enlarged(low[good[asked]].float(), image.input_size, image.original_size)
         iou, numbers = iou[good], numbers[:, None].expand_as(good)[good]
         masks = logits > self.sam.mask_threshold
         stability = _stability(logits, self.sam.mask_threshold, config.stability_score_offset)
@@ -240,33 +254,58 @@ class SamGenerator:
             numbers = numbers[stable]
         return _Found(pack(masks), boxes_of(masks), iou, stability, numbers)
 
+    def _seen(self, image: _Image) -> tuple[int, int]:
+        """Rows and columns of the tokens that the image's masks take: its own, one more each.
+
+        Resizing reaches one pixel of a mask into the padding, SAM-HQ's convolutions two more.
+        """
+        token = self.sam.image_encoder.img_size // image.size[0]
+        rows, columns = (
+            min(-(-side // token) + 1, all_)
+            for side, all_ in zip(image.input_size, image.size, strict=True)
+        )
+        return rows, columns
+
     def _enlarged(
-        self, low_MHW: Tensor, input_size: tuple[int, int], original_size: tuple[int, int]
+        self,
+        low_MHW: Tensor,
+        size: tuple[int, int],
+        input_size: tuple[int, int],
+        original_size: tuple[int, int],
     ) -> Tensor:
         """SAM's `postprocess_masks`: low-resolution logits to (M, H, W) of the image.
+
+        low_MHW: of the tokens that are `_seen`, of (h, w) = `size`.
 
         SAM resizes to its input, cuts the padding off and resizes to the image. Where the image is
         half SAM's input, both steps together are one doubling: each output pixel is the mean of two
         neighbours in each direction that lie on one straight line of the first interpolation.
         """
         height, width = original_size
+        full = (4 * size[0], 4 * size[1])
         doubled = (2 * height, 2 * width) == input_size
-        if not doubled or 4 * low_MHW.shape[-1] != self.sam.image_encoder.img_size:
-            return self.sam.postprocess_masks(low_MHW[:, None], input_size, original_size)[:, 0]
+        if not doubled or 4 * full[1] != self.sam.image_encoder.img_size:
+            beyond = (0, full[1] - low_MHW.shape[2], 0, full[0] - low_MHW.shape[1])
+            low = F.pad(low_MHW, beyond)[:, None]
+            return self.sam.postprocess_masks(low, input_size, original_size)[:, 0]
         needed = low_MHW[:, : height // 2 + 1, : width // 2 + 1]
-        size = (2 * needed.shape[1], 2 * needed.shape[2])
-        large = F.interpolate(needed[:, None], size, mode="bilinear", align_corners=False)
+        twice = (2 * needed.shape[1], 2 * needed.shape[2])
+        large = F.interpolate(needed[:, None], twice, mode="bilinear", align_corners=False)
         return large[:, 0, :height, :width]
 
 
 def precision(device: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it faster than float32, else float32."""
+    """bfloat16 where the hardware multiplies it faster than float32, else int8 likewise, else
+    float32.
+    """
     if device.type == "cuda":
         has = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         has = any(getattr(torch.cpu, test, bool)() for test in tests)
-    return torch.bfloat16 if has else torch.float32
+    if has:
+        return torch.bfloat16
+    return torch.int8 if has_fast_int8(device) else torch.float32
 
 
 def settled(inside_MP: Tensor, prompt: Tensor) -> Tensor:

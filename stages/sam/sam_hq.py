@@ -91,7 +91,9 @@ class HqDecoder(nn.Module):
         hyper = weights_of(self.plain.output_hypernetworks_mlps, tokens, first)
         masks = mask_logits(hyper, pixels, size)
         hq = self.hq_mask_mlp(added[:, 0]).to(pixels.dtype)  # (P, C / 8)
-        return masks + self._of_added(hq, _image(pixels, size), own)
+        return masks + self._of_added(
+            hq, _image(pixels, size), own[:, : CELL * size[0], : CELL * size[1]]
+        )
 
     def _of_added(self, hq_PC: Tensor, pixels_PCHW: Tensor, own_CHW: Tensor) -> Tensor:
         """Logits (P, 1, H, W): hq . (conv2(act(norm(conv1(pixels)))) + own), conv2 folded."""

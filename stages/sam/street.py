@@ -111,6 +111,7 @@ class StreetDecoder(MaskDecoder):
         if own is None:
             return masks
         with torch.autocast(masks.device.type, enabled=False):  # squares of distances want float32
+            own = own[:, : CELL * size[0], : CELL * size[1]]  # where the masks are asked for
             terms = leanings.float() @ own.flatten(1)
         return masks + terms.view_as(masks)
 

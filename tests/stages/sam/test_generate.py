@@ -190,7 +190,7 @@ def test_one_doubling_is_sam_s_two_resizes(height: int, seed: int) -> None:
     generator = SamGenerator(tiny_sam())
     low = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(seed))
     generator.sam.image_encoder.img_size = 64
-    found = generator._enlarged(low, (2 * height, 64), (height, 32))
+    found = generator._enlarged(low, (4, 4), (2 * height, 64), (height, 32))
     twice = generator.sam.postprocess_masks(low[:, None], (2 * height, 64), (height, 32))[:, 0]
     torch.testing.assert_close(found, twice, rtol=0, atol=1e-5)
 

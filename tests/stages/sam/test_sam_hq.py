@@ -112,3 +112,21 @@ def test_sam_hq_makes_masks(mode: str) -> None:
     image = pictures()[0][0][:100, :128].copy()
     (masks,) = SamGenerator(sam, GeneratorConfig(mode, "adaptive", 4, None, 0, 0))([image])
     assert len(masks) > 0
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", [first_sam, sam_hq])
+def test_masks_of_a_part_are_part_of_all_masks(kind) -> None:
+    """But for the two pixels that SAM-HQ's convolutions see beyond the part."""
+    sam = sam_of(random(kind, seed=4), HALF, HALF)
+    image = encode(sam.image_encoder, torch.randn(1, 3, SIZE, SIZE))[0]
+    pe, size = sam.prompt_encoder.get_dense_pe()[0], (image.shape[1] - 1, image.shape[2] - 2)
+    projected = project_image(sam.mask_decoder, image, pe)
+    tokens, prompted, _ = decode_tokens(sam.mask_decoder, projected, torch.randn(3, 2, WIDTH))
+    own = projected.pixels
+    every = decode_masks(sam.mask_decoder, tokens, prompted, image.shape[1:], 0, own)
+    seen = prompted.unflatten(1, image.shape[1:])[:, : size[0], : size[1]].flatten(1, 2)
+    part = decode_masks(sam.mask_decoder, tokens, seen, size, 0, own)
+    assert part.shape[2:] == (4 * size[0], 4 * size[1])
+    h, w = (4 * side - 2 for side in size)
+    close(part[..., :h, :w], every[..., :h, :w])
