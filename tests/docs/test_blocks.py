@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from goodsam.data.errors import InputError
+from goodsam.stages.export.browser_runtime import browser_runtime
 from tests.docs.blocks import LANGUAGES, PAGES, Block, blocks
 
 ALL = {page: blocks(page) for page in PAGES}
@@ -30,6 +31,11 @@ def test_a_block_has_a_language_or_a_reason(page):
 
 @pytest.mark.parametrize("page", [marked(p) for p in PAGES if ALL[p] and p not in ELSEWHERE])
 def test_blocks_run_in_their_order(page, request):
+    if any("--format web" in block.text for block in ALL[page]):
+        try:
+            browser_runtime()
+        except InputError as error:
+            pytest.skip(f"no runtime for browsers: {error}")
     here = request.getfixturevalue("begun" if page in BEGUN else "here")
     scope = {"image": np.asarray(Image.open(min(here.glob("photos/*.png"))))}
     for block in ALL[page]:
