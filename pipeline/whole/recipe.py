@@ -20,7 +20,7 @@ from goodsam.data.files import write_whole
 from goodsam.data.panoramas import Sample, image_size
 from goodsam.data.strangers import parse_json, read_bounded
 from goodsam.data.street.mark import is_street_world
-from goodsam.data.windows import PAPER_HEIGHT, is_band, panorama_width
+from goodsam.data.windows import PAPER_HEIGHT, is_band
 from goodsam.pipeline.config import adapt_config
 from goodsam.pipeline.whole.machine import Machine
 from goodsam.stages.adapt.learner import AdaptConfig
@@ -169,7 +169,6 @@ def choose(samples: Sequence[Sample], machine: Machine, given: Mapping[str, Any]
 
     street = all(is_street_world(sample.image) for sample in samples)
     take("sam", *_sam(machine, street))
-    toy = values["sam"] == STREET
     take("plan", *_plan(samples, given))
     plan = values["plan"]
     slow = "without a GPU SAM is the expensive part"
@@ -193,10 +192,11 @@ def choose(samples: Sequence[Sample], machine: Machine, given: Mapping[str, Any]
         if given.get("fit") is False:
             raise InputError(f"--no-fit: {plan} windows are of spheres of one size; leave it out")
         values["fit"] = True  # levelled and resized, and nothing is cut
-        take("height", *_sphere_height(samples, toy))
+        take("height", *_sphere_height(samples))
     else:
         take("fit", *((True, "asked by --height") if "height" in given else _fit(samples)))
         if values["fit"]:
+            toy = values["sam"] == STREET
             height = STREET_HEIGHT if toy else PAPER_HEIGHT
             take("height", height, "what the demo's networks have seen" if toy else "the paper's")
     values.setdefault("height", None)
@@ -260,12 +260,9 @@ def _plan(samples: Sequence[Sample], given: Mapping[str, Any]) -> tuple[str, str
     return "band", "the paper's: not all photographs are whole spheres"
 
 
-def _sphere_height(samples: Sequence[Sample], toy: bool) -> tuple[int, str]:
-    """The height of whole spheres, and why. toy: for the demo's networks."""
+def _sphere_height(samples: Sequence[Sample]) -> tuple[int, str]:
+    """The height of whole spheres, and why."""
     height = sphere_height([image_size(sample.image) for sample in samples])
-    seen = panorama_width(STREET_HEIGHT) // 2
-    if toy and height > seen:
-        return seen, "as fine at the horizon as what the demo's networks have seen"
     return height, f"that of the photographs, or {SPHERE_HEIGHT} where they are larger or differ"
 
 

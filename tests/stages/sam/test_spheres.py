@@ -134,9 +134,9 @@ def test_spheres_too_small_for_windows_are_not_taken_for_some(tmp_path):
     [
         ([(64, 128)], 64),
         ([(64, 128), (64, 128)], 64),
-        ([(64, 128), (80, 160)], 1024),
+        ([(64, 128), (80, 160)], 512),
         ([(65, 128)], 64),  # 2:1 within the tolerance
-        ([(1100, 2200)], 1024),
+        ([(1100, 2200)], 512),
     ],
 )
 def test_the_size_of_spheres(tmp_path, sizes, height):
