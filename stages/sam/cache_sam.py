@@ -48,7 +48,7 @@ from goodsam.stages.sam.factory import GeneratorFactory
 from goodsam.stages.sam.workers import Stage1Job, start_workers
 
 # px: larger spheres are made so small, twice as wide. Tangent windows then have 1.4 times the
-# pixels of the paper's at 2048 x 400; of 1024 px they have 5.8 times as many: too many to learn from
+# pixels of the paper's at 2048 x 400; of 1024 px they have 5.8 times as many: too many
 SPHERE_HEIGHT = 512
 LEAST_WIDTH = 128  # px, of a sphere: networks see nothing in the windows of a smaller one
 
