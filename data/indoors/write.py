@@ -44,7 +44,7 @@ def write_rooms(
     labels. progress: is told (done, total) rooms.
 
     Raises InputError for numbers that make no sense, for more things than the labels can tell
-    apart, and where `out` holds another world.
+    apart, and where `out` holds another world: of another seed, height, gap or number of rooms.
     """
     for name, count in (("rooms", rooms), ("pinholes", pinholes)):
         check_range(name, count, COUNT_OR_NONE)
@@ -61,7 +61,11 @@ def write_rooms(
     if len(names) > _MOST:
         raise InputError(f"{rooms} rooms an area: {len(names)} things, the most is {_MOST}")
     with alone(out):
-        _claim(out / "assets" / LABEL_NAMES, json.dumps(names))
+        for name, content in (
+            ("world.json", {"seed": seed, "height": height, "gap": gap}),
+            (LABEL_NAMES, names),
+        ):
+            _claim(out / "assets" / name, json.dumps(content))
         for done, (area, number) in enumerate(places, 1):
             room = area * rooms + number + 1
             stem = f"camera_{area:016x}{number:016x}_office_{room}_frame"
@@ -98,7 +102,7 @@ def _names(seed: tuple[int, int, int], area: str, room: int) -> list[str]:
 
 
 def _claim(path: Path, content: str) -> None:
-    """The names of all things say which world it is. InputError where another one lies."""
+    """Write a file that says which world it is. InputError where one of another world lies."""
     if path.exists() and path.read_text() != content:
         raise InputError(f"{path}: of another world; give another folder, or remove it")
     write_whole(path, content)

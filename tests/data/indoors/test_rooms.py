@@ -127,7 +127,9 @@ def test_what_is_written_is_kept_and_another_world_refused(world):
     write_rooms(world, rooms=1, seed=2, pinholes=1, height=32, gap=0.3)
     assert sample.image.stat().st_mtime_ns == before
     with pytest.raises(InputError, match="of another world"):
-        write_rooms(world, rooms=1, seed=3, height=32)
+        write_rooms(world, rooms=1, seed=3, height=32, gap=0.3)
+    with pytest.raises(InputError, match="of another world"):
+        write_rooms(world, rooms=1, seed=2, height=64, gap=0.3)
     with pytest.raises(InputError, match="outside 0 to 1"):
         sphere(SEED, 32, 1.5)
 
