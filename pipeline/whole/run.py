@@ -334,8 +334,13 @@ def _cached(images: Path, samples: Sequence[Sample], cache: Path, recipe: Recipe
 
 
 def _evaluated(model: Segmenter, images: Path, labels: Path | None, out: Path) -> Result | None:
-    """The evaluation and its report; None where they are there already, of this very student."""
-    made_of = {"weights": model.fingerprint, "labels": None if labels is None else str(labels)}
+    """The evaluation and its report; None where they are there already, of this very student on
+    these very files."""
+    made_of = {
+        "weights": model.fingerprint,
+        "labels": None if labels is None else str(labels),
+        "files": _done(out, "check"),
+    }
     if _done(out, REPORT) == made_of:
         say(f"evaluation: is there, {out / REPORT}")
         return None
@@ -348,14 +353,14 @@ def _evaluated(model: Segmenter, images: Path, labels: Path | None, out: Path) -
 
 
 def _exported(model: Segmenter, out: Path) -> None:
-    """The student for transformers, with a model card, of this very student."""
-    folder, before = out / MODEL, _done(out, MODEL)
-    if folder.is_dir() and before == model.fingerprint:
+    """The student for transformers, with a model card of its last evaluation."""
+    folder, before, made_of = out / MODEL, _done(out, MODEL), _done(out, REPORT)
+    if folder.is_dir() and before == made_of:
         say(f"export: is there, {folder}")
         return
-    if folder.is_dir() and before is not None:  # ours, of an earlier student
+    if folder.is_dir() and before is not None:  # ours, of an earlier student or evaluation
         shutil.rmtree(folder)
-    _remember(out, MODEL, model.fingerprint)
+    _remember(out, MODEL, made_of)
     scores = out / REPORT / "eval.json"
     api.export(model.source, folder, scores=scores if "miou" in _read(scores) else None)
     say(f"export: {folder}")

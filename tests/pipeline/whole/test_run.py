@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import goodsam as gs
+from goodsam.data.panoramas import find_panoramas
 from goodsam.data.street.write import write_world
 from goodsam.pipeline.whole.recipe import read_recipe
 from goodsam.pipeline.whole.run import run
@@ -100,6 +101,27 @@ def test_called_again_nothing_is_made_again(whole, photos, monkeypatch):
     assert again.run is not None
     assert again.result is None
     assert contents(out) == before
+
+
+def test_labels_that_came_later_are_scored_by(whole, photos, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(whole[0], out)
+    truth = tmp_path / "truth"
+    for sample in find_panoramas(photos):
+        path = (truth / sample.name).with_suffix(".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(sample.image) as image:
+            Image.fromarray(np.zeros(image.size[::-1], np.uint8)).save(path)
+    done = run(photos, out, labels=truth)
+    assert done.result.miou is not None
+    assert "No evaluation with labels" not in (out / "model/README.md").read_text()
+    for path in truth.rglob("*.png"):  # the same folder, corrected
+        with Image.open(path) as image:
+            Image.fromarray(np.full(image.size[::-1], 2, np.uint8)).save(path)
+    again = run(photos, out, labels=truth)
+    assert again.result is not None
+    assert again.result.record["per_class"].keys() == done.result.record["per_class"].keys()
+    assert again.result.record["per_class"]["road"] is None
 
 
 def test_other_masks_than_those_trained_on_are_refused(whole, photos):
