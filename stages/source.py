@@ -247,9 +247,10 @@ def _train(
     names = classes_of(samples)
     if Path(config.model).exists() or "/" in config.model:
         model = load_model(config.model)
-        if len(class_names(model)) != len(names):
+        if class_names(model) != names:
             raise InputError(
-                f"{config.model}: {len(class_names(model))} classes, the labels have {len(names)}"
+                f"{config.model}: its classes are not those of the labels, in their order "
+                f"({', '.join(names)}); take another network, or rename them in its config.json"
             )
     else:
         model = build_segformer(config.model, names, config.drop_path)

@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from goodsam.data.classes import CITYSCAPES, IGNORE, LABEL_IDS
 from goodsam.data.errors import InputError
 from goodsam.data.panoramas import find_panoramas
-from goodsam.stages.segformer.files import load_segformer
+from goodsam.stages.segformer.build import build_segformer
+from goodsam.stages.segformer.files import load_segformer, save_segformer
 from goodsam.stages.segformer.segment import class_names
 from goodsam.stages.source import Crops, SourceConfig, train_source
 
@@ -144,3 +145,10 @@ def test_another_run_in_the_same_place_is_refused(cityscapes, tmp_path):
         train_source(samples, tmp_path, CONFIG)
     with pytest.raises(InputError, match="the images differ"):
         train_source(samples[:2], tmp_path, dataclasses.replace(CONFIG, steps=1))
+
+
+def test_a_network_of_other_classes_is_refused(cityscapes, tmp_path):
+    save_segformer(build_segformer("w16", CITYSCAPES[::-1]), tmp_path / "turned")
+    config = dataclasses.replace(CONFIG, model=str(tmp_path / "turned"))
+    with pytest.raises(InputError, match="not those of the labels"):
+        train_source(find_panoramas(cityscapes), tmp_path / "out", config)
