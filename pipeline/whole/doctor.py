@@ -21,12 +21,13 @@ import torch
 from goodsam.data.classes import CITYSCAPES
 from goodsam.data.street.picture import panorama
 from goodsam.data.windows import PAPER_HEIGHT, PAPER_WIDTH, Windows
-from goodsam.pipeline.api import sam_factory
 from goodsam.pipeline.studies.timing import STEP
 from goodsam.pipeline.whole.machine import Machine, free_disk
 from goodsam.pipeline.whole.recipe import is_here
 from goodsam.stages.device import pick_device
-from goodsam.stages.sam.registry import SAMS
+from goodsam.stages.sam.generate import SamGenerator
+from goodsam.stages.sam.load import load_sam
+from goodsam.stages.sam.registry import SAMS, default_generator
 from goodsam.stages.segformer.build import build_segformer
 from goodsam.stages.segformer.lean import LeanHead
 from goodsam.stages.segformer.segment import segment
@@ -89,7 +90,8 @@ def trial(
     """
     where = pick_device(device)
     window = panorama(0, 200, 1024).image[:, :256]
-    generator = sam_factory("street", None, {}).build()
+    sam = load_sam("street").model.to(where)
+    generator = SamGenerator(sam, default_generator("street"))
 
     def network(architecture: str, width: int) -> Callable[[], object]:
         model = build_segformer(architecture, CITYSCAPES).to(where).eval()

@@ -52,6 +52,26 @@ def test_what_to_expect_follows_from_the_trial(goodsam, monkeypatch):
     assert "a step of robust-m (SegFormer-B5 and B0) 1 min 25 s" in out
 
 
+def test_the_trial_is_on_the_device_that_was_asked_for(monkeypatch):
+    places = []
+    monkeypatch.setattr("goodsam.stages.sam.factory.pick_device", lambda: torch.device("meta"))
+    monkeypatch.setattr(doctor, "build_segformer", lambda *_: torch.nn.Identity())
+    monkeypatch.setattr(doctor.LeanHead, "put_into", lambda model: None)
+
+    def once(work, where):
+        places.append(where.type)
+        return 1.0
+
+    monkeypatch.setattr(doctor, "_best_of_two", once)
+    generators = []
+    monkeypatch.setattr(
+        "goodsam.stages.sam.generate.SamGenerator.__init__",
+        lambda self, sam, config: generators.append(sam.device.type),
+    )
+    doctor.trial("cpu")
+    assert set(places) == {*generators} == {"cpu"}
+
+
 @pytest.mark.slow
 def test_the_trial_measures_everything():
     seen = []
