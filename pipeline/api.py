@@ -341,10 +341,10 @@ def export(
     float16. int8: products with weights in 8 bits, calibrated on the photographs `calibrate`, which
     every format is compared on; without them, on rendered streets. runtime: for a web page,
     onnxruntime-web as npm's tarball or folder; None: npm fetches it. scores: an eval.json, for the
-    card's numbers. commercial: refuse a network whose licence, or that of anything it comes from,
-    forbids commercial use or is not known. A network that was loaded with `wrap` wraps inside the
-    file. Raises InputError if something is at `out`, RuntimeError, unless force, if too few pixels
-    are labelled as by torch (float32 99.99 %, half 99.9, int8 99).
+    numbers on the card that `huggingface` writes. commercial: refuse a network whose licence, or
+    that of anything it comes from, forbids commercial use or is not known. What was loaded with
+    `wrap` wraps inside the file. Raises InputError if something is at `out`, RuntimeError,
+    unless force, if too few pixels are labelled as by torch (float32 99.99 %, half 99.9, int8 99).
 
     >>> export("runs/mine", "mine-hf")
     PosixPath('mine-hf')
@@ -364,6 +364,8 @@ def export(
         raise InputError(f"format {format!r}: use huggingface or onnx or openvino or web")
     if runtime is not None and chosen != "web":
         raise InputError(f"{os.fspath(runtime)}: --runtime is for --format web; leave it out")
+    if scores is not None and chosen != "huggingface":
+        raise InputError(f"{scores}: --scores is for --format huggingface's card; leave it out")
     if int8 and chosen == "huggingface":
         raise InputError(f"{out}: transformers' folders hold no int8; take onnx or openvino")
     loaded = model if not isinstance(model, str | os.PathLike) else load(model, device="cpu")

@@ -320,6 +320,7 @@ def test_a_folder_with_a_name_like_ours_has_not_our_licence(tmp_path, monkeypatc
         (lambda out: gs.export("street-student", out / "x", format="ONNX"), "huggingface or onnx"),
         (lambda out: gs.export("street-student", out / "x", int8=True), "hold no int8"),
         (lambda out: gs.export("street-student", out / "x", runtime=out), "is for --format web"),
+        (lambda out: gs.export("street-student", out / "x.onnx", scores=out), "--scores is for"),
         (lambda out: gs.cache_sam(out, out / "c.zarr", sam="street", heigth=200), "heigth"),
         (
             lambda out: gs.train(out, out, out, preset=adapt_config("demo"), seed=3),

@@ -18,7 +18,7 @@ Labels = Callable[[np.ndarray], np.ndarray]  # uint8 (N, H, W, 3) -> uint8 (N, H
 OPENVINO_FILE = "labels.xml"  # in the folder of an OpenVINO export; its weights beside it
 
 
-def need(format: GraphFormat) -> None:
+def need(format: GraphFormat | Literal["web"]) -> None:
     """InputError without the packages of a format."""
     packages = ("onnx", "onnxruntime", *(["openvino"] if format == "openvino" else []))
     try:

@@ -75,7 +75,7 @@ def export_web(
             "take another format"
         )
     check_folder(out.parent)
-    need("onnx")
+    need("web")
     found_runtime = browser_runtime(runtime)
     views = views_of(fitted, samples)
     on_cpu = replace(fitted, model=copy.deepcopy(fitted.model).cpu(), device=torch.device("cpu"))

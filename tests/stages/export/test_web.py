@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import re
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -121,3 +122,9 @@ def test_what_a_page_cannot_do_is_refused(bare, tmp_path):
     (tmp_path / "site").mkdir()
     with pytest.raises(InputError, match="is there already"):
         export_web(bare, tmp_path / "site")
+
+
+def test_without_its_packages_a_page_says_so_of_itself(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(InputError, match=r"^--format web needs onnx, onnxruntime "):
+        export_web(Segmenter.load(run, device="cpu"), tmp_path / "site")
