@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from goodsam.data.errors import InputError
 from goodsam.data.files import write_whole
 from goodsam.data.street.look import LookName
 from goodsam.data.street.picture import Picture, panorama
@@ -37,6 +38,11 @@ class Pool:
         self.images, self.instances = (
             np.load(folder / name, mmap_mode="r+") for name in self._files()
         )
+        if len(self.images) < size:
+            raise InputError(
+                f"{folder}: holds {len(self.images)} panoramas, not {size}; give another --out, or "
+                "remove it"
+            )
 
     def _files(self) -> dict[str, tuple[type, tuple[int, ...]]]:
         shape = (self.size, HEIGHT, AROUND)

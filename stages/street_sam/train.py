@@ -17,7 +17,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, Dataset
 
 from goodsam.data.files import written_aside
-from goodsam.data.ranges import AT_LEAST_0, COUNT, COUNT_OR_NONE, SEED, SHARE, check_ranges
+from goodsam.data.ranges import AT_LEAST_0, COUNT, COUNT_OR_NONE, SEED, SHARE, Range, check_ranges
 from goodsam.stages.sam.load import load_sam
 from goodsam.stages.sam.registry import street_sam
 from goodsam.stages.street_sam.calibrate import calibrate
@@ -79,7 +79,8 @@ class PretrainConfig:
 _RANGES = {
     **dict.fromkeys(("steps", "batch", "panoramas", "points", "prompts"), COUNT),
     **dict.fromkeys(("calibration", "checkpoint_every"), COUNT),
-    **dict.fromkeys(("vectors_share", "settle", "ema"), SHARE),
+    **dict.fromkeys(("vectors_share", "ema"), SHARE),
+    "settle": Range(0, 1, above=True),
     **dict.fromkeys(("lr", "weight_decay"), AT_LEAST_0),
     **dict.fromkeys(("warmup", "workers"), COUNT_OR_NONE),
     "seed": SEED,
@@ -118,6 +119,8 @@ def pretrain_sam(
     """
     out.mkdir(parents=True, exist_ok=True)
     device = torch.device(config.device)
+    if device.type != "cpu":  # under vmap, CUDA's autocast mixes its dtypes up
+        config = replace(config, precision="float32")
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         sam = initialised(street_sam())
@@ -151,7 +154,7 @@ def pretrain_sam(
         warnings.filterwarnings("ignore", "There is a performance drop")  # vmap's, of seven tokens
         for examples in batches_from(step, pool, config):
             share = step / config.steps
-            rate = config.lr * min(1.0, (step + 1) / config.warmup)
+            rate = config.lr * min(1.0, (step + 1) / max(1, config.warmup))
             rate *= min(1.0, max(0.01, (1 - share) / config.settle))
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -256,8 +259,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = vars(parser.parse_args())
-    if given["device"] != "cpu":  # under vmap, CUDA's autocast mixes its dtypes up
-        given["precision"] = "float32"
+    if given["device"] != "cpu":
         torch.set_float32_matmul_precision("high")
     began = time.monotonic()
 

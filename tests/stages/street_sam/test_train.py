@@ -8,6 +8,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from goodsam.data.errors import InputError
 from goodsam.data.street.picture import pinhole
 from goodsam.data.street.seeds import split_seed
 from goodsam.stages.sam.load import load_sam
@@ -108,6 +109,26 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(out: Path, tmp_path: Path) 
     again = load_file(pretrain_sam(first, SHORT))
     assert whole.keys() == again.keys()
     assert all(torch.equal(whole[key], again[key]) for key in whole)
+
+
+def test_steps_that_cannot_be_are_refused_and_no_warmup_is_none(out: Path) -> None:
+    with pytest.raises(InputError, match="settle"):
+        replace(SHORT, settle=0)
+    assert pretrain_sam(out, replace(SHORT, steps=1, warmup=0)).is_file()
+    with pytest.raises(InputError, match="holds 2 panoramas, not 3"):
+        pretrain_sam(out, replace(SHORT, panoramas=3))
+
+
+def test_elsewhere_than_on_a_cpu_it_computes_in_float32(out: Path, monkeypatch) -> None:
+    class Seen(Exception):
+        pass
+
+    def seen(sam, examples, prompts, precision):
+        raise Seen(precision)
+
+    monkeypatch.setattr("goodsam.stages.street_sam.train.losses", seen)
+    with pytest.raises(Seen, match="float32"):
+        pretrain_sam(out, replace(SHORT, precision="bfloat16", device="meta"))
 
 
 def test_the_vectors_come_first_and_alone(out: Path) -> None:
