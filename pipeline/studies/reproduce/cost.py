@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,9 +12,9 @@ from goodsam.pipeline.api import sam_factory
 from goodsam.pipeline.studies.reproduce.plan import Plan, stage1_config
 from goodsam.pipeline.studies.timing import SCORE, STEP, forward_seconds
 from goodsam.pipeline.tell import duration
+from goodsam.pipeline.whole.machine import free_disk
+from goodsam.pipeline.whole.price import RESERVE, size_text
 from goodsam.stages.sam.estimate import estimate_stage1
-
-RESERVE = 2**28  # bytes to leave free
 
 
 @dataclass(frozen=True)
@@ -56,19 +55,13 @@ def estimate(plan: Plan) -> ReproductionEstimate:
     weights = 4 * sum(plan.parameters)
     # two checkpoints and one being written, each with Adam's two moments; the networks at the end
     disk = sam.size * sam.panoramas // len(plan.training) + seeds * (3 * 3 + 1) * weights
-    free = shutil.disk_usage(_existing(request.out)).free
-    return ReproductionEstimate(sam.seconds, training, evaluation, disk, free)
+    return ReproductionEstimate(sam.seconds, training, evaluation, disk, free_disk(request.out))
 
 
 def check_room(found: ReproductionEstimate, out: Path) -> None:
     """InputError where the disk cannot hold what is to come."""
     if found.disk + RESERVE > found.free:
         raise InputError(
-            f"{out}: needs about {found.disk / 2**30:.1f} GiB and {found.free / 2**30:.1f} GiB are "
+            f"{out}: needs about {size_text(found.disk + RESERVE)} and {size_text(found.free)} are "
             "free; choose an --out on a larger disk"
         )
-
-
-def _existing(path: Path) -> Path:
-    path = path.absolute()
-    return next(parent for parent in (path, *path.parents) if parent.exists())

@@ -94,7 +94,7 @@ def reproduce(plan: Plan, say: Say) -> dict[str, Any]:
 
 
 def over_seeds(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The mean of the seeds' rows, of each class over those where it occurs; one row: itself.
+    """The mean of the seeds' rows, None for a class that the truth lacks; one row: itself.
 
     miou_sd: the standard deviation of the mIoU; None for one seed.
     """

@@ -157,6 +157,8 @@ def test_the_estimate_grows_with_the_work(pieces, tmp_path):
     check_room(few, tmp_path)
     with pytest.raises(ValueError, match="on a larger disk"):
         check_room(type(few)(1, 1, 1, disk=2**40, free=2**30), tmp_path)
+    with pytest.raises(ValueError, match=r"1\.2 GiB and 1\.1 GiB"):  # with what stays free
+        check_room(type(few)(1, 1, 1, disk=2**30, free=2**30 + 2**27), tmp_path)
     assert "preset demo, none of the paper's" in not_as_in_the_paper(plan)
 
 
