@@ -96,9 +96,13 @@ def _errors_in_one_line(what: str) -> Iterator[None]:
 
     Its bars are drawn at a terminal alone, and not where nothing is to be told.
     """
-    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
+    from huggingface_hub.utils import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
 
-    if quiet := not LOG.isEnabledFor(logging.INFO):
+    if quiet := not (LOG.isEnabledFor(logging.INFO) or are_progress_bars_disabled()):
         disable_progress_bars()
     try:
         with warnings.catch_warnings(record=True) as said:

@@ -15,14 +15,21 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from huggingface_hub.utils import (
+    are_progress_bars_disabled,
+    disable_progress_bars,
+    enable_progress_bars,
+)
 from PIL import Image
 
 from goodsam.data.cache import SamCache
 from goodsam.data.geometry import Geometry
+from goodsam.stages.lines import LOG
 from goodsam.stages.segformer.build import build_segformer
 from goodsam.stages.segformer.files import save_segformer
 from goodsam.stages.segformer.origin import KEY, Origin
 from goodsam.stages.segformer.segmenter import Segmenter
+from goodsam.stages.uploads import upload
 from tests.hub import READER, TOKEN, Hub
 from tests.pipeline.cli.conftest import WINDOWS
 from tests.pipeline.cli.test_app import one_line
@@ -325,3 +332,14 @@ def test_names_mark_nothing_up_in_a_card_of_labels(goodsam, here, hub):
     assert status == 0
     assert sum(line.startswith("license:") for line in out.splitlines()) == 1
     assert "<script>" not in out.replace("\\<", "")
+
+
+def test_bars_that_the_user_has_switched_off_stay_off(monkeypatch, tmp_path, hub):
+    (tmp_path / "some.txt").write_text("text")
+    monkeypatch.setattr(LOG, "isEnabledFor", lambda level: False)  # as with -q
+    disable_progress_bars()
+    try:
+        upload(tmp_path, "me/some", "dataset")
+        assert are_progress_bars_disabled()
+    finally:
+        enable_progress_bars()
