@@ -150,27 +150,25 @@ def pretrain_sam(
         export(average, out / "sam.safetensors", {"step": step, **asdict(config)})
 
     pool.fill(config.workers)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "There is a performance drop")  # vmap's, of seven tokens
-        for examples in batches_from(step, pool, config):
-            share = step / config.steps
-            rate = config.lr * min(1.0, (step + 1) / max(1, config.warmup))
-            rate *= min(1.0, max(0.01, (1 - share) / config.settle))
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            alone = share < config.vectors_share and config.start is None
-            loss, parts = losses(sam, examples, 0 if alone else config.prompts, config.precision)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(sam.parameters(), 1.0)
-            optimizer.step()
-            step += 1
-            _follow(average, sam, min(config.ema, (1 + step) / (10 + step)))
-            figures.add(parts)
-            if step % 20 == 0 and progress is not None:
-                progress({"step": step, "share": share, "lr": rate, **figures.take()})
-            if step % config.checkpoint_every == 0:
-                keep()
+    for examples in batches_from(step, pool, config):
+        share = step / config.steps
+        rate = config.lr * min(1.0, (step + 1) / max(1, config.warmup))
+        rate *= min(1.0, max(0.01, (1 - share) / config.settle))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        alone = share < config.vectors_share and config.start is None
+        loss, parts = losses(sam, examples, 0 if alone else config.prompts, config.precision)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(sam.parameters(), 1.0)
+        optimizer.step()
+        step += 1
+        _follow(average, sam, min(config.ema, (1 + step) / (10 + step)))
+        figures.add(parts)
+        if step % 20 == 0 and progress is not None:
+            progress({"step": step, "share": share, "lr": rate, **figures.take()})
+        if step % config.checkpoint_every == 0:
+            keep()
     keep()
     made = {"step": step, **asdict(config)}
     sam.load_state_dict(average)
@@ -214,7 +212,9 @@ def losses(
         loss, parts = sam_loss(sam, embedding, e, prompts, precision)
         return loss + 0.3 * pairs + 0.5 * masks, figures | parts
 
-    with sdpa_kernel(SDPBackend.MATH):  # seven tokens attend; no other kernel knows vmap everywhere
+    # seven tokens attend: vmap is slower there, and no other kernel knows it everywhere
+    with sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "There is a performance drop")
         each, figures = torch.func.vmap(of_picture)(
             encoded(sam, batch.image, precision), *batch.tensors
         )
