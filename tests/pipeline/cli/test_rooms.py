@@ -44,7 +44,8 @@ def test_rooms_the_whole_way(tmp_path, goodsam):
     test = [s.image for s in find_panoramas(world) if "area_5" in s.name]
     (tmp_path / "test.txt").write_text("\n".join(map(str, test)))
     status, text, said = goodsam(
-        "eval", tmp_path / "out/run", tmp_path / "test.txt", "--protocol", "stanford13", "--json"
+        *f"eval {tmp_path}/out/run {tmp_path}/test.txt --protocol stanford13 --json "
+        f"--out {tmp_path}/eval".split()
     )
     assert status == 0, said
     assert json.loads(text)["miou"] == record["ours"]["miou"]
