@@ -14,7 +14,8 @@ The rooms, in the order in which a picture comes about:
   and how many; `scene` is all of it;
 - `cast`: what every pixel sees; `shade`: its colour, by `ground`, `painters` and `shadows`, with
   `texture`; `sensor`: what a camera makes of that;
-- `picture`: one call for all of this; `write`: whole data sets; `labels`: what is in a label map.
+- `picture`: one call for all of this; `tilt`: spheres of a leaning camera; `write`: whole data
+  sets; `labels`: what is in a label map.
 
 Nothing is imported here: whoever only asks whether a picture is rendered (`mark`) needs no
 renderer.

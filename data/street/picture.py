@@ -1,6 +1,6 @@
 """Pictures of the street world: one seed, one look, one camera."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
@@ -22,11 +22,13 @@ class Picture:
 
     image: uint8 (H, W, 3) sRGB. labels: uint8 (H, W) Cityscapes train ids, 255 none.
     instances: uint16 (H, W), an id of its own for every thing and every region of stuff, 0 none.
+    tilt: of a whole sphere's camera, degrees; None for other pictures.
     """
 
     image: np.ndarray
     labels: np.ndarray
     instances: np.ndarray
+    tilt: float | None = None
 
 
 def pinhole(seed: int, height: int = 200, width: int = 256, look: LookName = "source") -> Picture:
@@ -69,7 +71,8 @@ def sphere(
     if not 0 <= gap <= 1:
         raise InputError(f"gap {gap}: outside 0 to 1")
     gap = gap if look == "target" else 0.0
-    return _render(seed, height, 2 * height, look=look, gap=gap, cyclic=True, vertical=180.0)
+    seen = _render(seed, height, 2 * height, look=look, gap=gap, cyclic=True, vertical=180.0)
+    return replace(seen, tilt=0.0)
 
 
 def _render(

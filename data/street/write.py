@@ -17,15 +17,17 @@ from goodsam.data.errors import InputError
 from goodsam.data.files import check_folder, write_whole, written_aside
 from goodsam.data.ranges import COUNT_OR_NONE, SEED, SHARE, Range, check_range
 from goodsam.data.strangers import parse_json, read_bounded
-from goodsam.data.street.mark import MARK
-from goodsam.data.street.picture import DEFAULT_GAP, Picture, panorama, pinhole
+from goodsam.data.street.mark import mark_of
+from goodsam.data.street.picture import DEFAULT_GAP, Picture, panorama, pinhole, sphere
 from goodsam.data.street.seeds import split_seed
+from goodsam.data.street.tilt import tilted
 from goodsam.data.windows import panorama_width
 
 CITIES = ("Lindenau", "Marovia", "Portsel", "Quessant", "Tarnholm")  # made up
 VAL_SHARE = 10  # one in so many source pictures is for validation
 Split = Literal["unlabelled", "test"]  # of the panoramas
 _HEIGHT = Range(8, 8192)  # px
+_TILT = Range(0, 90)  # degrees
 _WORTH_A_PROCESS = 16  # pictures: what rendering side by side must save to pay for its start
 
 
@@ -40,6 +42,8 @@ def write_world(
     gap: float = DEFAULT_GAP,
     labelled: Literal["test", "tuning"] = "test",
     truth: bool = False,
+    whole: bool = False,
+    tilt: float = 0.0,
     processes: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
@@ -56,10 +60,12 @@ def write_world(
     data sets, which no method may look into.
 
     Panoramas are `height` x `panorama_width(height)`, pinhole images `height` x 1.28 `height`.
+    whole: panoramas are whole spheres of the same scenes, as wide and half as high as wide; tilt:
+    by how many degrees their cameras lean, each to a side of its own. Both are marked in the files.
     Files that are there are kept, each is written aside and renamed, and a picture's image comes
     last: an interrupted run goes on where it stopped. Raises InputError where the files of a world
-    of another seed, height, gap or split lie, which out/world.json tells, and while another process
-    writes there.
+    of another seed, height, gap, split, view or tilt lie, which out/world.json tells, while another
+    process writes there, and for a tilt of what is no sphere.
 
     `processes` render side by side (None: one a core). `progress(done, total)` is called after each
     picture.
@@ -69,17 +75,23 @@ def write_world(
     check_range("seed", seed, SEED)
     check_range("height", height, _HEIGHT)
     check_range("gap", gap, SHARE)
+    check_range("tilt", tilt, _TILT)
+    if tilt and not whole:
+        raise InputError(f"tilt {tilt:g}: only whole spheres are tilted; pass --sphere too")
     check_folder(out)
+    view = partial(partial(_sphere, tilt=tilt) if whole else _band, height=height, gap=gap)
     jobs = [
         *_source_jobs(out / "source", source, seed, height),
-        *_unlabelled_jobs(out / "unlabelled", unlabelled, seed, height, gap),
-        *_test_jobs(out / "test", test, seed, height, gap, labelled),
+        *_unlabelled_jobs(out / "unlabelled", unlabelled, seed, view),
+        *_test_jobs(out / "test", test, seed, view, labelled),
     ]
     if truth:
         jobs = [(_truth_files(out, files) + files, render) for files, render in jobs]
     missing = [job for job in jobs if not all(path.exists() for _, path in job[0])]
     done = [job for job in jobs if all(path.exists() for _, path in job[0])]
-    settings = {"seed": seed, "height": height, "gap": gap, "labelled": labelled}
+    settings: dict[str, Any] = {"seed": seed, "height": height, "gap": gap, "labelled": labelled}
+    if whole:  # what a band's file says stays as it was
+        settings |= {"view": "sphere", "tilt": float(tilt)}
     kept = len(done)
     processes = min(processes or os.cpu_count() or 1, len(missing) // _WORTH_A_PROCESS)
     with alone(out):
@@ -94,6 +106,15 @@ def write_world(
 
 Files = list[tuple[str, Path]]  # what of a picture, and where it goes; its image comes last
 Job = tuple[Files, Callable[[], Picture]]
+
+
+def _band(scene: int, height: int, gap: float) -> Picture:
+    return panorama(scene, height, panorama_width(height), gap)
+
+
+def _sphere(scene: int, height: int, gap: float, tilt: float) -> Picture:
+    """As fine as the band that is `height` high."""
+    return tilted(sphere(scene, panorama_width(height) // 2, gap), tilt, scene)
 
 
 def truth_path(world: Path, what: Literal["labels", "instances"], split: Split, name: str) -> Path:
@@ -114,7 +135,8 @@ def _claim(out: Path, settings: dict[str, Any], done: list[Job]) -> None:
     if path.exists():
         try:
             kept = parse_json(read_bounded(path))
-            differing = [key for key, value in settings.items() if kept.get(key) != value]
+            keys = {**settings, **kept}
+            differing = [key for key in keys if kept.get(key) != settings.get(key)]
         except (OSError, ValueError, AttributeError) as error:
             raise InputError(f"{path}: cannot be read ({error}); remove it") from error
         if differing:
@@ -136,7 +158,7 @@ def _write(job: Job) -> None:
     files, render = job
     picture = render()
     for what, path in files:
-        _save(path, getattr(picture, what))
+        _save(path, getattr(picture, what), mark_of(picture.tilt))
 
 
 def _count(
@@ -163,16 +185,22 @@ def _source_jobs(out: Path, count: int, seed: int, height: int) -> Iterator[Job]
         yield files, partial(pinhole, scene, height, height * 256 // 200)
 
 
-def _unlabelled_jobs(out: Path, count: int, seed: int, height: int, gap: float) -> Iterator[Job]:
+def _unlabelled_jobs(
+    out: Path, count: int, seed: int, view: Callable[[int], Picture]
+) -> Iterator[Job]:
     for index in range(count):
         city, number = CITIES[index % len(CITIES)], index // len(CITIES)
         files = [("image", out / "leftImg8bit" / city / f"{number}.png")]
         scene = split_seed("unlabelled", index, seed)
-        yield files, partial(panorama, scene, height, panorama_width(height), gap)
+        yield files, partial(view, scene)
 
 
 def _test_jobs(
-    out: Path, count: int, seed: int, height: int, gap: float, split: Literal["test", "tuning"]
+    out: Path,
+    count: int,
+    seed: int,
+    view: Callable[[int], Picture],
+    split: Literal["test", "tuning"],
 ) -> Iterator[Job]:
     for index in range(count):
         files = [
@@ -180,12 +208,12 @@ def _test_jobs(
             ("image", out / "leftImg8bit" / "val" / f"{index}_.png"),
         ]
         scene = split_seed(split, index, seed)
-        yield files, partial(panorama, scene, height, panorama_width(height), gap)
+        yield files, partial(view, scene)
 
 
-def _save(path: Path, pixels: np.ndarray) -> None:
-    mark = PngInfo()
-    for key, value in MARK.items():
-        mark.add_text(key, value)
+def _save(path: Path, pixels: np.ndarray, mark: dict[str, str]) -> None:
+    chunks = PngInfo()
+    for key, value in mark.items():
+        chunks.add_text(key, value)
     with written_aside(path) as aside:
-        Image.fromarray(pixels).save(aside, format="PNG", pnginfo=mark)
+        Image.fromarray(pixels).save(aside, format="PNG", pnginfo=chunks)

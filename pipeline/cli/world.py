@@ -16,7 +16,9 @@ def world(
     seed: Annotated[
         int, typer.Option(help="Seed of the world; an equal one gives equal files.", min=0)
     ] = 0,
-    height: Annotated[int, typer.Option(help="Height of all images, px.", min=32)] = 200,
+    height: Annotated[
+        int, typer.Option(help="Height of all images but spheres, px.", min=32)
+    ] = 200,
     gap: Annotated[
         float | None,
         typer.Option(
@@ -24,6 +26,22 @@ def world(
             "not given."
         ),
     ] = None,
+    sphere: Annotated[
+        bool,
+        typer.Option(
+            "--sphere",
+            help="Panoramas are whole spheres of the same scenes, as wide, and half as high as "
+            "wide.",
+        ),
+    ] = False,
+    tilt: Annotated[
+        float,
+        typer.Option(
+            help="How far the cameras of spheres lean, degrees, each to a side of its own.",
+            min=0,
+            max=90,
+        ),
+    ] = 0.0,
 ) -> None:
     """Write the street world: source/ (Cityscapes layout), unlabelled/, test/ (DensePASS)."""
     from goodsam.data.street.picture import DEFAULT_GAP
@@ -39,6 +57,8 @@ def world(
             seed=seed,
             height=height,
             gap=DEFAULT_GAP if gap is None else gap,
+            whole=sphere,
+            tilt=tilt,
             progress=lambda done, _: update(done),
         )
     print(f"{out}: {source} source images, {unlabelled} unlabelled and {test} test panoramas")
