@@ -67,7 +67,7 @@ def stage1(
 @app.command("predict")
 def bench_predict_(
     model: Annotated[
-        str, typer.Option(help="A run or SegFormer; or b0 to b5, w16, w32 with random weights.")
+        str, typer.Option(help="A run or network; or b0 to b5, w16, w32 with random weights.")
     ] = "street-student",
     images: Annotated[
         Path | None, typer.Option(help="A folder of panoramas; rendered ones if not given.")
@@ -82,7 +82,7 @@ def bench_predict_(
         typer.Option(
             "--formats",
             help="Compare transformers, torch, ONNX Runtime, OpenVINO and int8 on the CPU instead, "
-            "an image at a time, without files.",
+            "an image at a time, without files; --device and --batch do not count.",
         ),
     ] = False,
     device: Device = "auto",

@@ -128,7 +128,7 @@ Height = Annotated[
     int | None,
     typer.Option(
         help="With --fit, or a --plan of whole spheres: the height to resize to, px; 400 if not "
-        "given, for spheres their own, but 1024 where they are larger or differ.",
+        "given, for spheres their own, but 512 where they are larger or differ.",
         min=32,
     ),
 ]

@@ -84,7 +84,11 @@ def run(
     ] = None,
     height: Annotated[
         int | None,
-        typer.Option(help="The height to resize to, px; 400 if not given.", min=32),
+        typer.Option(
+            help="The height to resize to, px. Without --plan it also chooses the paper's band. If "
+            "not given: 400, or what the demo's networks have seen, or that of whole spheres.",
+            min=32,
+        ),
     ] = None,
     preset: Annotated[
         str | None,
