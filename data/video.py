@@ -206,7 +206,9 @@ def _av() -> Any:
         import av
     except ImportError as error:
         raise InputError("videos need PyAV: pip install av") from error
-    av.logging.set_level(av.logging.PANIC)  # errors are raised, and said in one line
+    # Errors are raised, and said in one line. With any level a decoder's threads wait for Python's
+    # lock to tell something, while whoever holds it waits for them to end.
+    av.logging.set_level(None)
     return av
 
 

@@ -143,6 +143,13 @@ def test_a_video_without_pictures_and_a_file_that_is_no_video(tmp_path):
     assert not (tmp_path / "out.mp4").exists()
 
 
+def test_no_thread_of_a_decoder_waits_for_python(tmp_path):
+    """With a level, closing a video now and then never returns (PyAV's issues 751 and 909)."""
+    with open_video(clip(tmp_path / "a.mp4", [scene(0)])) as video:
+        assert len(list(video)) == 1
+        assert av.logging.get_level() is None
+
+
 def test_a_frame_of_another_size_in_the_middle(tmp_path):
     parts = [
         clip(tmp_path / f"{n}.ts", [scene(0, size)] * 5, format="mpegts").read_bytes()
