@@ -233,7 +233,12 @@ def test_pictures_of_a_batch_cost_what_they_cost_alone(pool: Path) -> None:
     alone = [losses(sam, [e], 3, "float32") for e in batch]
     close = partial(torch.testing.assert_close, rtol=1e-4, atol=1e-5)
     close(loss, torch.stack([each for each, _ in alone]).mean())
-    close(gradient(loss), torch.stack([gradient(each) for each, _ in alone]).mean(0))
+    # as a whole: a CPU's choice of kernels for a batch moves single elements by a percent, where
+    # another picture's gradient is another one altogether
+    gradients = torch.stack([gradient(each) for each, _ in alone])
+    expected = gradients.mean(0)
+    assert (gradient(loss) - expected).norm() < 0.02 * expected.norm()
+    assert (gradients[0] - expected).norm() > 0.5 * expected.norm()
     assert figures["iou"] == pytest.approx(np.mean([parts["iou"] for _, parts in alone]), rel=1e-4)
 
     def one(e: Example) -> torch.Tensor:
