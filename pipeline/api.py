@@ -186,6 +186,8 @@ def evaluate(
     classes: AnyPath | None = None,
     ignore_mask: AnyPath | None = None,
     boundary_radius: int | None = None,
+    plan: Plan = "own",
+    by_area: bool = False,
     out: AnyPath | None = None,
 ) -> Result:
     """Score a network on labelled images; without labels, describe its output.
@@ -194,10 +196,10 @@ def evaluate(
     Structured3D). protocol: "19", "13", "wildpass", and for rooms "stanford13", "stanford8",
     "structured8"; by default 19 classes, or the network's own. classes: a class map (.yaml) of the
     network's classes, or a run that was trained with one; label maps then have the ids that the map
-    is made of. ignore_mask: a picture of the images' size; pixels that are not black
-    in it are left out.
-    boundary_radius: of the boundary F-score, px (3); 0 for none. out: where `eval.json`, `eval.md`
-    and `report.html` are written; None: nowhere.
+    is made of. ignore_mask: a picture of the images' size; pixels that are not black in it are left
+    out. boundary_radius: of the boundary F-score, px (3); 0 for none. plan: of 2:1 photographs, as
+    for `predict`. by_area: their pixels count by their area on the sphere. out: where `eval.json`,
+    `eval.md` and `report.html` are written; None: nowhere.
 
     >>> result = evaluate("runs/mine", "labelled")
     >>> 0 < result.miou < 100
@@ -216,6 +218,8 @@ def evaluate(
         classes=None if classes is None else Path(classes),
         ignore_mask=None if ignore_mask is None else Path(ignore_mask),
         boundary_radius=boundary_radius,
+        plan=plan,
+        by_area=by_area,
         out=None if out is None else Path(out),
     )
 
@@ -229,6 +233,7 @@ def evaluate_predictions(
     classes: AnyPath | None = None,
     ignore_mask: AnyPath | None = None,
     boundary_radius: int | None = None,
+    by_area: bool = False,
     out: AnyPath | None = None,
 ) -> Result:
     """Score label maps, whoever made them, on labelled images; otherwise as `evaluate`.
@@ -252,6 +257,7 @@ def evaluate_predictions(
         classes=None if classes is None else Path(classes),
         ignore_mask=None if ignore_mask is None else Path(ignore_mask),
         boundary_radius=boundary_radius,
+        by_area=by_area,
         out=None if out is None else Path(out),
     )
 

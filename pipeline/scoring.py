@@ -31,6 +31,7 @@ from goodsam.pipeline.report.evaluation import best_median_worst, evaluation_rep
 from goodsam.pipeline.report.pictures import Shown
 from goodsam.pipeline.report.unlabelled import unlabelled_report
 from goodsam.pipeline.rundir import Run
+from goodsam.pipeline.spheres import Plan, choose_plan
 from goodsam.pipeline.tell import bar_of_names, say
 from goodsam.stages.score.boundary import RADIUS
 from goodsam.stages.score.evaluate import (
@@ -88,6 +89,8 @@ def score_model(
     classes: Path | None = None,
     ignore_mask: Path | None = None,
     boundary_radius: int | None = None,
+    plan: Plan = "own",
+    by_area: bool = False,
     out: Path | None = None,
 ) -> Result:
     """`goodsam.evaluate` of a network that is loaded."""
@@ -95,9 +98,10 @@ def score_model(
     _check_one_of(protocol, classes)
     samples = find_panoramas(images, labels, say)
     labelled = any(sample.labels is not None for sample in samples)
-    if not labelled and protocol is not None:
-        raise InputError(f"{images}: --protocol {protocol} needs labels; give them with --labels")
-    segmenter, by_map = _mapped(segmenter, classes)
+    needy = f"--protocol {protocol}" if protocol is not None else "--by-area" if by_area else None
+    if not labelled and needy is not None:
+        raise InputError(f"{images}: {needy} needs labels; give them with --labels")
+    segmenter, by_map = _mapped(choose_plan(segmenter, samples, plan), classes)
     settings: dict[str, Any] = {
         "images": str(images),
         "model": segmenter.source,
@@ -128,6 +132,7 @@ def score_model(
             unseen=segmenter.unseen,
             placed=segmenter.placement,
             boundary_radius=RADIUS if boundary_radius is None else boundary_radius,
+            by_area=by_area,
         )
     say(str(conversions))
 
@@ -150,6 +155,7 @@ def score_predictions(
     classes: Path | None = None,
     ignore_mask: Path | None = None,
     boundary_radius: int | None = None,
+    by_area: bool = False,
     out: Path | None = None,
 ) -> Result:
     """Score label maps of train ids, or by class map `classes` in its ids, whoever made them."""
@@ -173,6 +179,7 @@ def score_predictions(
             finished,
             ignore=ignore,
             boundary_radius=RADIUS if boundary_radius is None else boundary_radius,
+            by_area=by_area,
         )
 
     def label(sample: Sample) -> np.ndarray:

@@ -188,3 +188,30 @@ def bench_cache_(
 
     record = bench_cache(panoramas, seed, repeats)
     print(json_module.dumps(record, indent=1) if json else cache_table(record))
+
+
+@app.command("spheres")
+def bench_spheres_(
+    out: Annotated[
+        Path, typer.Option(help="The folder that keeps worlds, caches, runs and rows.")
+    ] = Path("runs/spheres"),
+    seeds: Annotated[int, typer.Option(help="Number of seeds.", min=1)] = 3,
+    first_seed: Annotated[
+        int, typer.Option(help="The lowest of the seeds; the others follow it.", min=0)
+    ] = 0,
+    unlabelled: Annotated[
+        int, typer.Option(help="Unlabelled spheres of each street world.", min=1)
+    ] = 12,
+    test: Annotated[int, typer.Option(help="Labelled spheres of each street world.", min=1)] = 12,
+    steps: Annotated[int, typer.Option(help="Steps of each training.", min=1)] = 80,
+    json: Json = False,
+) -> None:
+    """Whole spheres, upright and tilted: seen in the band, by vertical and by tangent windows.
+
+    Takes hours, most of them in training; called again, it resumes where it was stopped.
+    """
+    from goodsam.pipeline.studies.bench.spheres import Study, bench_spheres, spheres_table
+
+    study = Study(out, unlabelled, test, steps)
+    record = bench_spheres(study, range(first_seed, first_seed + seeds), say)
+    print(json_module.dumps(record, indent=1) if json else spheres_table(record))

@@ -62,6 +62,21 @@ def evaluate(
     network: WhichNetwork = "student",
     windows: ByWindows = False,
     wrap: Wrap = False,
+    plan: Annotated[
+        Literal["own", "auto", "vertical", "tangent"],
+        typer.Option(
+            help="By which windows 2:1 photographs are seen, as in predict; own: as the run and "
+            "the other options say."
+        ),
+    ] = "own",
+    by_area: Annotated[
+        bool,
+        typer.Option(
+            "--by-area",
+            help="Each pixel of a 2:1 photograph counts by its area on the sphere, not so in the "
+            "boundary F-score.",
+        ),
+    ] = False,
     fit: Fit = False,
     height: Height = None,
     level: Level = True,
@@ -74,6 +89,8 @@ def evaluate(
     from goodsam.pipeline import api
 
     if predictions is not None:
+        if plan != "own":
+            raise InputError(f"--plan {plan}: label maps are scored as they are; leave it out")
         result = api.evaluate_predictions(
             predictions,
             images if images is not None else Path(model),
@@ -82,6 +99,7 @@ def evaluate(
             classes=classes,
             ignore_mask=ignore_mask,
             boundary_radius=boundary_radius,
+            by_area=by_area,
             out=out,
         )
     elif images is None:
@@ -109,6 +127,8 @@ def evaluate(
             classes=classes,
             ignore_mask=ignore_mask,
             boundary_radius=boundary_radius,
+            plan=plan,
+            by_area=by_area,
             out=out,
         )
     if json:

@@ -26,6 +26,7 @@ from goodsam.pipeline.report.parts import (
 from goodsam.pipeline.report.pictures import Shown
 from goodsam.pipeline.tell import percent
 from goodsam.stages.score.evaluate import Evaluation
+from goodsam.stages.score.record import BY_AREA
 
 
 def best_median_worst(evaluation: Evaluation) -> list[tuple[str, str]]:
@@ -75,6 +76,7 @@ def evaluation_report(
             "One confusion matrix over the whole set, at native size; unlabelled pixels are left "
             "out, and the mean goes over the classes that occur in the truth. In percent.",
             *([paragraph(f"{note}.", "soft")] if note else []),
+            *([paragraph(f"{BY_AREA}.", "soft")] if evaluation.by_area else []),
             tiles(numbers),
             *bars,
         ),

@@ -122,7 +122,8 @@ def matrix(scores: Scores) -> Markup:
     occurs[rows] = True
     columns = np.flatnonzero(occurs)
     titles = (*scores.names, "no class")
-    shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    sums = counts.sum(axis=1, keepdims=True)
+    shares = 100 * counts / np.where(sums > 0, sums, 1)
     shades = np.minimum(shares / 100, 1) ** 0.6
     body = [
         (

@@ -16,12 +16,15 @@ from goodsam.data.classes import IGNORE
 from goodsam.data.errors import InputError
 
 
-def confusion(prediction: np.ndarray, truth: np.ndarray, n_classes: int) -> np.ndarray:
+def confusion(
+    prediction: np.ndarray, truth: np.ndarray, n_classes: int, areas: np.ndarray | None = None
+) -> np.ndarray:
     """int64 (C, C + 1): pixels by truth (row) and prediction (column); truth 255 is left out.
 
     prediction, truth: uint8 (H, W). The last column counts the pixels whose prediction is 255: no
-    class was given where there is one, which is wrong, as in Cityscapes' own scoring. Raises
-    InputError for other sizes or ids beyond the classes.
+    class was given where there is one, which is wrong, as in Cityscapes' own scoring. areas: by how
+    much each pixel counts, broadcast to (H, W); what is returned is float64 then. Raises InputError
+    for other sizes or ids beyond the classes.
     """
     if prediction.shape != truth.shape:
         (h, w), (th, tw) = prediction.shape, truth.shape
@@ -32,7 +35,9 @@ def confusion(prediction: np.ndarray, truth: np.ndarray, n_classes: int) -> np.n
     for ids, most, what in ((rows, n_classes - 1, "truth"), (columns, n_classes, "prediction")):
         if ids.size and ids.max() > most:
             raise InputError(f"the {what} holds id {ids.max()}, beyond the {n_classes} classes")
-    pairs = np.bincount(rows * (n_classes + 1) + columns, minlength=n_classes * (n_classes + 1))
+    weights = None if areas is None else np.broadcast_to(areas, truth.shape)[counted]
+    cells = n_classes * (n_classes + 1)
+    pairs = np.bincount(rows * (n_classes + 1) + columns, weights, cells)
     return pairs.reshape(n_classes, n_classes + 1)
 
 
@@ -40,8 +45,8 @@ def confusion(prediction: np.ndarray, truth: np.ndarray, n_classes: int) -> np.n
 class Scores:
     """What a confusion matrix says.
 
-    confusion: int64 (C, C + 1), rows truth, the last column for pixels that were given no class;
-    (C, C) where there are none. names: C class names.
+    confusion: (C, C + 1), rows truth, the last column for pixels that were given no class; (C, C)
+    where there are none. int64, or float64 where pixels count by their area. names: C class names.
     """
 
     confusion: np.ndarray
@@ -53,7 +58,7 @@ class Scores:
         hits = np.diag(self.confusion).astype(float)
         truth, predicted = self.confusion.sum(axis=1), self.confusion.sum(axis=0)[: len(hits)]
         union = truth + predicted - hits
-        return np.where(truth > 0, 100 * hits / np.maximum(union, 1), np.nan)
+        return np.divide(100 * hits, union, out=np.full(len(hits), np.nan), where=truth > 0)
 
     @property
     def per_class(self) -> dict[str, float | None]:
@@ -69,7 +74,7 @@ class Scores:
     @property
     def pixel_accuracy(self) -> float:
         """Percent of the counted pixels that are right; nan if there are none."""
-        total = int(self.confusion.sum())
+        total = float(self.confusion.sum())
         return 100 * float(np.trace(self.confusion)) / total if total else math.nan
 
 

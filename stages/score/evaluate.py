@@ -27,6 +27,7 @@ from goodsam.data.panoramas import (
     says_label_ids,
 )
 from goodsam.data.ranges import Range, check_range
+from goodsam.stages.score.area import pixel_areas
 from goodsam.stages.score.boundary import RADIUS, BoundaryScores, boundary_counts
 from goodsam.stages.score.confusion import Scores, confusion
 
@@ -45,7 +46,8 @@ class Evaluation:
     """Scores of a set, and of each of its images on its own, by name.
 
     boundary: the boundary F-score of the set; None where it was not asked for. counted: percent of
-    all labelled pixels that lie where the network has looked, and were scored.
+    all labelled pixels that lie where the network has looked, and were scored. by_area: each pixel
+    of a whole sphere has counted by its area, but for the boundary F-score.
     """
 
     scores: Scores
@@ -53,6 +55,7 @@ class Evaluation:
     protocol: Protocol = NINETEEN
     boundary: BoundaryScores | None = None
     counted: float = 100.0
+    by_area: bool = False
 
     def ranked(self) -> list[str]:
         """The names of the images from the best to the worst mIoU; those without truth last."""
@@ -75,13 +78,15 @@ def evaluate(
     unseen: Unseen = lambda size: None,
     placed: Placed = lambda path, size: None,
     boundary_radius: int = RADIUS,
+    by_area: bool = False,
 ) -> Evaluation:
     """Score `predict` (uint8 (H, W, 3) -> uint8 (H, W) train ids) on labelled samples.
 
     ignore: bool (H, W), true where pixels of every image are left out. unseen: of an image's size,
     bool (H, W), true where `predict` has not looked: left out too. placed: how a photograph lies on
     its sphere; where that is not None, it is the second argument of `predict` and `unseen`.
-    boundary_radius: px, of the boundary F-score; 0 leaves it out.
+    boundary_radius: px, of the boundary F-score; 0 leaves it out. by_area: pixels of whole spheres
+    count by their area.
     Raises InputError for a sample without labels, or labels that do not belong to its image.
     """
 
@@ -94,7 +99,7 @@ def evaluate(
             yield sample, predict(image, *more), unseen(size, *more)
 
     _check_labels(samples, protocol)
-    return _score(predicted(), protocol, progress, ignore, boundary_radius)
+    return _score(predicted(), protocol, progress, ignore, boundary_radius, by_area)
 
 
 def evaluate_predictions(
@@ -105,6 +110,7 @@ def evaluate_predictions(
     *,
     ignore: np.ndarray | None = None,
     boundary_radius: int = RADIUS,
+    by_area: bool = False,
 ) -> Evaluation:
     """Score the label maps in a folder, ours or another program's, paired with samples by name."""
     _check_labels(samples, protocol)
@@ -113,7 +119,7 @@ def evaluate_predictions(
         (sample, read_labels(path, protocol.ids, says_label_ids(path, sample.name)), None)
         for sample, path in pairs
     )
-    return _score(read, protocol, progress, ignore, boundary_radius)
+    return _score(read, protocol, progress, ignore, boundary_radius, by_area)
 
 
 def _check_labels(samples: Sequence[Sample], protocol: Protocol) -> None:
@@ -135,12 +141,13 @@ def _score(
     progress: Progress,
     ignore: np.ndarray | None,
     boundary_radius: int,
+    by_area: bool,
 ) -> Evaluation:
     check_range("boundary_radius", boundary_radius, _RADIUS)
     per_image: dict[str, Scores] = {}
     count = len(protocol.names)
     edges = np.zeros((count, 4), dtype=np.int64)
-    labelled = scored = 0
+    labelled = scored = 0.0
     for sample, prediction, unseen in predicted:
         assert sample.labels is not None  # `_check_labels`
         truth = read_truth(sample.labels, protocol, sample.label_ids)
@@ -151,12 +158,14 @@ def _score(
                 "both must have the photograph's own size"
             )
         try:
+            areas = pixel_areas((truth.shape[0], truth.shape[1])) if by_area else None
+            each = 1.0 if areas is None else areas
             truth = masked(truth, ignore)
-            labelled += int((truth != IGNORE).sum())
+            labelled += float(((truth != IGNORE) * each).sum())
             truth = masked(truth, unseen)
-            scored += int((truth != IGNORE).sum())
+            scored += float(((truth != IGNORE) * each).sum())
             classes = protocol.lookup[prediction]
-            matrix = confusion(classes, truth, count)
+            matrix = confusion(classes, truth, count, areas)
         except InputError as error:
             raise InputError(f"{sample.name}: {error}") from error
         if boundary_radius:
@@ -167,7 +176,8 @@ def _score(
         np.asarray(sum(scores.confusion for scores in per_image.values())), protocol.names
     )
     boundary = BoundaryScores(edges, boundary_radius) if boundary_radius else None
-    return Evaluation(whole, per_image, protocol, boundary, 100 * scored / max(1, labelled))
+    counted = 100 * scored / labelled if labelled else 0.0
+    return Evaluation(whole, per_image, protocol, boundary, counted, by_area)
 
 
 def masked(labels: np.ndarray, *left_out: np.ndarray | None) -> np.ndarray:

@@ -18,6 +18,10 @@ NOTE = (
     "No labels: agreement and shares say how the prediction behaves, not how right it is; they are "
     "no accuracy"
 )
+BY_AREA = (
+    "Each pixel counts by its area on the sphere, in shares of the mean pixel; not so in the "
+    "boundary F-score"
+)
 AGREEMENTS = {
     "window_agreement": "overlapping windows, of the pixels that two of them share",
     "roll_agreement": "the image and the image turned by half a circle",
@@ -46,6 +50,9 @@ def evaluation_record(
             f"classes that occur in the truth; percent. {protocol.note}".split()
         ),
     }
+    if evaluation.by_area:
+        record["by_area"] = True
+        record["protocol_note"] += f" {BY_AREA}"
     if evaluation.counted < 100:
         record["counted_percent"] = evaluation.counted
     if boundary is not None:
@@ -105,7 +112,8 @@ def markdown(record: dict[str, Any]) -> str:
             "network has seen (its run fitted photographs to a band, or left pixels out)."
         )
     if unanswered := sum(record["given_no_class"]):
-        lines.append(f"Labelled pixels that were given no class, counted as wrong: {unanswered}.")
+        pixels = f"{unanswered:.0f}"
+        lines.append(f"Labelled pixels that were given no class, counted as wrong: {pixels}.")
     return "\n".join(lines) + "\n"
 
 

@@ -10,6 +10,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 
 from goodsam.data.classes import IGNORE
 from goodsam.data.errors import InputError
+from goodsam.stages.score.area import row_areas
 from goodsam.stages.score.confusion import Scores, confusion
 
 N = 4
@@ -101,3 +102,37 @@ def test_a_class_predicted_but_absent_from_the_truth_does_not_enter_the_mean():
 def test_confusion_refuses(prediction, truth, message):
     with pytest.raises(InputError, match=message):
         confusion(prediction.astype(np.uint8), truth.astype(np.uint8), 3)
+
+
+def naive_area(row, height):
+    """Of a pixel's row on the unit sphere, by an integral over its latitudes; the mean is 1."""
+    fine = np.radians(90 - 180 * (row + (np.arange(2000) + 0.5) / 2000) / height)
+    return np.cos(fine).mean() * np.pi / 2
+
+
+@pytest.mark.parametrize("height", [1, 2, 5, 512])
+def test_areas_of_rows_are_those_of_the_sphere(height):
+    areas = row_areas(height)
+    assert areas.mean() == pytest.approx(1)
+    assert areas == pytest.approx([naive_area(row, height) for row in range(height)], rel=1e-4)
+
+
+@settings(deadline=None)
+@given(prediction_maps, truth_maps, arrays(float, (3, 1), elements=st.floats(1e-3, 2)))
+def test_pixels_count_by_their_area(prediction, truth, areas):
+    matrix = confusion(prediction, truth, N, areas)
+    expected = np.zeros((N, N + 1))
+    for (row, column), true in np.ndenumerate(truth):
+        if true != IGNORE:
+            given_ = min(prediction[row, column], N)
+            expected[true, given_] += areas[row, 0]
+    assert matrix == pytest.approx(expected)
+    scores = Scores(matrix, ("a", "b", "c", "d"))
+    if (truth == IGNORE).all():
+        assert np.isnan(scores.miou)
+        return
+    assert scores.pixel_accuracy == pytest.approx(100 * np.trace(expected) / expected.sum())
+    for c, iou in enumerate(scores.per_class.values()):
+        union = expected[c].sum() + expected[:, c].sum() - expected[c, c]
+        occurs = expected[c].sum() > 0
+        assert iou == (pytest.approx(100 * expected[c, c] / union) if occurs else None)
