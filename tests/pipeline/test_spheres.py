@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from goodsam.data.errors import InputError
+from goodsam.data.panoramas import find_panoramas, read_image
 from goodsam.data.street.picture import sphere
+from goodsam.data.street.write import write_world
 from goodsam.pipeline import api
+from goodsam.stages.score.area import row_areas
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +70,44 @@ def test_other_photographs_among_them_are_seen_as_ever(photographs, goodsam, tmp
     assert "no 2:1 sphere" in summary.failed["b.png"]
     with pytest.raises(InputError, match="plan 'cube': use auto, own, vertical, tangent"):
         api.predict("street-student", folder, tmp_path / "asked", plan="cube")
+
+
+def test_eval_sees_spheres_by_a_plan_and_counts_by_area(goodsam, tmp_path):
+    world, out = tmp_path / "world", tmp_path / "out"
+    write_world(world, source=0, unlabelled=0, test=1, seed=2, height=40, whole=True)
+    asked = ("eval", "street-student", world / "test", "--plan", "tangent", "--by-area", "--json")
+    status, printed, _ = goodsam(*asked, "--out", out)
+    assert status == 0
+    record = json.loads(printed)
+    assert record["mode"] == "tangent"
+    assert "counts by its area on the sphere" in (out / "eval.md").read_text()
+    assert "counts by its area on the sphere" in (out / "report.html").read_text()
+    assert "counted_percent" not in record
+    (sample,) = find_panoramas(world / "test")
+    labels = api.load("street-student").over_sphere("tangent")(read_image(sample.image))
+    truth = np.array(Image.open(sample.labels))
+    known = (truth < 255) * row_areas(len(truth))[:, None]
+    right = 100 * ((labels == truth) * known).sum() / known.sum()
+    assert record["pixel_accuracy"] == pytest.approx(right)
+    assert np.sum(record["confusion"]) == pytest.approx(known.sum())
+
+    api.predict("street-student", world / "test", tmp_path / "maps", plan="tangent")
+    maps = ("eval", "--predictions", tmp_path / "maps", world / "test", "--by-area", "--json")
+    status, printed, _ = goodsam(*maps, "--out", tmp_path / "of maps")
+    assert (status, json.loads(printed)["miou"]) == (0, record["miou"])
+    status, _, said = goodsam(*maps[:-2], "--plan", "tangent", "--out", tmp_path / "x")
+    assert status == 2
+    assert "label maps are scored as they are" in said
+
+
+def test_areas_are_those_of_labelled_spheres(photographs, goodsam, tmp_path):
+    asked = ("eval", "street-student", photographs, "--by-area", "--out", tmp_path / "out")
+    status, _, said = goodsam(*asked)
+    assert status == 2
+    assert "--by-area needs labels" in said
+    world = tmp_path / "world"
+    write_world(world, source=0, unlabelled=0, test=1, seed=2, height=40)
+    status, _, said = goodsam(*asked[:2], world / "test", *asked[3:])
+    assert status == 2
+    assert "is no 2:1 sphere" in said
+    assert not (tmp_path / "out").exists()

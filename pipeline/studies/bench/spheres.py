@@ -38,6 +38,7 @@ Say = Callable[[str], None]
 TILTS = (0, 5, 10)
 """Degrees."""
 PRESET = "street-robust"
+SAM: dict[str, Any] = {"sam": "street", "boundaries": "windows", "points": "adaptive"}
 HEIGHT = 200  # of the band of these spheres, px
 STREET: dict[Network, str] = {"teacher_assistant": "street-ta", "student": "street-student"}
 NAMES: dict[Network, str] = {"teacher_assistant": "TA", "student": "student"}
@@ -225,9 +226,8 @@ def _trained(study: Study, plan: PlanName, seed: int, say: Say) -> Path:
     images = _world(study, seed, 0) / "unlabelled"
     config = adapt_config(PRESET, [f"steps={study.steps}"], seed=seed, workers=0)
     started = time.monotonic()
-    fitted = {"fit": True, "height": HEIGHT} if plan == "band" else {}
-    sam = {"sam": "street", "boundaries": "windows", "points": "adaptive"}
-    failed = api.cache_sam(images, cache, plan=plan, **fitted, **sam).summary.failed
+    fitted: dict[str, Any] = {"fit": True, "height": HEIGHT} if plan == "band" else {}
+    failed = api.cache_sam(images, cache, plan=plan, **SAM, **fitted).summary.failed
     if failed:
         raise RuntimeError(f"SAM failed on {', '.join(failed)}")
     masked = time.monotonic()
