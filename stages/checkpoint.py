@@ -35,7 +35,8 @@ def save_checkpoint(
     for name, optimizer in optimizers.items():
         for index, values in optimizer.state_dict()["state"].items():
             for key, value in values.items():
-                tensors[f"{name}.optimizer/{index}/{key}"] = torch.as_tensor(value).cpu().clone()
+                kept = torch.as_tensor(value).cpu().contiguous().clone()
+                tensors[f"{name}.optimizer/{index}/{key}"] = kept
     with written_aside(path) as aside:
         save_file(tensors, aside, metadata={"state": json.dumps(dict(state))})
 
@@ -62,11 +63,20 @@ def load_checkpoint(
                 index, field = key.split("/")
                 whole["state"].setdefault(int(index), {})[field] = value
             optimizer.load_state_dict(whole)
+            for parameter, values in optimizer.state.items():
+                for field, value in values.items():
+                    if value.shape == parameter.shape:
+                        values[field] = _laid_out(value, parameter)
     except (SafetensorError, KeyError, RuntimeError, ValueError, OSError) as error:
         raise InputError(
             f"{path}: no checkpoint of this run ({error}); delete it to resume from the one before"
         ) from error
     return state
+
+
+def _laid_out(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """In memory as the parameter is: other loops over it would round in other places."""
+    return torch.empty_like(like, dtype=value.dtype).copy_(value)
 
 
 def read_network(path: Path, network: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

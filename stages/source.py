@@ -45,7 +45,7 @@ from goodsam.stages.checkpoint import (
     prune_checkpoints,
     save_checkpoint,
 )
-from goodsam.stages.device import autocast, pick_device
+from goodsam.stages.device import autocast, pick_device, placed
 from goodsam.stages.loading import as_raised
 from goodsam.stages.networks.adapted import Adapted
 from goodsam.stages.networks.files import load_model, save_model
@@ -254,7 +254,7 @@ def _train(
             )
     else:
         model = build_segformer(config.model, names, config.drop_path)
-    model.to(device).train()
+    placed(model, device).train()
     optimizer = _optimizer(model, config)
     folder, first = out / "checkpoints", 0
     if newest := latest_checkpoint(folder):

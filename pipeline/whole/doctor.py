@@ -24,7 +24,7 @@ from goodsam.data.windows import PAPER_HEIGHT, PAPER_WIDTH, Windows
 from goodsam.pipeline.studies.timing import STEP
 from goodsam.pipeline.whole.machine import Machine, free_disk
 from goodsam.pipeline.whole.recipe import is_here
-from goodsam.stages.device import pick_device
+from goodsam.stages.device import pick_device, placed
 from goodsam.stages.sam.generate import SamGenerator
 from goodsam.stages.sam.load import load_sam
 from goodsam.stages.sam.registry import SAMS, default_generator
@@ -94,7 +94,7 @@ def trial(
     generator = SamGenerator(sam, default_generator("street"))
 
     def network(architecture: str, width: int) -> Callable[[], object]:
-        model = build_segformer(architecture, CITYSCAPES).to(where).eval()
+        model = placed(build_segformer(architecture, CITYSCAPES), where).eval()
         LeanHead.put_into(model)  # as whatever is loaded has it
         image = torch.zeros(1, 3, PAPER_HEIGHT, width, device=where)
         return lambda: segment(model, image)

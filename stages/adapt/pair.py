@@ -9,6 +9,7 @@ import torch
 
 from goodsam.data.classes import IGNORE
 from goodsam.data.errors import InputError
+from goodsam.stages.device import placed
 from goodsam.stages.networks.classes import bare, give_head, remap
 from goodsam.stages.networks.files import load_model
 from goodsam.stages.segformer.segment import class_names
@@ -45,4 +46,4 @@ def load_networks(
             f"{len(names)} of the teacher assistant; {known} of these it knows, and "
             f"{len(names) - known} begin with random weights, which takes more steps"
         )
-    return teacher.to(device).eval(), student.to(device).eval()
+    return placed(teacher, device).eval(), placed(student, device).eval()

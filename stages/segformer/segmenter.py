@@ -29,10 +29,11 @@ from goodsam.data.panoramas import Placement, fitted_view, placement_in, posed
 from goodsam.data.plans import resized_plan
 from goodsam.data.sphere import SpherePlan, TangentWindows, WindowPlan, sphere_plan
 from goodsam.data.windows import Windows, widen
-from goodsam.stages.device import pick_device
+from goodsam.stages.device import pick_device, placed
 from goodsam.stages.licences import licence_of_starts, network_licence
 from goodsam.stages.networks.classes import Mapped, remap
 from goodsam.stages.networks.inference import logits_of
+from goodsam.stages.segformer.likeliest import likeliest, most_likely
 from goodsam.stages.segformer.native import MapKind, Maps, as_bytes, native_maps, unseen_pixels
 from goodsam.stages.segformer.origin import origin_of
 from goodsam.stages.segformer.segment import class_names, normalise
@@ -123,7 +124,15 @@ class Segmenter:
         else:  # a checkpoint has no card
             licence = licence_of_starts(() if origin is None else origin.starts)
         return cls(
-            model.to(where).eval(), where, mode, geometry, wrap, licence, str(source), network, step
+            placed(model, where).eval(),
+            where,
+            mode,
+            geometry,
+            wrap,
+            licence,
+            str(source),
+            network,
+            step,
         )
 
     def seeing(self, windows: WindowPlan, fit: bool = False, pose: Pose = LEVELLED) -> Segmenter:
@@ -156,7 +165,8 @@ class Segmenter:
 
     def with_classes(self, groups: Groups) -> Segmenter:
         """The same network by a class map of the classes that it has now; InputError if none."""
-        return replace(self, model=remap(self.model, groups, self.source).to(self.device).eval())
+        mapped = remap(self.model, groups, self.source)
+        return replace(self, model=placed(mapped, self.device).eval())
 
     @cached_property
     def palette(self) -> np.ndarray:
@@ -188,8 +198,8 @@ class Segmenter:
         run left pixels out. placement: of the photograph on its sphere, as `placement` finds it.
         InputError for sides below 32 px, and for an image that the geometry cannot fit.
         """
-        view = self.view(image, placement)[None]
-        return self._native(self._logits(view), image.shape[:2], placement).labels[0]
+        height, width = image.shape[:2]
+        return self.label(self.view(image, placement)[None], (height, width), placement)[0]
 
     def placement(self, path: Path, size: tuple[int, int]) -> Placement | None:
         """How the photograph in a file, (H, W) px, lies on its sphere; None: whole and upright."""
@@ -208,9 +218,17 @@ class Segmenter:
     def kept_view(self, name: str, sha256: str) -> None:
         """A network keeps no views."""
 
-    def label(self, views_NHWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    def label(
+        self, views_NHWC: np.ndarray, size: tuple[int, int], placement: Placement | None = None
+    ) -> np.ndarray:
         """uint8 (N, h, w, 3), views of images of `size` (H, W) -> uint8 (N, H, W), 255 unseen."""
-        return self._native(self._logits(views_NHWC), size).labels
+        if size != views_NHWC.shape[1:3] or placement is not None:
+            return self._native(self._logits(views_NHWC), size, placement).labels
+        labels = self.classes(views_NHWC)
+        unseen = self.unseen(size)
+        if unseen is not None:
+            labels[:, unseen] = IGNORE
+        return labels
 
     def maps(
         self,
@@ -224,6 +242,8 @@ class Segmenter:
 
         names: of the images, which a network need not know. placement: of all of them.
         """
+        if not wanted:
+            return Maps(self.label(views_NHWC, size, placement))
         logits_NCHW = self._logits(views_NHWC)
         found = self._native(logits_NCHW, size, placement, wanted)
         if "probabilities" not in wanted:
@@ -236,7 +256,16 @@ class Segmenter:
 
         255 where a class map ignores it.
         """
-        return self._named(_labels(self._logits(views_NHWC)))
+        if self.mode != "direct":
+            return np.stack([self._joined_labels(view) for view in views_NHWC])
+        views, inside = self._continued(views_NHWC)
+        return self._named(np.ascontiguousarray(self._likeliest(views)[..., inside]))
+
+    def _joined_labels(self, view: np.ndarray) -> np.ndarray:
+        plan = self._plan(view)
+        if isinstance(plan, TangentWindows):  # windows are averaged
+            return self._named(most_likely(self._logits(view[None])))[0]
+        return plan.join_labels(self.window_labels(view))
 
     def _named(self, labels: np.ndarray) -> np.ndarray:
         """uint8: the same labels, but 255 for the channel of what a class map ignores."""
@@ -253,7 +282,7 @@ class Segmenter:
     def window_labels(self, view: np.ndarray) -> np.ndarray:
         """uint8 (h, w, 3) -> uint8 (n, h, window): the labels of each window on its own."""
         views = self._plan(view).cut_images(view)
-        return self._named(np.concatenate([_labels(self._see(window[None])) for window in views]))
+        return self._named(np.concatenate([self._likeliest(window[None]) for window in views]))
 
     def window_agreement(self, view: np.ndarray) -> float:
         """Percent of the pixels of all overlaps to which both windows give the same label."""
@@ -287,7 +316,7 @@ class Segmenter:
         if size != tuple(logits_NCHW.shape[-2:]) or placement is not None:
             found = native_maps(logits_NCHW.softmax(dim=1), size, wanted, placement)
         else:
-            found = Maps(_labels(logits_NCHW))
+            found = Maps(most_likely(logits_NCHW))
             if "confidence" in wanted:
                 found = replace(found, confidence=as_bytes(logits_NCHW.softmax(dim=1).amax(dim=1)))
         self._named(found.labels)
@@ -309,25 +338,39 @@ class Segmenter:
                 plan = self._plan(view)
                 joined.append(_joined(plan, map(self._see, plan.cut_images(view)[:, None])))
             return torch.stack(joined)
+        views, inside = self._continued(views_NHWC)
+        return self._see(views)[..., inside]
+
+    def _continued(self, views_NHWC: np.ndarray) -> tuple[np.ndarray, slice]:
+        """The views as the network sees them by `wrap`, and which columns are theirs."""
         if not self.wrap:
-            return self._see(views_NHWC)
+            return views_NHWC, slice(None)
         width = views_NHWC.shape[2]
         margin = wrap_margin(width)
-        logits_NCHW = self._see(np.ascontiguousarray(widen(views_NHWC, margin, axis=2)))
-        return logits_NCHW[..., margin : margin + width]
+        wide = np.ascontiguousarray(widen(views_NHWC, margin, axis=2))
+        return wide, slice(margin, margin + width)
+
+    @torch.inference_mode()
+    def _likeliest(self, images_NHWC: np.ndarray) -> np.ndarray:
+        height, width = images_NHWC.shape[1:3]
+        return likeliest(self._coarse(images_NHWC), (height, width))
 
     @torch.inference_mode()
     def _see(self, images_NHWC: np.ndarray) -> torch.Tensor:
+        last = self._coarse(images_NHWC).contiguous(memory_format=torch.channels_last)
+        size = images_NHWC.shape[1:3]
+        return F.interpolate(last, size=size, mode="bilinear", align_corners=False)
+
+    def _coarse(self, images_NHWC: np.ndarray) -> torch.Tensor:
+        """float (N, C, h, w): the network's own logits."""
         if min(images_NHWC.shape[1:3]) < SMALLEST_SIDE:
             raise InputError(f"an image or window side is shorter than {SMALLEST_SIDE} px")
-        size = images_NHWC.shape[1:3]
         # pictures that pillow lends are read-only, of which torch would warn
         pixels = normalise(np.require(images_NHWC, requirements="W"), self.device)
         logits = self._forward(pixels)
         if not bool(logits.isfinite().all()):
             raise InputError(f"{self.source}: its logits are no finite numbers; train it again")
-        last = logits.contiguous(memory_format=torch.channels_last)
-        return F.interpolate(last, size=size, mode="bilinear", align_corners=False)
+        return logits
 
 
 def _joined(plan: WindowPlan, logits: Iterable[torch.Tensor]) -> torch.Tensor:
@@ -347,9 +390,3 @@ def wrap_margin(width: int) -> int:
     as without them.
     """
     return min(width, 32 * max(1, round(width / 8 / 32)))
-
-
-def _labels(logits_NCHW: torch.Tensor) -> np.ndarray:
-    # with a pixel's logits side by side in memory the argmax is six times as fast on a CPU
-    last = logits_NCHW.contiguous(memory_format=torch.channels_last)
-    return last.argmax(dim=1).to(torch.uint8).cpu().numpy()

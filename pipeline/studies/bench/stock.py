@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from transformers import SegformerForSemanticSegmentation
 
 from goodsam.data.classes import IGNORE
 from goodsam.stages.networks.adapted import Adapted, Pictures
@@ -24,7 +25,7 @@ def stock(network: Any, device: torch.device) -> Callable[[Image.Image | np.ndar
 
     transformers knows no class maps: they are applied to the labels, 255 where one ignores them.
     """
-    inner = bare(network)
+    inner = _untouched(bare(network))
     family, pictures, side, model = FAMILIES["segformer"], Pictures(), None, inner
     if isinstance(inner, Adapted):
         family, pictures, side, model = inner.family, inner.pictures, inner.side, inner.model
@@ -44,3 +45,12 @@ def stock(network: Any, device: torch.device) -> Callable[[Image.Image | np.ndar
         return mapped[found.cpu().numpy()]
 
     return labels
+
+
+def _untouched(network: Any) -> Any:
+    """A SegFormer with the weights of ours, but transformers' forward pass and memory layout."""
+    if not isinstance(network, SegformerForSemanticSegmentation):
+        return network
+    twin = SegformerForSemanticSegmentation(network.config)
+    twin.load_state_dict(network.state_dict())
+    return twin.to(next(network.parameters()).device).eval()
