@@ -34,7 +34,7 @@ def normalise(images_NHWC: np.ndarray | torch.Tensor, device: torch.device) -> t
     images = torch.as_tensor(images_NHWC).to(device).movedim(-1, 1).float().div_(255)
     mean = torch.tensor(IMAGENET_MEAN, device=device).view(3, 1, 1)
     std = torch.tensor(IMAGENET_STD, device=device).view(3, 1, 1)
-    return (images - mean) / std
+    return images.sub_(mean).div_(std)
 
 
 def segment(model: Any, images_NCHW: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from transformers.models.segformer.modeling_segformer import SegformerDecodeHead
 
 from goodsam.data.street.picture import panorama
 from goodsam.data.street.seeds import split_seed
@@ -37,3 +38,21 @@ def test_a_class_map_is_applied_to_its_labels(tmp_path):
     mapped = plain.with_classes({"thing": plain.names[common]})
     expected = np.where(found == common, 0, 255)
     np.testing.assert_array_equal(stock(mapped.model, CPU)(image), expected)
+
+
+def test_a_segformer_is_untouched_by_ours(tmp_path, monkeypatch):
+    """Its decoder runs in the order of transformers, on weights that lie as it loads them."""
+    ours = Segmenter.load(write(tmp_path / "network", "segformer"), device="cpu")
+    image = panorama(split_seed("tuning", 0, 0), 64, 328).image
+    seen = []
+    passed = SegformerDecodeHead.forward
+    monkeypatch.setattr(
+        SegformerDecodeHead,
+        "forward",
+        lambda head, *args, **kwargs: seen.append(head) or passed(head, *args, **kwargs),
+    )
+    stock(ours.model, CPU)(image)
+    (head,) = seen
+    assert type(head) is SegformerDecodeHead
+    assert all(parameter.is_contiguous() for parameter in head.parameters())
+    assert any(not parameter.is_contiguous() for parameter in ours.model.parameters())
