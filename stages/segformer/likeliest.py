@@ -34,7 +34,7 @@ def likeliest(logits_NCHW: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
     others = best[:, :-1, 1:], best[:, 1:, :-1], best[:, 1:, 1:]
     differ = torch.stack([first != other for other in others]).any(dim=0)
     n, i, j = torch.nonzero(differ, as_tuple=True)
-    if 2 * len(n) > differ.numel():  # noise: all at once is faster
+    if 3 * len(n) > differ.numel():  # noise: all at once is faster
         return _enlarged(logits_NCHW, size)
     labels = first[:, rows.cell[:, None], columns.cell]
     for part in torch.arange(len(n)).split(_CHUNK):
