@@ -39,6 +39,7 @@ def placed(model: Model, device: torch.device) -> Model:
     model = model.to(device)
     if device.type == "cpu":
         for part in model.modules():
+            # by its name, since stage 1 picks devices too and does without transformers
             if type(part).__name__ == "SegformerForSemanticSegmentation":
                 part.to(memory_format=torch.channels_last)
     return model

@@ -97,8 +97,8 @@ class Study:
 def bench_spheres(study: Study, seeds: Sequence[int], say: Say) -> dict[str, Any]:
     """Do what is left of all rows on all seeds; what came of them, as a table is made of it.
 
-    rows: by row, tilt and part of the sphere the mIoU of each seed, percent; per_class as well.
-    Started again, it goes on where it was stopped: worlds, caches, trainings and rows are kept.
+    rows: by row, tilt and part of the sphere the mIoU of each seed, percent. Started again,
+    it goes on where it was stopped: worlds, caches, trainings and rows are kept.
     """
     check_folder(study.out)
     record: dict[str, Any] = {
