@@ -230,7 +230,7 @@ def test_import_goodsam_imports_nothing_heavy():
 # A geometry holds any plan of windows, so that the plans of spheres are there too: nine files.
 CLOSURES = {
     "import goodsam": (1, 120),
-    "import goodsam.pipeline.cli.app": (34, 3_000),
+    "import goodsam.pipeline.cli.app": (34, 3_100),
     "from goodsam import cache_sam; import goodsam.stages.sam.cache_sam": (66, 9_300),
     "from goodsam import predict; import goodsam.stages.predict": (42, 5_900),
     "from goodsam import train; import goodsam.stages.adapt.loop": (95, 11_500),
