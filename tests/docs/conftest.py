@@ -15,7 +15,7 @@ from goodsam.data.street.write import write_world
 from goodsam.data.weights import SEGFORMERS
 from goodsam.pipeline import api
 from goodsam.pipeline.studies.reproduce import plan
-from goodsam.pipeline.whole import recipe
+from goodsam.pipeline.whole import doctor, recipe
 from goodsam.stages.export import views
 from goodsam.stages.sam import cache_sam
 from goodsam.stages.sam.generate import GeneratorConfig
@@ -62,7 +62,8 @@ def stand_ins(monkeypatch):
     monkeypatch.setitem(SAMS, "vit_h", small)
     monkeypatch.setitem(SEGFORMERS, SEGFORMER.format("b5"), SEGFORMERS["street-ta"])
     monkeypatch.setitem(SEGFORMERS, SEGFORMER.format("b0"), SEGFORMERS["street-student"])
-    monkeypatch.setattr(recipe, "is_here", lambda name: name == "vit_h")  # it is on the disk
+    for module in (doctor, recipe):
+        monkeypatch.setattr(module, "is_here", lambda name: name == "vit_h")  # it is on the disk
     for module in (api, cache_sam, plan, recipe, views):
         monkeypatch.setattr(module, "PAPER_HEIGHT", HEIGHT)
     for module in (cache_sam, plan):

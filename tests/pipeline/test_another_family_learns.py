@@ -49,6 +49,6 @@ def test_a_mobilenet_pretrained_on_street_learns_from_the_demos_teacher(tmp_path
         student=str(student), settings=["steps=45", "student_lr=1e-3", "workers=0"], device="cpu",
     )  # fmt: skip
     after = gs.evaluate(run, tmp_path / "test")
-    assert before.miou > 5  # 0.1 to 2 without the pretraining
+    assert before.miou > 3.5  # about 5, more or less by CPU; 0.1 to 2 without the pretraining
     assert after.miou > before.miou
     assert after.record["pixel_accuracy"] > before.record["pixel_accuracy"] + 3
