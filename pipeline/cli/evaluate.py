@@ -19,6 +19,7 @@ from goodsam.pipeline.cli.options import (
     Level,
     Pitch,
     Roll,
+    SeenBy,
     TruthClasses,
     WhichNetwork,
     Wrap,
@@ -62,19 +63,13 @@ def evaluate(
     network: WhichNetwork = "student",
     windows: ByWindows = False,
     wrap: Wrap = False,
-    plan: Annotated[
-        Literal["own", "auto", "vertical", "tangent"],
-        typer.Option(
-            help="By which windows 2:1 photographs are seen, as in predict; own: as the run and "
-            "the other options say."
-        ),
-    ] = "own",
+    plan: SeenBy = "own",
     by_area: Annotated[
         bool,
         typer.Option(
             "--by-area",
-            help="Each pixel of a 2:1 photograph counts by its area on the sphere, not so in the "
-            "boundary F-score.",
+            help="Weight each pixel of a 2:1 photograph by its area on the sphere (not in the "
+            "boundary F-score).",
         ),
     ] = False,
     fit: Fit = False,

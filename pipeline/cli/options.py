@@ -132,6 +132,14 @@ Height = Annotated[
         min=32,
     ),
 ]
+SeenBy = Annotated[
+    Literal["auto", "own", "vertical", "tangent"],
+    typer.Option(
+        "--plan",
+        help="By which windows 2:1 photographs are seen, from pole to pole; own: as the run "
+        "and the other options say; auto: tangent ones where these say nothing.",
+    ),
+]
 Verify = Annotated[
     bool,
     typer.Option(

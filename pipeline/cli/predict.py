@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -17,6 +17,7 @@ from goodsam.pipeline.cli.options import (
     Model,
     Pitch,
     Roll,
+    SeenBy,
     Verify,
     WhichNetwork,
     Wrap,
@@ -35,13 +36,7 @@ def predict(
     network: WhichNetwork = "student",
     windows: ByWindows = False,
     wrap: Wrap = False,
-    plan: Annotated[
-        Literal["auto", "own", "vertical", "tangent"],
-        typer.Option(
-            help="By which windows 2:1 photographs are seen, from pole to pole; own: as the run "
-            "and the other options say; auto: tangent ones where these say nothing."
-        ),
-    ] = "auto",
+    plan: SeenBy = "auto",
     batch: Annotated[
         int,
         typer.Option(help="Number of images of the same size that are segmented together.", min=1),

@@ -11,7 +11,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -20,6 +20,7 @@ import numpy as np
 
 from goodsam.data.classes import CITYSCAPES, NINETEEN
 from goodsam.data.files import check_folder, write_whole
+from goodsam.data.geometry import Geometry
 from goodsam.data.panoramas import Sample, find_panoramas, read_image, read_truth
 from goodsam.data.plans import PlanName
 from goodsam.data.street.write import write_world
@@ -30,6 +31,7 @@ from goodsam.pipeline.tell import duration, progress_bar
 from goodsam.stages.score.area import row_areas
 from goodsam.stages.score.confusion import Scores, confusion
 from goodsam.stages.score.evaluate import masked
+from goodsam.stages.segformer.native import unseen_pixels
 from goodsam.stages.segformer.segmenter import Segmenter
 from goodsam.stages.segformer.snapshot import Network
 
@@ -179,8 +181,10 @@ def score_spheres(segmenter: Segmenter, samples: Sequence[Sample]) -> dict[Part,
 
 def band_rows(height: int) -> np.ndarray:
     """bool (H,): the rows of a sphere whose middles lie in the paper's band of 70.3 degrees."""
-    middles = 90 - 180 * (np.arange(height) + 0.5) / height
-    return np.abs(middles) < 180 * HEIGHT / panorama_width(HEIGHT)
+    band = Geometry(Windows.of(HEIGHT, panorama_width(HEIGHT)), fit=True)
+    unseen = unseen_pixels(band, (height, 2 * height))
+    assert unseen is not None  # a band has an above and a below
+    return ~unseen[:, 0]
 
 
 def _world(study: Study, seed: int, tilt: int) -> Path:
@@ -212,9 +216,8 @@ def _segmenter(study: Study, row: Row, seed: int, say: Say) -> Segmenter:
         return loaded
     if row.way != "band":
         return loaded.over_sphere(row.way)
-    windows = Windows.of(HEIGHT, panorama_width(HEIGHT))
-    mode: Literal["windows", "direct"] = "direct" if row.network == "student" else "windows"
-    return Segmenter.load(STREET[row.network], mode=mode).seeing(windows, fit=True)
+    banded = loaded.seeing(Windows.of(HEIGHT, panorama_width(HEIGHT)), fit=True)
+    return banded if row.network == "student" else replace(banded, mode="windows")
 
 
 def _trained(study: Study, plan: PlanName, seed: int, say: Say) -> Path:
