@@ -19,8 +19,8 @@ NOTE = (
     "no accuracy"
 )
 BY_AREA = (
-    "Each pixel counts by its area on the sphere, in shares of the mean pixel; not so in the "
-    "boundary F-score"
+    "Each pixel counts by its area on the sphere (the mean pixel is 1), except in the boundary "
+    "F-score"
 )
 AGREEMENTS = {
     "window_agreement": "overlapping windows, of the pixels that two of them share",
