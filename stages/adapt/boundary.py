@@ -8,7 +8,7 @@ Shapes: O overlaps, C classes, H x W pixels of an overlap. The border of a map i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -67,8 +67,13 @@ def shown_edges(shown_HW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return beside, shown_HW[..., 1:, :] & shown_HW[..., :-1, :]
 
 
+# classes whose edges are found at once: on a CPU one, since more are no faster and autograd's way,
+# all of them, would fill a dozen tensors; on a GPU all, where each operation costs its launch
+CLASSES_TOGETHER = {"cpu": 1, "cuda": 256}
+
+
 class _Edges(torch.autograd.Function):
-    """Class by class: autograd would keep, and fill, a dozen tensors of all classes."""
+    """Its gradient is written by hand, so that no differences are kept."""
 
     @staticmethod
     def forward(ctx: Any, p_NCHW: torch.Tensor, cyclic: bool) -> tuple[torch.Tensor, torch.Tensor]:
@@ -77,20 +82,20 @@ class _Edges(torch.autograd.Function):
         n, _, height, width = p_NCHW.shape
         across = p_NCHW.new_zeros(n, height, width - (not cyclic))
         down = p_NCHW.new_zeros(n, height - 1, width)
-        for p in p_NCHW.unbind(1):
-            across[..., : width - 1].add_((p[..., 1:] - p[..., :-1]).abs_(), alpha=0.5)
-            down.add_((p[..., 1:, :] - p[..., :-1, :]).abs_(), alpha=0.5)
+        for p in _few(p_NCHW):
+            across[..., : width - 1].add_(_sum((p[..., 1:] - p[..., :-1]).abs_()), alpha=0.5)
+            down.add_(_sum((p[..., 1:, :] - p[..., :-1, :]).abs_()), alpha=0.5)
             if cyclic:
-                across[..., -1].add_((p[..., 0] - p[..., -1]).abs_(), alpha=0.5)
+                across[..., -1].add_(_sum((p[..., 0] - p[..., -1]).abs_()), alpha=0.5)
         return across, down
 
     @staticmethod
     def backward(ctx: Any, across: torch.Tensor, down: torch.Tensor) -> tuple[torch.Tensor, None]:
         (p_NCHW,) = ctx.saved_tensors
         width = p_NCHW.shape[-1]
-        across, down = 0.5 * across, 0.5 * down
+        across, down = 0.5 * across[:, None], 0.5 * down[:, None]
         gradient = torch.empty_like(p_NCHW)
-        for p, g in zip(p_NCHW.unbind(1), gradient.unbind(1), strict=True):
+        for p, g in zip(_few(p_NCHW), _few(gradient), strict=True):
             pull = (p[..., 1:] - p[..., :-1]).sign_().mul_(across[..., : width - 1])
             g[..., 0] = 0
             g[..., 1:] = pull
@@ -103,6 +108,15 @@ class _Edges(torch.autograd.Function):
                 g[..., 0] += seam
                 g[..., -1] -= seam
         return gradient, None
+
+
+def _few(p_NCHW: torch.Tensor) -> Sequence[torch.Tensor]:
+    return p_NCHW.split(CLASSES_TOGETHER[p_NCHW.device.type], dim=1)
+
+
+def _sum(of_classes: torch.Tensor) -> torch.Tensor:
+    """Over the second axis; one class is not copied."""
+    return of_classes[:, 0] if of_classes.shape[1] == 1 else of_classes.sum(1)
 
 
 def refine_boundary(

@@ -9,13 +9,12 @@ Shapes: N windows, C classes, H x W pixels of the panorama, h_o x w_o of an over
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 
-from goodsam.data.raster import Raster
 from goodsam.data.sphere import WindowPlan
 from goodsam.stages.adapt.boundary import (
     boundary_of_edges,
@@ -69,6 +68,18 @@ class Reprojected:
         return [across[0] for across, _ in found], [down[0] for _, down in found]
 
 
+def alike(windows: WindowPlan) -> list[list[int]]:
+    """Indices of the overlaps, those of one shape and one direction of search in one list.
+
+    They are computed as one: each operation costs a GPU its launch, however small it is.
+    """
+    groups: dict[tuple[tuple[int, int], str], list[int]] = {}
+    for index, overlap in enumerate(windows.overlaps):
+        (_, place), _ = windows.meeting(overlap)
+        groups.setdefault((place.shape, windows.search(overlap)), []).append(index)
+    return list(groups.values())
+
+
 @torch.no_grad()
 def refined_boundaries(
     teacher: Reprojected,
@@ -81,23 +92,19 @@ def refined_boundaries(
     The nearest SAM boundary is sought along `windows.search`; max_distance: as far as that, px.
     """
     windows, labels, margins = teacher.windows, teacher.labels(), teacher.margins()
-    found = []
-    for overlap, sam, shown in zip(windows.overlaps, sam_boundaries, teacher.shown, strict=True):
-        meeting = windows.meeting(overlap)
-        left, right = (hard_boundary(place.of(labels[k]), shown) for k, place in meeting)
-        d_left, d_right = (place.of(margins[k]) for k, place in meeting)
+    found: dict[int, torch.Tensor] = {}
+    for group in alike(windows):
+        shown = _stacked([teacher.shown[i] for i in group])
+        left, right = (hard_boundary(m, shown) for m in _meeting(labels, windows, group))
+        d_left, d_right = _meeting(margins, windows, group)
+        sam = torch.stack([sam_boundaries[i] for i in group])
         maps = left, right, sam if shown is None else sam & shown, d_left, d_right
-        if windows.search(overlap) == "column":
-            refined = _refine(maps, alpha, max_distance)
+        if windows.search(windows.overlaps[group[0]]) == "column":
+            refined = refine_boundary(*maps, alpha, max_distance)
         else:
-            refined = _refine([map_.mT for map_ in maps], alpha, max_distance).mT
-        found.append(refined)
-    return found
-
-
-def _refine(maps: Sequence[torch.Tensor], alpha: float, max_distance: int | None) -> torch.Tensor:
-    left, right, sam, d_left, d_right = maps
-    return refine_boundary(left, right, sam, d_left, d_right, alpha, max_distance)
+            refined = refine_boundary(*(map_.mT for map_ in maps), alpha, max_distance).mT
+        found |= zip(group, refined.unbind(0), strict=True)
+    return [found[i] for i in range(len(found))]
 
 
 def teacher_boundary_loss(
@@ -109,11 +116,16 @@ def teacher_boundary_loss(
     """Eq. 2, the mean over all overlaps. kept: as in `consistency_loss`."""
     windows = teacher.windows
     across, down = teacher.edges()
-    soft = []
-    for overlap, shown in zip(windows.overlaps, teacher.shown, strict=True):
-        sides = windows.meeting(overlap)
-        soft.append([_soft_boundary(across[k], down[k], place, shown) for k, place in sides])
-    return _mean_loss(refined, soft, windows, reduction, kept_HW)
+
+    def soft(group: Sequence[int], shown: torch.Tensor | None) -> list[torch.Tensor]:
+        sides = zip(
+            _meeting(across, windows, group, (0, 1)),
+            _meeting(down, windows, group, (1, 0)),
+            strict=True,
+        )
+        return [_soft_boundary(*side, shown) for side in sides]
+
+    return _mean_loss(soft, teacher.shown, refined, windows, reduction, kept_HW)
 
 
 def student_boundary_loss(
@@ -126,18 +138,37 @@ def student_boundary_loss(
     """Eq. 7, the mean over all overlaps. student: of the panorama. kept: as above."""
     across, down = (part[0] for part in edges(student.probabilities, cyclic=True))
     down = torch.nn.functional.pad(down, (0, 0, 0, 1))  # as high as the panorama, to be cut
+    cut_across, cut_down = windows.cut_overlaps(across), windows.cut_overlaps(down)
+
+    def soft(group: Sequence[int], shown: torch.Tensor | None) -> list[torch.Tensor]:
+        beside = torch.stack([cut_across[i][..., :-1] for i in group])
+        below = torch.stack([cut_down[i][..., :-1, :] for i in group])
+        return [_soft_boundary(beside, below, shown)]
+
     shown = counted_pixels(windows, across.device)
-    cuts = zip(windows.cut_overlaps(across), windows.cut_overlaps(down), shown, strict=True)
-    soft = [[_soft_boundary(a, d, Raster(0, 0, *a.shape), both)] for a, d, both in cuts]
-    return _mean_loss(refined, soft, windows, reduction, kept_HW)
+    return _mean_loss(soft, shown, refined, windows, reduction, kept_HW)
+
+
+def _meeting(
+    maps: Sequence[torch.Tensor],
+    windows: WindowPlan,
+    group: Sequence[int],
+    less: tuple[int, int] = (0, 0),
+) -> list[torch.Tensor]:
+    """Each side's part of `maps`, one of each window: (O, h_o, w_o), `less` rows and columns."""
+    sides: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
+    for index in group:
+        meeting = windows.meeting(windows.overlaps[index])
+        for parts, (window, place) in zip(sides, meeting, strict=True):
+            height, width = place.height - less[0], place.width - less[1]
+            parts.append(replace(place, height=height, width=width).of(maps[window]))
+    return [torch.stack(parts) for parts in sides]
 
 
 def _soft_boundary(
-    across: torch.Tensor, down: torch.Tensor, place: Raster, shown: torch.Tensor | None
+    across: torch.Tensor, down: torch.Tensor, shown: torch.Tensor | None
 ) -> torch.Tensor:
-    """(h_o, w_o): the soft boundary of a part of a picture, from the edges inside it alone."""
-    across = replace(place, width=place.width - 1).of(across)
-    down = replace(place, height=place.height - 1).of(down)
+    """(O, h_o, w_o): the soft boundary of parts of a picture, from the edges inside them alone."""
     if shown is not None:
         beside, below = shown_edges(shown)
         across, down = across * beside, down * below
@@ -145,20 +176,29 @@ def _soft_boundary(
 
 
 def _mean_loss(
+    soft: Callable[[Sequence[int], torch.Tensor | None], list[torch.Tensor]],
+    shown: Sequence[torch.Tensor | None],
     refined: Sequence[torch.Tensor],
-    soft: Sequence[list[torch.Tensor]],
     windows: WindowPlan,
     reduction: Reduction,
     kept_HW: torch.Tensor | None,
 ) -> torch.Tensor:
-    counted = counted_pixels(windows, refined[0].device, kept_HW)
-    losses = [
-        boundary_loss(
-            reference[None],
-            [side[None] for side in sides],
+    """soft: of a group of overlaps and of what both windows show, the soft boundary of each side."""
+    device = refined[0].device
+    counted = shown if kept_HW is None else counted_pixels(windows, device, kept_HW)
+    total = torch.zeros((), device=device)
+    for group in alike(windows):
+        loss = boundary_loss(
+            torch.stack([refined[i] for i in group]),
+            soft(group, _stacked([shown[i] for i in group])),
             reduction,
-            None if pixels is None else pixels[None],
+            _stacked([counted[i] for i in group]),
         )
-        for reference, sides, pixels in zip(refined, soft, counted, strict=True)
-    ]
-    return torch.stack(losses).mean()
+        total = total + loss * len(group)
+    return total / len(refined)
+
+
+def _stacked(maps: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
+    """Maps of all overlaps of a group, or of none."""
+    there = [map_ for map_ in maps if map_ is not None]
+    return torch.stack(there) if there else None

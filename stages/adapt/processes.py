@@ -71,16 +71,24 @@ def is_first() -> bool:
 
 @contextlib.contextmanager
 def processes(device: str) -> Iterator[Processes]:
-    """Join the processes that torchrun started (nccl on GPUs, gloo on CPUs), leave them at exit."""
+    """Join the processes that torchrun started, leave them at exit.
+
+    They speak by nccl, each with a GPU of its own; by gloo on CPUs, or where a machine has fewer
+    GPUs than processes, which then share them: nccl refuses that.
+    """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     picked = pick_device(device)
     if count == 1:
         yield Processes(0, 1, picked)
         return
+    backend = "gloo"
     if picked.type == "cuda":
-        picked = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        gpus = torch.cuda.device_count()
+        picked = torch.device("cuda", int(os.environ["LOCAL_RANK"]) % gpus)
         torch.cuda.set_device(picked)
-    dist.init_process_group("nccl" if picked.type == "cuda" else "gloo")
+        if int(os.environ["LOCAL_WORLD_SIZE"]) <= gpus:
+            backend = "nccl"
+    dist.init_process_group(backend)
     try:
         yield Processes(dist.get_rank(), count, picked)
     finally:

@@ -7,6 +7,8 @@ attention kernel takes.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from segment_anything.modeling import ImageEncoderViT
@@ -54,13 +56,18 @@ def _block(block: Block, x_BHWC: Tensor) -> Tensor:
     if block.window_size > 0:
         inner, padded = window_partition(inner, block.window_size)
         few = max(1, TOKENS_TOGETHER[x_BHWC.device.type] // block.window_size**2)
-        inner = torch.cat([_attention(block.attn, part) for part in inner.split(few)])
+        inner = _joined([_attention(block.attn, part) for part in inner.split(few)])
         inner = window_unpartition(inner, block.window_size, padded, size)
     else:
         inner = _attention(block.attn, inner)
     x = x_BHWC + inner
     rows = x.flatten(0, 2).split(TOKENS_TOGETHER[x_BHWC.device.type])
-    return torch.cat([row + block.mlp(block.norm2(row)) for row in rows]).view_as(x)
+    return _joined([row + block.mlp(block.norm2(row)) for row in rows]).view_as(x)
+
+
+def _joined(parts: list[Tensor], dim: int = 0) -> Tensor:
+    """One part is not copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
 
 
 def _attention(attention: Attention, x_BHWC: Tensor) -> Tensor:
@@ -75,13 +82,40 @@ def _attention(attention: Attention, x_BHWC: Tensor) -> Tensor:
         grid = q.view(b, heads, h, w, -1)
         rel_h = torch.einsum("bnhwc,hkc->bnhwk", grid, get_rel_pos(h, h, attention.rel_pos_h))
         rel_w = torch.einsum("bnhwc,wkc->bnhwk", grid, get_rel_pos(w, w, attention.rel_pos_w))
-        rows = max(1, BIAS_ELEMENTS[x_BHWC.device.type] // (b * heads * w * h * w))
-        parts = []
-        for top in range(0, h, rows):
-            part = slice(top, top + rows)
-            bias = rel_h[:, :, part, :, :, None] + rel_w[:, :, part, :, None, :]
-            bias = bias.reshape(b, heads, -1, h * w)
-            few = q[:, :, top * w : (top + rows) * w]
-            parts.append(F.scaled_dot_product_attention(few, k, v, attn_mask=bias))
-        out = torch.cat(parts, dim=2)
+        narrow = x_BHWC.device.type == "cuda" and x_BHWC.dtype != torch.float32
+        out = (biased_by_channels if narrow else biased_by_rows)(q, k, v, rel_h, rel_w)
     return attention.proj(out.transpose(1, 2).reshape(b, h, w, -1))
+
+
+def biased_by_rows(q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
+    """Attention of (B, heads, h * w, d), with rel_h (B, heads, h, w, h) of the rows of keys and
+    rel_w (..., w) of their columns added to the scores, for a few rows of queries at a time.
+    """
+    b, heads, h, w, _ = rel_h.shape
+    rows = max(1, BIAS_ELEMENTS[q.device.type] // (b * heads * w * h * w))
+    parts = []
+    for top in range(0, h, rows):
+        part = slice(top, top + rows)
+        bias = rel_h[:, :, part, :, :, None] + rel_w[:, :, part, :, None, :]
+        bias = bias.reshape(b, heads, -1, h * w)
+        few = q[:, :, top * w : (top + rows) * w]
+        parts.append(F.scaled_dot_product_attention(few, k, v, attn_mask=bias))
+    return _joined(parts, dim=2)
+
+
+def biased_by_channels(q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
+    """The same without a bias: queries have rel_h and rel_w as further channels, and keys ones in
+    those of their own row and column.
+
+    A GPU's fused kernels multiply a few more channels in less time than they read N x N numbers.
+    """
+    h, w, d = rel_h.shape[-1], rel_w.shape[-1], q.shape[-1]
+    rows, columns = (torch.eye(side, dtype=k.dtype, device=k.device) for side in (h, w))
+    places = torch.cat([rows.repeat_interleave(w, 0), columns.repeat(h, 1)], dim=1)
+    bias = torch.cat([rel_h, rel_w], dim=-1).flatten(2, 3) * math.sqrt(d)
+    queries = torch.cat([q, bias], dim=-1)
+    keys = torch.cat([k, places.expand(*k.shape[:2], -1, -1)], dim=-1)
+    padding = (0, -queries.shape[-1] % 8)
+    return F.scaled_dot_product_attention(
+        F.pad(queries, padding), F.pad(keys, padding), v, scale=1 / math.sqrt(d)
+    )

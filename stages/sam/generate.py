@@ -18,6 +18,7 @@ encoder and the decoder's image side where the hardware has it; on a CPU without
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -186,17 +187,20 @@ class SamGenerator:
         together = IMAGES_TOGETHER[self.sam.device.type]
         _, empty = self.sam.prompt_encoder(None, None, None)
         pe = self.sam.prompt_encoder.get_dense_pe()[0]
-        for start in range(0, len(images), together):
-            resized = [self.resize.apply_image(i) for i in images[start : start + together]]
-            pixels = [
-                self.sam.preprocess(torch.as_tensor(r, device=self.sam.device).permute(2, 0, 1))
-                for r in resized
-            ]
-            tokens = encode(self.encoder, torch.stack(pixels).to(self.dtype)).float()
-            tokens[:, : empty.shape[1]] += empty
-            for one, r, image in zip(tokens, resized, images[start:], strict=False):
-                projected = project_image(self.decoder, one, pe, self.dtype, self.int8)
-                yield _Image(projected, one.shape[1:], r.shape[:2], image.shape[:2])
+        # the next images are resized while a GPU computes
+        with ThreadPoolExecutor(together) as pool:
+            resized = pool.map(self.resize.apply_image, images)
+            for start in range(0, len(images), together):
+                batch = list(itertools.islice(resized, together))
+                pixels = [
+                    self.sam.preprocess(torch.as_tensor(r, device=self.sam.device).permute(2, 0, 1))
+                    for r in batch
+                ]
+                tokens = encode(self.encoder, torch.stack(pixels).to(self.dtype)).float()
+                tokens[:, : empty.shape[1]] += empty
+                for one, r, image in zip(tokens, batch, images[start:], strict=False):
+                    projected = project_image(self.decoder, one, pe, self.dtype, self.int8)
+                    yield _Image(projected, one.shape[1:], r.shape[:2], image.shape[:2])
 
     def _found(self, image: _Image) -> _Found:
         """The masks of all prompts that are needed, those that overlap others included."""

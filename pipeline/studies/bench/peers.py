@@ -19,6 +19,7 @@ from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.modeling import Sam
 
 from goodsam.data.errors import InputError
+from goodsam.pipeline.studies.bench.limit import flop_of
 from goodsam.pipeline.studies.bench.peak import peak_memory, reset_peak
 from goodsam.stages.memory import keep_freed_memory
 from goodsam.stages.sam.generate import GeneratorConfig, SamGenerator
@@ -40,12 +41,16 @@ STOCK = {f"vit_{size[0]}": f"facebook/sam-vit-{size}" for size in ("base", "larg
 
 
 class Outcome(NamedTuple):
-    """seconds, and those of all CPU cores; bytes at the peak; each image's masks as bits."""
+    """seconds, and those of all CPU cores; bytes at the peak; each image's masks as bits.
+
+    flop: floating-point operations of all products; on a CPU they are not counted, and 0.
+    """
 
     seconds: float
     cpu_seconds: float
     peak: int
     masks: list[np.ndarray]
+    flop: int = 0
 
 
 @dataclass(frozen=True)
@@ -237,8 +242,9 @@ def _bits(masks: np.ndarray) -> np.ndarray:
 
 def _measured(generate: Callable[[], list[np.ndarray]], device: str) -> Outcome:
     """Of `generate`; the peak counts from what is in use now."""
+    flop = 0
     if device == "cuda":
-        generate()  # kernels are loaded and chosen at their first use
+        flop = flop_of(generate)  # kernels are loaded and chosen at their first use
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -248,7 +254,7 @@ def _measured(generate: Callable[[], list[np.ndarray]], device: str) -> Outcome:
     masks = generate()
     seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
     peak = torch.cuda.max_memory_allocated() if device == "cuda" else peak_memory()
-    return Outcome(seconds, cpu_seconds, peak - before, masks)
+    return Outcome(seconds, cpu_seconds, peak - before, masks, flop)
 
 
 def apart(work: Callable[[PeerTask], Any], task: PeerTask) -> Any:

@@ -20,6 +20,7 @@ from scipy.optimize import linear_sum_assignment
 from goodsam.data.street.picture import panorama
 from goodsam.data.street.seeds import split_seed
 from goodsam.data.windows import Windows, panorama_width
+from goodsam.pipeline.studies.bench.limit import bfloat16_rate
 from goodsam.pipeline.studies.bench.peers import (
     PEER,
     PeerTask,
@@ -53,8 +54,10 @@ def bench_stage1(
     pipeline for what segment-anything cannot run; a SAM that stretches its input is given square
     windows then, since the pipeline does not stretch its points.
     `*_matched_iou`: mean IoU (intersection over union) of the reference's masks with ours, matched
-    one to one; `found`: the share matched at 0.9 or more by the fast mode. Raises InputError for an
-    unknown SAM.
+    one to one; `found`: the share matched at 0.9 or more by the fast mode. On a GPU also `*_tflop`
+    of products a window, `bfloat16_tflop_per_s` of a large product, and `fast_share`: the part of
+    the fast mode's time that exact mode's products would take at that rate. Raises InputError for
+    an unknown SAM.
     """
     config = default_generator(sam)
     device = pick_device(device).type
@@ -93,6 +96,8 @@ def bench_stage1(
         record[f"{peer}_cpu_s"] = outcome.cpu_seconds / len(images)
         record[f"{peer}_peak_mib"] = outcome.peak / 2**20
         record[f"{peer}_masks"] = sum(map(len, found[peer])) / len(images)
+        if outcome.flop:
+            record[f"{peer}_tflop"] = outcome.flop / len(images) / 1e12
         say(f"{peer}: {record[f'{peer}_s']:.2f} s a window, {record[f'{peer}_masks']:.1f} masks")
     for mode in ("exact", "fast"):
         record[f"{mode}_ratio"] = record[f"{peers[0]}_s"] / record[f"{mode}_s"]
@@ -104,6 +109,10 @@ def bench_stage1(
         record[f"{mode}_matched_iou"] = float(iou[iou > 0].mean()) if (iou > 0).any() else None
         record[f"{mode}_found"] = float((iou >= FOUND_IOU).mean()) if len(iou) else None
     record["found"] = record["fast_found"]
+    if device == "cuda":
+        rate = bfloat16_rate(torch.device(device)) / 1e12
+        record["bfloat16_tflop_per_s"] = rate
+        record["fast_share"] = record["exact_tflop"] / rate / record["fast_s"]
     return record
 
 
@@ -127,6 +136,12 @@ def stage1_table(record: dict[str, Any]) -> str:
             value = record.get(f"{peer}_{key}")
             line += f"{'-' if value is None else f'{value:.{places}f}':>{width}}"
         lines.append(line)
+    if "fast_share" in record:
+        lines.append(
+            f"{record['exact_tflop']:.1f} TFLOP of products a window; at the "
+            f"{record['bfloat16_tflop_per_s']:.0f} TFLOP/s of a large bfloat16 product they would "
+            f"take {100 * record['fast_share']:.0f} % of fast's time"
+        )
     if record["weights"] == "random":
         lines.append("Random weights: times and memory count, the masks mean nothing.")
     return "\n".join(lines)

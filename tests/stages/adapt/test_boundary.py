@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goodsam.stages.adapt.boundary import (
+    CLASSES_TOGETHER,
     boundary_of_edges,
     edges,
     hard_boundary,
@@ -122,6 +123,25 @@ def test_edges_of_a_circle_lead_over_the_seam():
     open_ = edges(p.softmax(1))[0]
     assert torch.equal(turned[0][0][..., :-1], open_)
     assert torch.autograd.gradcheck(lambda x: edges(x.softmax(1), cyclic=True), p)
+
+
+@pytest.mark.parametrize("cyclic", [False, True])
+@pytest.mark.parametrize("together", [2, 256])
+def test_edges_of_several_classes_at_once_are_the_same(together, cyclic, monkeypatch):
+    """As on a GPU, in groups of which the last may be smaller."""
+    torch.manual_seed(0)
+    p = torch.randn(2, 5, 4, 6, dtype=torch.float64).softmax(1).requires_grad_()
+    weight = torch.randn(2, 4, 6, dtype=torch.float64)
+
+    def found():
+        across, down = edges(p, cyclic)
+        total = (across * weight[..., : across.shape[-1]]).sum() + (down * weight[:, 1:]).sum()
+        return across, down, *torch.autograd.grad(total, p)
+
+    one_by_one = found()
+    monkeypatch.setitem(CLASSES_TOGETHER, "cpu", together)
+    for a, b in zip(one_by_one, found(), strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_a_crop_of_the_edges_is_the_boundary_of_the_crop():
