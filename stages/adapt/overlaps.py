@@ -100,11 +100,16 @@ def refined_boundaries(
         sam = torch.stack([sam_boundaries[i] for i in group])
         maps = left, right, sam if shown is None else sam & shown, d_left, d_right
         if windows.search(windows.overlaps[group[0]]) == "column":
-            refined = refine_boundary(*maps, alpha, max_distance)
+            refined = _refine(maps, alpha, max_distance)
         else:
-            refined = refine_boundary(*(map_.mT for map_ in maps), alpha, max_distance).mT
+            refined = _refine([map_.mT for map_ in maps], alpha, max_distance).mT
         found |= zip(group, refined.unbind(0), strict=True)
     return [found[i] for i in range(len(found))]
+
+
+def _refine(maps: Sequence[torch.Tensor], alpha: float, max_distance: int | None) -> torch.Tensor:
+    left, right, sam, d_left, d_right = maps
+    return refine_boundary(left, right, sam, d_left, d_right, alpha, max_distance)
 
 
 def teacher_boundary_loss(
@@ -183,7 +188,7 @@ def _mean_loss(
     reduction: Reduction,
     kept_HW: torch.Tensor | None,
 ) -> torch.Tensor:
-    """soft: of a group of overlaps and of what both windows show, the soft boundary of each side."""
+    """soft: of a group of overlaps and of what their windows show, each side's soft boundary."""
     device = refined[0].device
     counted = shown if kept_HW is None else counted_pixels(windows, device, kept_HW)
     total = torch.zeros((), device=device)

@@ -31,11 +31,11 @@ from typing import Any, Protocol
 import torch
 import torch.nn.functional as F
 from segment_anything.modeling import MaskDecoder
-from segment_anything.modeling.common import LayerNorm2d
 from segment_anything.modeling.transformer import Attention, TwoWayTransformer
 from torch import Tensor, nn
 
 from goodsam.stages.sam.int8 import Int8Linear, Int8Tokens, is_wide
+from goodsam.stages.sam.norm import normed
 
 # tokens whose pixels are made at once: on a CPU what its second cache holds
 TOKENS_TOGETHER = {"cpu": 2048, "cuda": 2**24}
@@ -243,12 +243,6 @@ def upscaling_in_int8(decoder: nn.Module) -> nn.Module:
     return decoder
 
 
-def normed(norm: nn.LayerNorm | LayerNorm2d, x: Tensor) -> Tensor:
-    """Layer norm over the last axis, in the dtype of x."""
-    weight, bias = norm.weight.to(x.dtype), norm.bias.to(x.dtype)
-    return F.layer_norm(x, weight.shape, weight, bias, norm.eps)
-
-
 def two_way(
     transformer: TwoWayTransformer, tokens_PTC: Tensor, image: ProjectedImage
 ) -> tuple[Tensor, Tensor]:
@@ -351,9 +345,9 @@ def _written(
     weights = torch.softmax(scores.view(p, heads, t, -1), dim=2).flatten(1, 2)
     v = _heads(attention.v_proj(queries_PTC), heads)
     out = attention.out_proj.weight.view(-1, heads, d).permute(1, 2, 0)  # (H, D / H, C)
-    folded = (v @ out).flatten(1, 2).to(weights.dtype)  # (P, R, C)
-    start = (image_PNC + attention.out_proj.bias.to(image_PNC.dtype)).expand(p, -1, -1)
-    return torch.baddbmm(start, weights.transpose(1, 2), folded)
+    # a head's weights sum to 1, so that its share of the bias in each row is the bias in the end
+    folded = (v @ out + attention.out_proj.bias / heads).flatten(1, 2).to(weights.dtype)
+    return torch.baddbmm(image_PNC.expand(p, -1, -1), weights.transpose(1, 2), folded)  # (P, R, C)
 
 
 def _by_position(q_PHTd: Tensor, positions_DN: Tensor) -> Tensor:

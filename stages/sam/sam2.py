@@ -24,7 +24,8 @@ from segment_anything.modeling.mask_decoder import MLP
 from segment_anything.modeling.prompt_encoder import PositionEmbeddingRandom
 from torch import Tensor, nn
 
-from goodsam.stages.sam.decode import mask_logits, normed, up_matrix, weights_of
+from goodsam.stages.sam.decode import mask_logits, up_matrix, weights_of
+from goodsam.stages.sam.norm import normed
 from goodsam.stages.sam.renamed import load_part, renamed_state
 from goodsam.stages.sam.square import SquareSam
 

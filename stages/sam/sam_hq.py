@@ -19,8 +19,9 @@ from segment_anything.modeling.mask_decoder import MLP
 from segment_anything.modeling.transformer import TwoWayTransformer
 from torch import Tensor, nn
 
-from goodsam.stages.sam.decode import SamDecoder, mask_logits, normed, weights_of
+from goodsam.stages.sam.decode import SamDecoder, mask_logits, weights_of
 from goodsam.stages.sam.encode import encode_vit
+from goodsam.stages.sam.norm import normed
 from goodsam.stages.sam.renamed import load_part, renamed_state
 
 CELL = 4  # pixels of a mask along a side of a token

@@ -22,7 +22,12 @@ from goodsam.data.street.picture import panorama
 from goodsam.data.street.seeds import split_seed
 from goodsam.data.windows import Windows
 from goodsam.stages.sam.decode import decode_masks, decode_tokens, project_image
-from goodsam.stages.sam.encode import BIAS_ELEMENTS, encode
+from goodsam.stages.sam.encode import (
+    BIAS_ELEMENTS,
+    biased_by_channels,
+    biased_by_rows,
+    encode,
+)
 from goodsam.stages.sam.generate import (
     GeneratorConfig,
     PackedMasks,
@@ -268,6 +273,26 @@ def test_a_vit_is_encoded_as_by_its_own_forward() -> None:
             patch.setitem(BIAS_ELEMENTS, "cpu", 1)  # one row of queries at a time
             one = encode(encoder, pixels)
         torch.testing.assert_close(one, encoder(pixels), rtol=1e-4, atol=1e-5)
+        narrow = encode(copy.deepcopy(encoder).bfloat16(), pixels.bfloat16()).float()
+        assert (narrow - one).norm() < 0.03 * one.norm()
+
+
+@pytest.mark.parametrize(("h", "w", "d"), [(14, 14, 80), (3, 7, 5), (1, 1, 8)])
+def test_a_bias_in_further_channels_is_the_bias(h: int, w: int, d: int) -> None:
+    torch.manual_seed(7)
+    q, k, v = (torch.randn(2, 3, h * w, d) for _ in range(3))
+    rel_h, rel_w = torch.randn(2, 3, h, w, h), torch.randn(2, 3, h, w, w)
+    bias = torch.zeros(2, 3, h * w, h * w)
+    for here in range(h * w):
+        for there in range(h * w):
+            row, column = divmod(here, w)
+            bias[:, :, here, there] = (
+                rel_h[:, :, row, column, there // w] + rel_w[:, :, row, column, there % w]
+            )
+    expected = (q @ k.mT / d**0.5 + bias).softmax(-1) @ v
+    for biased in (biased_by_rows, biased_by_channels):
+        found = biased(q, k, v, rel_h, rel_w)
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
 @torch.no_grad()
