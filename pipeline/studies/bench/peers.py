@@ -99,7 +99,8 @@ def _model(task: PeerTask) -> Sam:
         _make_loud(model)
     else:
         model = load_sam(task.sam, task.checkpoint).model
-    return model.to(task.device).eval()
+    # what asks for gradients cannot be counted in inference mode
+    return model.to(task.device).eval().requires_grad_(False)
 
 
 @torch.no_grad()
@@ -185,11 +186,12 @@ def _transformers_model(task: PeerTask) -> Any:
     """
     if task.folder is not None:
         family = family_of(task.folder)
-        return transformers_class(family.model).from_pretrained(task.folder, dtype="float32").eval()
+        model = transformers_class(family.model).from_pretrained(task.folder, dtype="float32")
+        return model.eval().requires_grad_(False)
     torch.manual_seed(0)
     model = fresh_model(_published(task.sam))
     _make_loud(model)
-    return model
+    return model.requires_grad_(False)
 
 
 def _transformers_processor(task: PeerTask) -> Any:

@@ -1,5 +1,6 @@
 """The generator against segment-anything's own, mask for mask."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np

@@ -60,6 +60,19 @@ def test_the_bench_has_every_key():
     assert "reference" in stage1_table(record)
 
 
+def test_a_gpu_is_told_what_part_of_its_products_rate_is_used():
+    peers = ("reference", "exact", "fast")
+    record = {
+        **{"sam": "vit_h", "weights": "random", "device": "a GPU", "threads": 1, "windows": 1},
+        **{"against": "reference", "generator": {"points_per_side": 32}},
+        **{f"{peer}_{key}": 1.0 for peer in peers for key in ("s", "peak_mib", "masks")},
+        **{"exact_tflop": 7.0, "bfloat16_tflop_per_s": 700.0, "fast_share": 0.08},
+    }
+    line = stage1_table(record).splitlines()[-2]
+    assert line.startswith("7.0 TFLOP of products a window; at the 700 TFLOP/s")
+    assert line.endswith("8 % of fast's time")
+
+
 @pytest.mark.slow
 def test_a_transformers_directory_is_measured_against_the_pipeline(monkeypatch):
     easy = GeneratorConfig(pred_iou_thresh=0.2, stability_score_thresh=0.4)
