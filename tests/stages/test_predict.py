@@ -3,12 +3,12 @@ import pytest
 import torch
 from PIL import Image
 
-from goodsam.data.classes import CITYSCAPES, PALETTE
+from goodsam.data.classes import CITYSCAPES, PALETTE, colourise
 from goodsam.data.errors import InputError
 from goodsam.data.labels import read_classes
 from goodsam.data.panoramas import Sample, find_panoramas
 from goodsam.data.windows import Windows
-from goodsam.stages.predict import label_path, map_path, overlay, predict
+from goodsam.stages.predict import OVERLAY_OPACITY, label_path, map_path, overlay, predict
 from goodsam.stages.score.unlabelled import rolled
 from goodsam.stages.segformer.native import native_maps
 from goodsam.stages.segformer.segment import normalise, segment
@@ -137,6 +137,15 @@ def test_overlay_leaves_the_ignored_pixels():
     image = np.full((1, 2, 3), 100, np.uint8)
     shown = overlay(image, np.uint8([[0, 255]]), np.uint8([[200, 0, 100]]))
     assert shown.tolist() == [[[155, 45, 100], [100, 100, 100]]]
+
+
+def test_an_overlay_is_the_blended_picture():
+    rng = np.random.default_rng(0)
+    image = rng.integers(256, size=(64, 300, 3), dtype=np.uint8)
+    labels = rng.integers(256, size=(64, 300), dtype=np.uint8)  # some beyond the palette: black
+    blended = (1 - OVERLAY_OPACITY) * image + OVERLAY_OPACITY * colourise(labels, PALETTE)
+    expected = np.where((labels == 255)[..., None], image, np.rint(blended))
+    assert (overlay(image, labels, PALETTE) == expected).all()
 
 
 def test_other_classes_come_with_their_own_palette(tmp_path, write_model):

@@ -24,7 +24,6 @@ from goodsam.data.street.picture import panorama
 from goodsam.data.street.seeds import split_seed
 from goodsam.data.windows import panorama_width
 from goodsam.pipeline.studies.bench.stock import stock
-from goodsam.pipeline.tell import duration
 from goodsam.stages.predict import label_path, predict
 from goodsam.stages.score.unlabelled import rolled
 from goodsam.stages.segformer.build import ARCHITECTURES, build_segformer
@@ -101,8 +100,8 @@ def predict_table(record: dict[str, Any]) -> str:
         [
             f"{record['images']} images of {width} x {height}, {record['model']}, "
             f"{record['device']}, batch {record['batch']}; files read and written included",
-            f"{'transformers':24}{duration(record['peer_s']):>10} an image",
-            f"{'goodsam predict':24}{duration(record['ours_s']):>10} an image, overlay included",
+            f"{'transformers':24}{1000 * record['peer_s']:10.0f} ms an image",
+            f"{'goodsam predict':24}{1000 * record['ours_s']:10.0f} ms an image, overlay included",
             f"{'ratio':24}{record['ratio']:10.2f}",
             f"{'labels alike':24}{record['agreement']:10.4f} %",
             f"{'at the seam, plain':24}{record['seam_plain']:10.2f} % as when it is elsewhere",
