@@ -35,7 +35,8 @@ from goodsam.stages.segformer.native import MapKind, Maps
 
 OVERLAY_OPACITY = 0.55
 KINDS = ("labels", "overlays", *get_args(MapKind))  # of maps, each in a folder of its own
-_THREADS = min(4, os.cpu_count() or 1)  # that read and write files beside the computing
+# that read and write files beside the computing
+_THREADS = min(4, max(2, os.cpu_count() or 1))
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, palette: np.ndarray) -> np.ndarray:

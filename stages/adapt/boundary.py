@@ -67,13 +67,13 @@ def shown_edges(shown_HW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return beside, shown_HW[..., 1:, :] & shown_HW[..., :-1, :]
 
 
-# classes whose edges are found at once: on a CPU one, since more are no faster and autograd's way,
-# all of them, would fill a dozen tensors; on a GPU all, where each operation costs its launch
+# classes whose edges are found at once: on a CPU one, which its caches hold; on a GPU all, since
+# each operation costs its launch
 CLASSES_TOGETHER = {"cpu": 1, "cuda": 256}
 
 
 class _Edges(torch.autograd.Function):
-    """Its gradient is written by hand, so that no differences are kept."""
+    """Its gradient is written by hand: autograd would keep, and fill, a dozen tensors."""
 
     @staticmethod
     def forward(ctx: Any, p_NCHW: torch.Tensor, cyclic: bool) -> tuple[torch.Tensor, torch.Tensor]:

@@ -86,7 +86,7 @@ def processes(device: str) -> Iterator[Processes]:
         gpus = torch.cuda.device_count()
         picked = torch.device("cuda", int(os.environ["LOCAL_RANK"]) % gpus)
         torch.cuda.set_device(picked)
-        if int(os.environ["LOCAL_WORLD_SIZE"]) <= gpus:
+        if int(os.environ.get("LOCAL_WORLD_SIZE", "1")) <= gpus:
             backend = "nccl"
     dist.init_process_group(backend)
     try:

@@ -346,8 +346,9 @@ def _written(
     v = _heads(attention.v_proj(queries_PTC), heads)
     out = attention.out_proj.weight.view(-1, heads, d).permute(1, 2, 0)  # (H, D / H, C)
     # a head's weights sum to 1, so that its share of the bias in each row is the bias in the end
-    folded = (v @ out + attention.out_proj.bias / heads).flatten(1, 2).to(weights.dtype)
-    return torch.baddbmm(image_PNC.expand(p, -1, -1), weights.transpose(1, 2), folded)  # (P, R, C)
+    folded = (v @ out + attention.out_proj.bias / heads).flatten(1, 2)  # (P, R, C)
+    start = image_PNC.expand(p, -1, -1)
+    return torch.baddbmm(start, weights.transpose(1, 2), folded.to(weights.dtype))
 
 
 def _by_position(q_PHTd: Tensor, positions_DN: Tensor) -> Tensor:

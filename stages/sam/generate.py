@@ -18,7 +18,6 @@ encoder and the decoder's image side where the hardware has it; on a CPU without
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -187,11 +186,16 @@ class SamGenerator:
         together = IMAGES_TOGETHER[self.sam.device.type]
         _, empty = self.sam.prompt_encoder(None, None, None)
         pe = self.sam.prompt_encoder.get_dense_pe()[0]
-        # the next images are resized while a GPU computes
         with ThreadPoolExecutor(together) as pool:
-            resized = pool.map(self.resize.apply_image, images)
+
+            def resized(start: int) -> list[Future[np.ndarray]]:
+                few = images[start : start + together]
+                return [pool.submit(self.resize.apply_image, image) for image in few]
+
+            coming = resized(0)
             for start in range(0, len(images), together):
-                batch = list(itertools.islice(resized, together))
+                batch = [future.result() for future in coming]
+                coming = resized(start + together)  # beside the computing
                 pixels = [
                     self.sam.preprocess(torch.as_tensor(r, device=self.sam.device).permute(2, 0, 1))
                     for r in batch

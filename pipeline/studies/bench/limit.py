@@ -27,7 +27,7 @@ def _baddbmm_flop(start: Any, a: list[int], b: list[int], **_: Any) -> int:
 
 
 def bfloat16_rate(device: torch.device, side: int = SIDE) -> float:
-    """Floating-point operations a second of one product of two matrices, side by side."""
+    """Floating-point operations a second of a product of two matrices, `side` x `side` each."""
     a, b = torch.randn(2, side, side, device=device, dtype=torch.bfloat16).unbind(0)
     cuda = device.type == "cuda"
     seconds = []

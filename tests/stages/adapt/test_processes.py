@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from goodsam.data.errors import InputError
-from goodsam.stages.adapt.processes import Processes, gather_only
+from goodsam.stages.adapt.processes import Processes, gather_only, processes
 from goodsam.stages.adapt.reading import schedule
 
 
@@ -37,3 +37,27 @@ def test_gradients_are_gathered_once_a_step(monkeypatch):
         assert waits == []
     with gather_only(False, *networks):
         assert waits == [*networks[:2]]
+
+
+@pytest.mark.parametrize(
+    ("here", "gpus", "backend", "index"), [(2, 2, "nccl", 1), (4, 4, "nccl", 3), (4, 2, "gloo", 1)]
+)
+def test_processes_that_share_a_gpu_speak_by_gloo(here, gpus, backend, index, monkeypatch):
+    """nccl refuses two of them on one."""
+    told = []
+    for name, value in {
+        "WORLD_SIZE": here,
+        "LOCAL_WORLD_SIZE": here,
+        "LOCAL_RANK": here - 1,
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    room = "goodsam.stages.adapt.processes"
+    monkeypatch.setattr(f"{room}.pick_device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "set_device", told.append)
+    monkeypatch.setattr(f"{room}.dist.init_process_group", told.append)
+    monkeypatch.setattr(f"{room}.dist.get_rank", lambda: here - 1)
+    monkeypatch.setattr(f"{room}.dist.destroy_process_group", lambda: None)
+    with processes("cuda") as group:
+        assert group.device == torch.device("cuda", index)
+    assert told == [torch.device("cuda", index), backend]
