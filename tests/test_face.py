@@ -231,7 +231,7 @@ def test_import_goodsam_imports_nothing_heavy():
 CLOSURES = {
     "import goodsam": (1, 120),
     "import goodsam.pipeline.cli.app": (34, 3_100),
-    "from goodsam import cache_sam; import goodsam.stages.sam.cache_sam": (67, 9_300),
+    "from goodsam import cache_sam; import goodsam.stages.sam.cache_sam": (67, 9_400),
     "from goodsam import predict; import goodsam.stages.predict": (42, 5_900),
     "from goodsam import train; import goodsam.stages.adapt.loop": (95, 11_500),
 }
