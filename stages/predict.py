@@ -37,23 +37,27 @@ OVERLAY_OPACITY = 0.55
 KINDS = ("labels", "overlays", *get_args(MapKind))  # of maps, each in a folder of its own
 # that read and write files beside the computing
 _THREADS = min(4, max(2, os.cpu_count() or 1))
+_CACHED = 2**15  # pixels whose colours are looked up at once
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, palette: np.ndarray) -> np.ndarray:
     """uint8 (H, W, 3): the colours of `labels` laid over `image`; 255 leaves it as it is.
 
     All pairs of a label and a value of the image are blended once and looked up, channel by
-    channel: seven times as fast as blending the picture.
+    channel, in as many rows as the processor's caches hold.
     """
     values = np.arange(256)
     colours = colourise(values.astype(np.uint8), palette)  # of each label, red, green and blue
+    mixed = (1 - OVERLAY_OPACITY) * values + OVERLAY_OPACITY * colours.T[..., None]
+    mixed[:, IGNORE] = values
+    pairs = np.rint(mixed).astype(np.uint8).reshape(3, -1)
     laid = np.empty_like(image)
-    first = labels.astype(np.uint16) << 8  # of a label's pairs
-    for channel in range(3):
-        mixed = (1 - OVERLAY_OPACITY) * values + OVERLAY_OPACITY * colours[:, channel, None]
-        mixed[IGNORE] = values
-        pairs = np.rint(mixed).astype(np.uint8).ravel()
-        laid[..., channel] = pairs.take(first | image[..., channel])
+    step = max(1, _CACHED // image.shape[1])
+    for top in range(0, len(image), step):
+        rows = slice(top, top + step)
+        first = labels[rows].astype(np.intp) << 8  # of a label's pairs
+        for channel in range(3):
+            laid[rows, :, channel] = pairs[channel].take(first | image[rows, :, channel])
     return laid
 
 

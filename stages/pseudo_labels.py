@@ -28,6 +28,7 @@ from goodsam.data.panoramas.fitted import FittedPictures, pictures_folder
 from goodsam.data.window_masks import WindowMasks
 from goodsam.stages.adapt.fusion import FusionConfig, MaskBatch, fuse_prediction
 from goodsam.stages.adapt.prediction import Prediction
+from goodsam.stages.segformer.between import Between
 from goodsam.stages.segformer.native import MapKind, Maps, as_bytes, native_parts, unseen_pixels
 from goodsam.stages.segformer.segment import normalise, segment
 from goodsam.stages.segformer.segmenter import Segmenter
@@ -166,7 +167,7 @@ class EnsembleLabeller:
         unseen = unseen_pixels(self.geometry, size, placement)
         if unseen is not None:
             for map_, nothing in zip(maps, (IGNORE, 0, 0), strict=True):
-                map_[unseen] = nothing
+                np.copyto(map_, nothing, where=unseen)
         return maps
 
 
@@ -179,15 +180,16 @@ def _native(
     were enlarged as they are would have steps for edges.
     """
     none = found.labels == IGNORE
-    index = torch.where(none, classes, found.labels.long())
-    shares = F.one_hot(index, classes + 1).movedim(-1, 0).float()
-    stack = torch.cat([shares, found.confidence[None], found.trust[None]])[None]
+    index = torch.where(none, classes, found.labels.long())[None]
+    between = Between(F.one_hot(index, classes + 1).movedim(-1, 1).float(), index.to(torch.uint8))
+    others = torch.stack([found.confidence, found.trust])[None].float()
     labels = np.full(size, IGNORE, np.uint8)
     confidence, trust = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
-    for rows, inside, parts in native_parts(stack, size, placement):
-        likeliest = parts[0, : classes + 1].argmax(dim=0)
-        known = inside & (likeliest < classes).cpu().numpy()
-        labels[rows] = np.where(known, likeliest.to(torch.uint8).cpu().numpy(), IGNORE)
-        confidence[rows] = np.where(known, as_bytes(parts[0, -2].clamp(0, 1)), 0)
-        trust[rows] = np.where(known & (parts[0, -1] >= 0.5).cpu().numpy(), 255, 0)
+    for part in native_parts(between.maps, size, placement):
+        likeliest = between.likeliest(part)[0][0].cpu().numpy()
+        known = part.inside & (likeliest < classes)
+        sure, trusted = part.interpolated(others)[0]
+        labels[part.rows] = np.where(known, likeliest, IGNORE)
+        confidence[part.rows] = np.where(known, as_bytes(sure.clamp(0, 1)), 0)
+        trust[part.rows] = np.where(known & (trusted >= 0.5).cpu().numpy(), 255, 0)
     return labels, confidence, trust

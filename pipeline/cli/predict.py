@@ -57,6 +57,10 @@ def predict(
             "that the network sees.",
         ),
     ] = False,
+    overlays: Annotated[
+        bool,
+        typer.Option(help="Write overlays/; without them large photographs take half of the time."),
+    ] = True,
     sound: Annotated[
         bool, typer.Option(help="Keep the sound of a video as it is, or drop it.")
     ] = True,
@@ -90,6 +94,7 @@ def predict(
         batch=batch,
         confidence=confidence,
         probabilities=probabilities,
+        overlays=overlays,
         plan=plan,
         sound=sound,
         verify=verify,

@@ -14,11 +14,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from goodsam.data.classes import IGNORE
 from goodsam.data.geometry import Geometry
 from goodsam.data.panoramas import Placement, band_share
+from goodsam.stages.segformer.between import Between, Part
 
 MapKind = Literal["confidence", "trust", "probabilities"]
 _ELEMENTS = 2**24  # of the interpolated probabilities held at once, 64 MiB
@@ -68,50 +68,38 @@ def native_maps(
     """
     labels = np.full((len(probabilities_NCHW), *size), IGNORE, np.uint8)
     confidence = np.zeros_like(labels) if "confidence" in wanted else None
-    for rows, inside, found in native_parts(probabilities_NCHW, size, placement):
-        labels[:, rows] = np.where(inside, _numpy(found.argmax(dim=1).to(torch.uint8)), IGNORE)
-        if confidence is not None:
-            confidence[:, rows] = np.where(inside, as_bytes(found.amax(dim=1)), 0)
+    between = Between(probabilities_NCHW)
+    for part in native_parts(probabilities_NCHW, size, placement):
+        found, largest = between.likeliest(part, confidence is not None)
+        labels[:, part.rows] = np.where(part.inside, _numpy(found), IGNORE)
+        if confidence is not None and largest is not None:
+            confidence[:, part.rows] = np.where(part.inside, as_bytes(largest), 0)
     return Maps(labels, confidence)
 
 
 def native_parts(
     maps_NCHW: torch.Tensor, size: tuple[int, int], placement: Placement | None = None
-) -> Iterator[tuple[np.ndarray, np.ndarray, torch.Tensor]]:
-    """Maps of panoramas, bilinearly at the pixels of photographs of `size`, some rows at a time.
+) -> Iterator[Part]:
+    """Photographs of `size`, some rows at a time, as they lie in the panoramas of the maps.
 
-    Gives the rows, int (R,); which of their pixels the panorama shows, bool (R, width) or (1, 1);
-    and the maps there, (N, C, R, width). Rows outside the panorama are left out. Across the seam
-    whatever the windows do: a photograph that is fitted is a whole circle.
+    Rows outside the panorama are left out.
     """
     (height, width), (h, w) = size, maps_NCHW.shape[-2:]
     step = max(1, _ELEMENTS // (len(maps_NCHW) * maps_NCHW.shape[1] * width))
-    if placement is not None and not placement.upright:
-        # a column on either side and the row beyond: the circle is closed, the rim repeated
-        around = torch.cat([maps_NCHW[..., -1:], maps_NCHW, maps_NCHW[..., :1]], dim=-1)
-        for first in range(0, height, step):
-            rows = np.arange(first, min(first + step, height))
-            y, x = placement.band_places(size, (h, w), slice(first, first + step))
-            inside = (y > -0.5) & (y < h - 0.5)
-            kept = inside.any(axis=1)
-            if kept.any():
-                grid = np.stack([(2 * x[kept] + 3) / (w + 2) - 1, (2 * y[kept] + 1) / h - 1], -1)
-                places = torch.from_numpy(grid).to(around)[None].expand(len(around), -1, -1, -1)
-                found = F.grid_sample(around, places, padding_mode="border", align_corners=False)
-                yield rows[kept], inside[kept], found
+    device = maps_NCHW.device
+    if placement is None or placement.upright:
+        rows, y, x = _rows_and_columns(size, (h, w), placement)
+        for first in range(0, len(rows), step):
+            part = slice(first, first + step)
+            yield Part.at(rows[part], np.ones((1, 1), bool), y[part, None], x[None], (h, w), device)
         return
-    rows, y, x = _rows_and_columns(size, (h, w), placement)
-    left = np.floor(x).astype(int)
-    across = torch.from_numpy(x - left).to(maps_NCHW)
-    at, beside = (torch.from_numpy(c % w).to(maps_NCHW.device) for c in (left, left + 1))
-    upper = np.clip(np.floor(y).astype(int), 0, max(h - 2, 0))
-    lower = np.minimum(upper + 1, h - 1)
-    down = torch.from_numpy(y - upper).to(maps_NCHW)
-    for first in range(0, len(rows), step):
-        part = slice(first, first + step)
-        above, below = (maps_NCHW[:, :, index[part]] for index in (upper, lower))
-        lines = above.lerp(below, down[part, None])
-        yield rows[part], np.ones((1, 1), bool), lines[..., at].lerp(lines[..., beside], across)
+    for first in range(0, height, step):
+        rows = np.arange(first, min(first + step, height))
+        y, x = placement.band_places(size, (h, w), slice(first, first + step))
+        inside = (y > -0.5) & (y < h - 0.5)
+        kept = inside.any(axis=1)
+        if kept.any():
+            yield Part.at(rows[kept], inside[kept], y[kept], x[kept], (h, w), device)
 
 
 def unseen_pixels(

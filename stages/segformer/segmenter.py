@@ -227,7 +227,7 @@ class Segmenter:
         labels = self.classes(views_NHWC)
         unseen = self.unseen(size)
         if unseen is not None:
-            labels[:, unseen] = IGNORE
+            np.copyto(labels, IGNORE, where=unseen)
         return labels
 
     def maps(
@@ -324,9 +324,9 @@ class Segmenter:
             found.confidence[found.labels == IGNORE] = 0
         unseen = self.unseen(size, placement)
         if unseen is not None:
-            found.labels[:, unseen] = IGNORE
+            np.copyto(found.labels, IGNORE, where=unseen)  # far faster than by a mask as index
             if found.confidence is not None:
-                found.confidence[:, unseen] = 0
+                np.copyto(found.confidence, 0, where=unseen)
         return found
 
     @torch.inference_mode()
