@@ -21,7 +21,7 @@ import numpy as np
 from goodsam.data.errors import InputError
 from goodsam.data.raster import Raster
 from goodsam.data.sphere.reprojection import Reprojection
-from goodsam.data.sphere.resample import like, nearest, sample, stack, where, zeros
+from goodsam.data.sphere.resample import is_numpy, like, nearest, sample, stack, where, zeros
 from goodsam.data.sphere.ring import (
     Ring,
     directions,
@@ -235,6 +235,8 @@ class TangentWindows:
         half = self.width // 2
         above, below = (turn(panorama[..., i : i + 1, :], half) for i in (0, self.height - 1))
         wide = widen(concatenate([above, panorama, below], axis=-2), half + 1)
+        if is_numpy(wide):  # each window would copy what is not contiguous
+            wide = np.ascontiguousarray(wide)
         for ring, column in self.places:
             seen = self.rings[ring]
             yield sample(wide, seen.row + 1, seen.column + (column + half + 1))

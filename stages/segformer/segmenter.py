@@ -380,7 +380,8 @@ def _joined(plan: WindowPlan, logits: Iterable[torch.Tensor]) -> torch.Tensor:
     """
     if not isinstance(plan, TangentWindows):
         return plan.join(torch.cat(list(logits)))
-    return plan.join(window[0].softmax(dim=0) for window in logits).clamp_min_(_LEAST).log_()
+    shares = (window[0].movedim(0, -1).softmax(dim=-1).movedim(-1, 0) for window in logits)
+    return plan.join(shares).clamp_min_(_LEAST).log_()
 
 
 def wrap_margin(width: int) -> int:
