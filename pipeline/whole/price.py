@@ -142,6 +142,8 @@ class Price:
 
     def __str__(self) -> str:
         left = [stage for stage in self.stages if stage.seconds]
+        if not left:
+            return "nothing that takes time"
         parts = ", ".join(f"{stage.name} {duration(stage.seconds)}" for stage in left)
         return (
             f"{duration(self.seconds)} on this machine ({parts}), "
@@ -158,8 +160,13 @@ class Price:
             )
 
 
-def price(rates: Rates, config: AdaptConfig, cache: SamCache, out: Path) -> Price:
-    """Of what is left to do of a run in `out` on the panoramas of a cache."""
+def price(
+    rates: Rates, config: AdaptConfig, cache: SamCache, out: Path, evaluated: bool = False
+) -> Price:
+    """Of what is left to do of a run in `out` on the panoramas of a cache.
+
+    evaluated: the evaluation of a finished training is there.
+    """
     panoramas, missing = len(cache.names), len(cache.missing())
     steps = max(0, config.length(panoramas) - steps_done(out))
     look = SCORE * (PASSES * rates.student + rates.teacher)
@@ -168,7 +175,7 @@ def price(rates: Rates, config: AdaptConfig, cache: SamCache, out: Path) -> Pric
         (
             Stage("SAM's masks", missing, "panorama", rates.sam, missing * rates.disk),
             Stage("training", steps, "step", rates.step, float(room)),
-            Stage("evaluation", panoramas, "panorama", look),
+            Stage("evaluation", 0 if evaluated and not steps else panoramas, "panorama", look),
         ),
         rates.memory,
         free_disk(out),

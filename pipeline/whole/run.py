@@ -156,7 +156,8 @@ def run(
             often = max(1, min(config.checkpoint_every, round(CHECKPOINTS / rates.step)))
             config = replace(config, checkpoint_every=often)
         cache = out / recipe.masks
-        left = price(rates, config, SamCache.open(cache), out)
+        scored = _scored(labels, out).items() <= (_done(out, REPORT) or {}).items()
+        left = price(rates, config, SamCache.open(cache), out, scored)
         whole = WholeRun(out, left)
         say(f"preview: {whole.preview}")
         say(f"still to be done: {left}")
@@ -336,11 +337,7 @@ def _cached(images: Path, samples: Sequence[Sample], cache: Path, recipe: Recipe
 def _evaluated(model: Segmenter, images: Path, labels: Path | None, out: Path) -> Result | None:
     """The evaluation and its report; None where they are there already, of this very student on
     these very files."""
-    made_of = {
-        "weights": model.fingerprint,
-        "labels": None if labels is None else str(labels),
-        "files": _done(out, "check"),
-    }
+    made_of = {"weights": model.fingerprint, **_scored(labels, out)}
     if _done(out, REPORT) == made_of:
         say(f"evaluation: is there, {out / REPORT}")
         return None
@@ -350,6 +347,11 @@ def _evaluated(model: Segmenter, images: Path, labels: Path | None, out: Path) -
     result = api.evaluate(model, images, labels=labels, classes=classes, out=out / REPORT)
     _remember(out, REPORT, made_of)
     return result
+
+
+def _scored(labels: Path | None, out: Path) -> dict[str, Any]:
+    """On which files an evaluation looks."""
+    return {"labels": None if labels is None else str(labels), "files": _done(out, "check")}
 
 
 def _exported(model: Segmenter, out: Path) -> None:

@@ -100,6 +100,8 @@ def test_called_again_nothing_is_made_again(whole, photos, monkeypatch):
     again = run(photos, out)  # what was chosen is remembered
     assert again.run is not None
     assert again.result is None
+    assert again.price.seconds == 0
+    assert str(again.price).startswith("nothing")
     assert contents(out) == before
 
 
@@ -114,6 +116,7 @@ def test_labels_that_came_later_are_scored_by(whole, photos, tmp_path):
             Image.fromarray(np.zeros(image.size[::-1], np.uint8)).save(path)
     done = run(photos, out, labels=truth)
     assert done.result.miou is not None
+    assert [stage.name for stage in done.price.stages if stage.count] == ["evaluation"]
     assert "No evaluation with labels" not in (out / "model/README.md").read_text()
     for path in truth.rglob("*.png"):  # the same folder, corrected
         with Image.open(path) as image:
