@@ -14,15 +14,15 @@ from typing import Any
 import torch
 
 
-def hard_boundary(labels_OHW: torch.Tensor, shown_HW: torch.Tensor | None = None) -> torch.Tensor:
+def hard_boundary(labels_OHW: torch.Tensor, shown_OHW: torch.Tensor | None = None) -> torch.Tensor:
     """bool (O, H, W): pixels whose label differs from that of a 4-neighbour.
 
     shown: bool; the other pixels are no neighbours, and have no boundary. None: all are shown.
     """
     across = labels_OHW[..., :, 1:] != labels_OHW[..., :, :-1]
     down = labels_OHW[..., 1:, :] != labels_OHW[..., :-1, :]
-    if shown_HW is not None:
-        beside, below = shown_edges(shown_HW)
+    if shown_OHW is not None:
+        beside, below = shown_edges(shown_OHW)
         across &= beside
         down &= below
     found = torch.zeros_like(labels_OHW, dtype=torch.bool)
@@ -61,15 +61,15 @@ def boundary_of_edges(across: torch.Tensor, down: torch.Tensor) -> torch.Tensor:
     return torch.maximum(horizontal, vertical)
 
 
-def shown_edges(shown_HW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def shown_edges(shown_OHW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """bool, as `edges`: where both pixels of an edge are shown; (H, W - 1) and (H - 1, W)."""
-    beside = shown_HW[..., :, 1:] & shown_HW[..., :, :-1]
-    return beside, shown_HW[..., 1:, :] & shown_HW[..., :-1, :]
+    beside = shown_OHW[..., :, 1:] & shown_OHW[..., :, :-1]
+    return beside, shown_OHW[..., 1:, :] & shown_OHW[..., :-1, :]
 
 
-# classes whose edges are found at once: on a CPU one, which its caches hold; on a GPU all, since
+# classes whose edges are found at once: on a CPU one, which its caches hold; elsewhere all, since
 # each operation costs its launch
-CLASSES_TOGETHER = {"cpu": 1, "cuda": 256}
+CLASSES_TOGETHER = {"cpu": 1}
 
 
 class _Edges(torch.autograd.Function):
@@ -111,7 +111,7 @@ class _Edges(torch.autograd.Function):
 
 
 def _few(p_NCHW: torch.Tensor) -> Sequence[torch.Tensor]:
-    return p_NCHW.split(CLASSES_TOGETHER[p_NCHW.device.type], dim=1)
+    return p_NCHW.split(CLASSES_TOGETHER.get(p_NCHW.device.type, p_NCHW.shape[1]), dim=1)
 
 
 def _sum(of_classes: torch.Tensor) -> torch.Tensor:

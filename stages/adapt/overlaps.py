@@ -4,7 +4,7 @@ Two windows meet on the raster of their overlap, pixels of the panorama itself. 
 resampled is brought there by its probabilities; labels, differences and edges are then of these
 (docs/method.md, "On a sphere"). TA: the teacher assistant.
 
-Shapes: N windows, C classes, H x W pixels of the panorama, h_o x w_o of an overlap's raster.
+Shapes: N windows, C classes, H x W pixels of the panorama, O overlaps, h_o x w_o of one's raster.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ DistributedDataParallel takes the mean of their gradients, so that all stay equa
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -73,8 +74,9 @@ def is_first() -> bool:
 def processes(device: str) -> Iterator[Processes]:
     """Join the processes that torchrun started, leave them at exit.
 
-    They speak by nccl, each with a GPU of its own; by gloo on CPUs, or where a machine has fewer
-    GPUs than processes, which then share them: nccl refuses that.
+    They communicate through nccl, each with a GPU of its own; through gloo on CPUs, or where fewer
+    GPUs are visible than processes run here, which then share them: nccl refuses that. All machines
+    of a run must come to the same.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     picked = pick_device(device)
@@ -86,8 +88,14 @@ def processes(device: str) -> Iterator[Processes]:
         gpus = torch.cuda.device_count()
         picked = torch.device("cuda", int(os.environ["LOCAL_RANK"]) % gpus)
         torch.cuda.set_device(picked)
-        if int(os.environ.get("LOCAL_WORLD_SIZE", "1")) <= gpus:
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        if here <= gpus:
             backend = "nccl"
+        elif os.environ["LOCAL_RANK"] == "0":
+            logging.getLogger("goodsam").warning(
+                f"{here} processes share the {gpus} GPUs that they see, and communicate through "
+                "gloo, which is slower than nccl with a GPU each"
+            )
     dist.init_process_group(backend)
     try:
         yield Processes(dist.get_rank(), count, picked)

@@ -1,4 +1,5 @@
-"""SAM's image encoder, in less memory: attention by rows of queries, the bias of a few at a time.
+"""SAM's image encoder, in less memory: in float32 attention goes by rows of queries, with the bias
+of a few at a time; in bfloat16 further channels of queries and keys stand for the bias.
 
 The reference holds every head's N x N attention at once, 800 MB for one image in the base
 size of SAM's vision transformer (ViT-B). The sums are the same, but for the order that a fused

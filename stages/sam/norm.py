@@ -24,11 +24,12 @@ def normed(norm: nn.LayerNorm | LayerNorm2d, x: Tensor) -> Tensor:
 @functools.cache
 def _has_kernel() -> bool:
     """Whether Triton is there, which comes with torch for most GPUs, and the compiler it needs."""
-    one = torch.ones(1, 64, device="cuda")
     try:
         from goodsam.stages.sam.norm_kernel import layer_norm
 
-        layer_norm(one, one[0], one[0], 1e-6)
+        for dtype in (torch.float32, torch.bfloat16):
+            one = torch.ones(1, 64, device="cuda", dtype=dtype)
+            layer_norm(one, one[0].float(), one[0].float(), 1e-6)
     except Exception:  # whatever it is, torch's own does the same
         return False
     return True

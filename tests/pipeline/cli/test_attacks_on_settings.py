@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import math
 import pkgutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import get_type_hints
 
@@ -77,6 +78,8 @@ def test_every_number_has_a_range(kind, name, value):
 
 def test_no_configuration_is_left_out():
     for module in pkgutil.walk_packages(stages.__path__, "goodsam.stages."):
+        if module.name.endswith("norm_kernel") and find_spec("triton") is None:
+            continue
         for name, value in vars(importlib.import_module(module.name)).items():
             if name.endswith("Config") and getattr(value, "__module__", "") == module.name:
                 assert value in KINDS

@@ -124,7 +124,8 @@ def test_two_processes_give_the_weights_of_one(world, tmp_path, labels, one_thre
 def test_two_processes_share_a_gpu(world, tmp_path):
     """Its kernels add in another order, and AdamW makes much of a gradient that is next to none:
     they are compared as a whole."""
-    one_and_two_processes(world, tmp_path, config_for(world, accumulate=2, device="cuda"))
+    config = config_for(world, accumulate=2, device="cuda")
+    one_and_two_processes(world, tmp_path, config, CUDA_VISIBLE_DEVICES="0")
     for network, start in (("teacher_assistant", "teacher"), ("student", "student")):
         flat = [
             torch.cat([tensor.flatten() for tensor in weights(folder).values()])
@@ -134,7 +135,7 @@ def test_two_processes_share_a_gpu(world, tmp_path):
         assert (two - one).norm() < 0.02 * (one - before).norm()
 
 
-def one_and_two_processes(world, tmp_path, config):
+def one_and_two_processes(world, tmp_path, config, **environment):
     """Train in `tmp_path/one`, and by torchrun in `tmp_path/two`."""
     adapt(panoramas(world), tmp_path / "one", config)
     (tmp_path / "preset.yaml").write_text(as_yaml(config))
@@ -145,7 +146,7 @@ def one_and_two_processes(world, tmp_path, config):
             *("-m", "goodsam", *arguments, "--preset", tmp_path / "preset.yaml"),
         ],
         check=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
     )
 
 

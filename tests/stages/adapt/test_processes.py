@@ -42,7 +42,9 @@ def test_gradients_are_gathered_once_a_step(monkeypatch):
 @pytest.mark.parametrize(
     ("here", "gpus", "backend", "index"), [(2, 2, "nccl", 1), (4, 4, "nccl", 3), (4, 2, "gloo", 1)]
 )
-def test_processes_that_share_a_gpu_speak_by_gloo(here, gpus, backend, index, monkeypatch):
+def test_processes_that_share_a_gpu_communicate_through_gloo(
+    here, gpus, backend, index, monkeypatch
+):
     """nccl refuses two of them on one."""
     told = []
     for name, value in {
@@ -61,3 +63,18 @@ def test_processes_that_share_a_gpu_speak_by_gloo(here, gpus, backend, index, mo
     with processes("cuda") as group:
         assert group.device == torch.device("cuda", index)
     assert told == [torch.device("cuda", index), backend]
+
+
+def test_who_shares_a_gpu_is_told(monkeypatch, caplog):
+    for name, value in {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    room = "goodsam.stages.adapt.processes"
+    monkeypatch.setattr(f"{room}.pick_device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    for name in ("init_process_group", "destroy_process_group"):
+        monkeypatch.setattr(f"{room}.dist.{name}", lambda *given: None)
+    monkeypatch.setattr(f"{room}.dist.get_rank", lambda: 0)
+    with processes("cuda"):
+        pass
+    assert "2 processes share the 1 GPUs" in caplog.text

@@ -30,6 +30,7 @@ from goodsam.stages.sam.encode import (
     encode,
 )
 from goodsam.stages.sam.generate import (
+    IMAGES_TOGETHER,
     GeneratorConfig,
     PackedMasks,
     SamGenerator,
@@ -236,12 +237,16 @@ def test_adaptive_points_are_a_part_of_the_grid_s() -> None:
     assert all(mask.tobytes() in known for mask in some.masks())
 
 
-def test_several_images_are_one_after_the_other() -> None:
+@pytest.mark.parametrize("together", [1, 2, 8])
+def test_several_images_are_one_after_the_other(
+    together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = GeneratorConfig(points_per_side=3, pred_iou_thresh=0, stability_score_thresh=0)
     generator = SamGenerator(tiny_sam(), config)
-    images = [picture(seed, 40, width) for seed, width in enumerate((64, 64, 32))]
-    for one, image in zip(generator(images), images, strict=True):
-        (alone,) = generator([image])
+    images = [picture(seed, 40, width) for seed, width in enumerate((64, 64, 32, 48, 64))]
+    alone_each = [generator([image])[0] for image in images]
+    monkeypatch.setitem(IMAGES_TOGETHER, "cpu", together)
+    for one, alone in zip(generator(images), alone_each, strict=True):
         np.testing.assert_array_equal(one.masks(), alone.masks())
 
 
