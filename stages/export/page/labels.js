@@ -14,25 +14,29 @@ function nativeLabels(logits, size, facts, told = () => {}) {
   const labels = new Uint8Array(height * width).fill(IGNORE);
   const ignored = mask(facts.ignored, h * w), known = facts.names.length;
   const same = height === h && width === w; // then softmax changes no pixel's order
-  const rows = viewRows(logits, facts, !same);
+  const rows = viewRows(logits, facts, same);
   const places = Float64Array.from({ length: width }, (_, x) => (x + 0.5) / width * w - 0.5);
   const left = Int32Array.from(places, x => (Math.floor(x) + w) % w);
   const across = Float32Array.from(places, x => x - Math.floor(x));
-  const line = new Float32Array(w * count);
   for (let row = 0; row < height; row++) {
     const inside = (row + 0.5 - top) / (height * band);
     if (!(inside > 0 && inside < 1)) continue;
     const y = same ? row : Math.max(0, Math.min(h - 1, inside * h - 0.5));
     const upper = Math.max(0, Math.min(h - 2, Math.floor(y))), down = y - upper;
-    const above = rows(upper), below = rows(Math.min(upper + 1, h - 1));
-    for (let i = 0; i < line.length; i++) line[i] = above[i] + down * (below[i] - above[i]);
+    const upperRow = rows(upper), lowerRow = rows(Math.min(upper + 1, h - 1));
+    const { shares: above, best: high } = upperRow, { shares: below, best: low } = lowerRow;
     for (let x = 0; x < width; x++) {
-      const share = same ? 0 : across[x];
-      const a = (same ? x : left[x]) * count, b = same ? a : (left[x] + 1) % w * count;
-      let best = 0, most = -Infinity;
-      for (let c = 0; c < count; c++) {
-        const value = line[a + c] + share * (line[b + c] - line[a + c]);
-        if (value > most) { most = value; best = c; }
+      const share = same ? 0 : across[x], a = same ? x : left[x], b = same ? a : (a + 1) % w;
+      // where all four corners say the same, so does every mean of them
+      let best = high[a];
+      if (best !== high[b] || best !== low[a] || best !== low[b]) {
+        for (const one of [upperRow, lowerRow]) softmax(one, a, count), softmax(one, b, count);
+        let most = -Infinity;
+        for (let c = 0, i = a * count, j = b * count; c < count; c++, i++, j++) {
+          const one = above[i] + down * (below[i] - above[i]);
+          const value = one + share * (above[j] + down * (below[j] - above[j]) - one);
+          if (value > most) { most = value; best = c; }
+        }
       }
       if (ignored && ignored[even(y) * w + (Math.floor(places[x] + 0.5) + w) % w]) continue;
       labels[row * width + x] = best < known ? best : IGNORE; // one more: what a class map ignores
@@ -42,13 +46,18 @@ function nativeLabels(logits, size, facts, told = () => {}) {
   return labels;
 }
 
-/** A function that gives a row of the view, (w, classes); the last few are remembered. */
-function viewRows(logits, facts, shares) {
+/** A function that gives a row of the view, of which the last few are remembered: shares (w, classes),
+ *  the best class of each pixel, and which pixels are done, as `softmax` is where it is needed. */
+function viewRows(logits, facts, done) {
   const [h, w] = facts.view, { data, classes: count, height: lh, width: lw } = logits;
   const kept = new Map(), plane = lh * lw, mixed = new Float32Array(lw * count);
-  const wide = w + 2 * facts.margin;
+  const columns = Array.from({ length: w }, (_, x) => between(x + facts.margin, w + 2 * facts.margin, lw));
+  const left = Int32Array.from(columns, ([first]) => first * count);
+  const right = Int32Array.from(columns, ([, second]) => second * count);
+  const across = Float64Array.from(columns, ([, , share]) => share);
   const make = y => {
-    const [up, low, down] = between(y, h, lh), row = new Float32Array(w * count);
+    const [up, low, down] = between(y, h, lh), shares = new Float32Array(w * count);
+    const best = new Uint8Array(w);
     for (let x = 0; x < lw; x++) {
       for (let c = 0; c < count; c++) {
         const a = data[c * plane + up * lw + x], b = data[c * plane + low * lw + x];
@@ -56,19 +65,16 @@ function viewRows(logits, facts, shares) {
       }
     }
     for (let x = 0; x < w; x++) {
-      const [a, b, across] = between(x + facts.margin, wide, lw), to = x * count;
-      let most = -Infinity;
-      for (let c = 0; c < count; c++) {
-        const value = mixed[a * count + c] + across * (mixed[b * count + c] - mixed[a * count + c]);
-        row[to + c] = value;
-        if (value > most) most = value;
+      const from = x * count, to = from + count, share = across[x];
+      let most = -Infinity, likeliest = 0;
+      for (let i = from, a = left[x], b = right[x]; i < to; i++, a++, b++) {
+        const value = mixed[a] + share * (mixed[b] - mixed[a]);
+        shares[i] = value;
+        if (value > most) { most = value; likeliest = i - from; }
       }
-      if (!shares) continue;
-      let sum = 0;
-      for (let c = 0; c < count; c++) sum += row[to + c] = Math.exp(row[to + c] - most);
-      for (let c = 0; c < count; c++) row[to + c] /= sum;
+      best[x] = likeliest;
     }
-    return row;
+    return { shares, best, done: new Uint8Array(w).fill(done ? 1 : 0) };
   };
   return y => {
     if (!kept.has(y)) {
@@ -77,6 +83,16 @@ function viewRows(logits, facts, shares) {
     }
     return kept.get(y);
   };
+}
+
+/** The logits of a pixel of a row become shares, once. */
+function softmax({ shares, best, done }, x, count) {
+  if (done[x]) return;
+  done[x] = 1;
+  const from = x * count, to = from + count, most = shares[from + best[x]];
+  let sum = 0;
+  for (let i = from; i < to; i++) sum += shares[i] = Math.exp(shares[i] - most);
+  for (let i = from; i < to; i++) shares[i] /= sum;
 }
 
 /** The two of `few` samples between which sample `i` of `many` lies, and how far from the first. */
