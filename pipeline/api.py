@@ -306,6 +306,8 @@ def predict(
         return _predict_video(model, Path(images), Path(out), sound)
     from goodsam.pipeline.spheres import choose_plan
 
+    if is_video(Path(out)) and not Path(out).is_dir():
+        raise InputError(f"{out}: of pictures a folder of label maps is written; name one")
     samples = find_panoramas(Path(images), say=say)
     asked: dict[MapKind, bool] = {"confidence": confidence, "probabilities": probabilities}
     wanted = [kind for kind, yes in asked.items() if yes]
@@ -332,6 +334,8 @@ def _predict_video(
     from goodsam.stages.predict import PredictSummary
     from goodsam.stages.predict_video import predict_video
 
+    if out.exists():
+        raise InputError(f"{out}: is there already; give another name, or remove it")
     segmenter = model if not isinstance(model, str | os.PathLike) else load(model)
     with progress_bar("predict") as update:
         count = predict_video(segmenter, video, out, update, sound)

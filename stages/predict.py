@@ -28,7 +28,9 @@ from goodsam.data.files import NO_ROOM, check_folder, write_whole
 from goodsam.data.hashes import NAME as HASHES
 from goodsam.data.hashes import Hashes
 from goodsam.data.labels import grey_png, label_png, rgb_png, write_classes
-from goodsam.data.labels.maps import read_stamp
+from goodsam.data.labels.classes_file import NAME as CLASSES
+from goodsam.data.labels.classes_file import read_classes
+from goodsam.data.labels.maps import is_foreign, read_stamp
 from goodsam.data.panoramas import Conversions, Placement, Sample, image_size, read_image
 from goodsam.data.ranges import COUNT, check_range
 from goodsam.stages.segformer.native import MapKind, Maps
@@ -123,11 +125,13 @@ def predict(
     remembered in `out`. Every label map carries the fingerprints of its image, model and
     settings: one that is there and still right is skipped, any other is written anew. An image that
     cannot be read is noted in `failed`, the others are done. Files are read and written beside the
-    computing. InputError while another process writes into `out`.
+    computing. InputError for maps in the way that were drawn or corrected elsewhere, and while
+    another process writes into `out`.
     """
     check_range("batch", batch, COUNT)
     check_folder(*(out / kind for kind in KINDS))
     _check_apart(samples, out)
+    _check_ours(samples, out)
     summary = PredictSummary()
     written: deque[tuple[Sample, Future[None]]] = deque()
     group: list[_Read] = []
@@ -237,6 +241,33 @@ def _check_apart(samples: Sequence[Sample], out: Path) -> None:
                 f"{out}: images lie in it, and what is written there would be taken for images the "
                 "next time; give a folder of its own"
             )
+
+
+def _check_ours(samples: Sequence[Sample], out: Path) -> None:
+    """InputError if there is something where the results go that is none of ours.
+
+    A label map without a stamp was drawn or corrected elsewhere. Other maps are ours where their
+    label map is, and in a folder whose `classes.json` is.
+    """
+    listed = out / CLASSES
+    foreign = []
+    try:
+        known = listed.exists() and bool(read_classes(out))
+    except InputError:
+        known, foreign = False, [listed]
+    for sample in samples:
+        path = label_path(out, sample.name)
+        if is_foreign(path):
+            foreign.append(path)
+        elif not known and not path.exists():
+            others = (map_path(out, kind, sample.name) for kind in KINDS)
+            foreign += [other for other in others if other.exists()]
+    if foreign:
+        more = f" ({len(foreign)} such files)" if len(foreign) > 1 else ""
+        raise InputError(
+            f"{foreign[0]}: was not written by goodsam, or was changed since, and would be replaced"
+            f"{more}; give another folder, or move it away"
+        )
 
 
 @dataclass(frozen=True)

@@ -31,14 +31,18 @@ def export_labels(
 
     folder: with `labels/` and `classes.json`. out: a .json (coco, label-studio) or .xml (cvat).
     prefix: of Label Studio's links to the photographs. For Label Studio the labelling interface is
-    written beside, `<out>.interface.xml`. Raises InputError for a folder without maps or classes,
-    and for an id that is no class.
+    written beside, `<out>.interface.xml`. Raises InputError for a file that is there already, for a
+    folder without maps or classes, and for an id that is no class.
     """
     if format not in get_args(Format):
         raise InputError(f"format {format!r}: use one of {', '.join(get_args(Format))}")
     suffix = ".xml" if format == "cvat" else ".json"
     if out.suffix != suffix:
         raise InputError(f"{out}: {format} is written to one {suffix} file; name it so")
+    interface = out.with_suffix(".interface.xml")
+    for path in (out, interface) if format == "label-studio" else (out,):
+        if path.exists():
+            raise InputError(f"{path}: is there already; give another name, or remove it")
     classes = read_classes(folder)
     maps = _checked(label_maps(folder), classes, folder)
     written = [out]
@@ -50,7 +54,6 @@ def export_labels(
         else:
             count = _write_label_studio(file, maps, prefix)
     if format == "label-studio":
-        interface = out.with_suffix(".interface.xml")
         with written_aside(interface) as aside:
             aside.write_text(label_studio_interface(classes), encoding="utf-8")
         written.append(interface)

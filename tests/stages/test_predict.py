@@ -111,6 +111,36 @@ def test_predict_goes_on_and_redoes_what_changed(run, images, tmp_path):
     assert predict(other, samples, out).done == ["a.jpg"]
 
 
+@pytest.mark.parametrize("place", ["labels/a.png", "confidence/a.png", "classes.json"])
+def test_what_others_made_is_not_replaced(run, images, tmp_path, place):
+    """A data set's own labels, in the folder that is to be written into."""
+    out = tmp_path / "out"
+    (out / place).parent.mkdir(parents=True)
+    Image.fromarray(panorama()).save(out / "a.png")
+    (out / "a.png").rename(out / place)
+    before = (out / place).read_bytes()
+    with pytest.raises(InputError, match=place):
+        predict(Segmenter.load(run), find_panoramas(images), out)
+    assert (out / place).read_bytes() == before
+    assert [path.name for path in out.rglob("*") if path.is_file()] == [(out / place).name]
+
+
+def test_a_map_that_was_corrected_is_not_replaced(run, images, tmp_path):
+    samples, out, student = find_panoramas(images), tmp_path / "out", Segmenter.load(run)
+    predict(student, samples, out, wanted=["confidence"])
+    with Image.open(out / "labels/a.png") as written:
+        ids = np.array(written)
+    ids[0, 0] = 7
+    Image.fromarray(ids).save(out / "labels/a.png")
+    with pytest.raises(
+        InputError, match=r"labels/a\.png: was not written by goodsam, or was chang"
+    ):
+        predict(Segmenter.load(run, network="teacher_assistant"), samples, out)
+    (out / "labels/a.png").unlink()  # then what is left of it is ours
+    assert predict(student, samples, out).done == ["a.jpg"]
+    assert not (out / "confidence/a.png").exists()
+
+
 def test_predict_fits_and_names_what_failed(run, images, tmp_path):
     Image.fromarray(panorama(64, 128)).convert("L").save(images / "grey.png")
     (images / "broken.png").write_bytes(b"no image")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from goodsam.data.errors import InputError
 from goodsam.data.geometry import Pose
 from goodsam.data.panoramas import Placement
 from goodsam.data.video import open_video
 from goodsam.data.windows import Windows
+from goodsam.pipeline import api
 from goodsam.stages.predict import overlay
 from goodsam.stages.predict_video import predict_video
 from goodsam.stages.segformer.segmenter import Segmenter
@@ -45,3 +47,18 @@ def test_a_video_that_is_no_panorama_leaves_nothing(segmenter, tmp_path):
     with pytest.raises(InputError, match=r"a.mp4: 96 x 64 is neither a 2:1 panorama"):
         predict_video(fitting, source, tmp_path / "b.mp4")
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_a_video_is_not_written_over(segmenter, tmp_path):
+    source = clip(tmp_path / "a.mp4", [scene(0)])
+    before = source.read_bytes()
+    with pytest.raises(InputError, match="is there already"):
+        api.predict(segmenter, source, source)
+    assert source.read_bytes() == before
+
+
+def test_pictures_are_not_written_as_a_video(segmenter, tmp_path):
+    Image.fromarray(scene(0)).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match="folder"):
+        api.predict(segmenter, tmp_path / "a.png", tmp_path / "out.mp4")
+    assert not (tmp_path / "out.mp4").exists()

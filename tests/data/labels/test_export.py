@@ -110,6 +110,15 @@ def test_runs_of_every_length_are_packed(length):
     assert (decode_rle(packed(counts).tolist()) == np.repeat(mask * 255, 4)).all()
 
 
+@pytest.mark.parametrize("name", ["all.json", "all.interface.xml"])
+def test_a_file_that_is_there_is_kept(labelled, tmp_path, name):
+    (tmp_path / name).write_text("precious")
+    with pytest.raises(InputError, match="is there already"):
+        export_labels(labelled, tmp_path / "all.json", "label-studio")
+    assert (tmp_path / name).read_text() == "precious"
+    assert not (tmp_path / "all.json").exists() or name == "all.json"
+
+
 def test_bad_input_names_the_remedy(labelled, tmp_path):
     folder, _ = labelled
     with pytest.raises(InputError, match=r"one \.xml file"):
