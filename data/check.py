@@ -56,6 +56,7 @@ _ROOM_LAYOUTS = {
     ),
 }
 # What the published sets hold, by the first word of the layout.
+_NAMED = 5  # of the pictures that a note is about
 EXPECTED = {"DensePASS": 100, "WildPASS2K": 2000, "WildPASS": 500, "Stanford2D3D": 1413}
 
 
@@ -82,7 +83,7 @@ class Checked:
     not_taken: dict[str, str] = field(default_factory=dict)
     placed: dict[str, str] = field(default_factory=dict)
     conversions: Conversions = field(default_factory=Conversions)
-    odd: int = 0
+    odd: list[str] = field(default_factory=list)
 
     @property
     def notes(self) -> list[str]:
@@ -94,9 +95,10 @@ class Checked:
         if len(self.sizes) > 1 and not all(is_sphere(h, w) for w, h in self.sizes):
             notes.append("images differ in size: pass --fit to cache-sam and predict")
         if self.odd and self.layout == PLAIN:
+            first = ", ".join(self.odd[:_NAMED]) + ", ..." * (len(self.odd) > _NAMED)
             notes.append(
-                f"{self.odd} of neither 360° x 180° (2:1) nor 360° x 70.3° (512:100): no --fit for "
-                "them"
+                f"{len(self.odd)} of neither 360° x 180° (2:1) nor 360° x 70.3° (512:100), which "
+                f"cache-sam, predict and run refuse to fit; move them away: {first}"
             )
         if str(self.conversions):
             notes.append(str(self.conversions))
@@ -160,7 +162,7 @@ def check(
             if where is not None:
                 result.placed[sample.name] = _placed(where, height, width)
             elif not (is_band(height, width) or is_sphere(height, width)):
-                result.odd += 1
+                result.odd.append(sample.name)
             if sample.labels is not None:
                 truth = _classes(sample, truth_by)
                 if truth[1] != (height, width):

@@ -138,10 +138,11 @@ def load(
     model: a run directory, a folder that transformers loads, or a hub name. network: which of the
     two of a run; an unfinished run gives its newest checkpoint, with a message. by_windows: segment
     the windows and join them, instead of the whole panorama; the TA of a run on whole spheres does
-    so by itself. wrap: let the network see the panorama
-    continue past both ends. fit, height: cut the band from 2:1 panoramas and resize to `height` px
-    (400), for a network that no run of ours trained; a run applies its own geometry, and asking it
-    for another is an InputError. level, pitch, roll: of tilted cameras, as for `cache_sam`.
+    so by itself. wrap: let the network see the panorama continue past both ends. fit, height: cut
+    the band from 2:1 panoramas and resize to `height` px (400), for a network that no run of ours
+    trained. A run applies its own geometry, and asking it for another is an InputError; only a run
+    on panoramas as they were may be asked to fit others to their size. level, pitch, roll: of
+    tilted cameras, as for `cache_sam`.
 
     >>> import numpy as np
     >>> model = load("street-student", device="cpu")
@@ -165,6 +166,8 @@ def load(
         rows = PAPER_HEIGHT if height is None else height
         return loaded.seeing(Windows.of(rows, panorama_width(rows)), fit=True, pose=pose)
     has = loaded.geometry
+    if fit and has.plan == "band" and not has.fit and height in (None, has.windows.height):
+        return replace(loaded, geometry=replace(has, fit=True, pose=pose))
     if (
         (fit and not (has.fit and has.plan == "band"))
         or (height is not None and height != has.windows.height)
@@ -383,6 +386,9 @@ def export(
     chosen = format or ("onnx" if out.suffix == ".onnx" else "huggingface")
     if chosen not in ("huggingface", "onnx", "openvino", "web"):
         raise InputError(f"format {format!r}: use huggingface or onnx or openvino or web")
+    if (chosen == "onnx") != (out.suffix == ".onnx"):
+        what = "is a folder" if out.suffix == ".onnx" else "is one file that ends in .onnx"
+        raise InputError(f"{out}: the format {chosen} {what}; name it so")
     if runtime is not None and chosen != "web":
         raise InputError(f"{os.fspath(runtime)}: --runtime is for --format web; leave it out")
     if scores is not None and chosen != "huggingface":

@@ -53,7 +53,8 @@ def card(
 ) -> str:
     r"""The card that `push` would write of a network, a cache or a folder of label maps, Markdown.
 
-    source: as for `push`. scores: an eval.json, for a network's numbers.
+    source: as for `push`. scores: an eval.json, for a network's numbers. A folder that has a card,
+    as `export` writes one, keeps it unless there are new scores.
 
     >>> print(card("street-student").split("\n\n")[1])
     # SegFormer for panoramas, street-student
@@ -66,6 +67,8 @@ def card(
         return _card_of_cache(_cache(name), NOBODYS)
     if kind == "labels":
         return _card_of_labels(Path(name), _maps(Path(name)), NOBODYS)
+    if record is None and (own := _own_card(name)):
+        return own
     loaded = _network(name, network)
     return model_card(loaded, facts_of(loaded), record)
 
@@ -143,7 +146,15 @@ def _stage_network(
 
     _refuse_what_is_kept(loaded.source, loaded.licence, private)
     found = export_huggingface(loaded, folder, facts_of(loaded), record)
+    if record is None and (own := _own_card(loaded.source)):
+        (folder / CARD).write_text(own, encoding="utf-8")
     say(f"{loaded.source}: {found}")
+
+
+def _own_card(name: str) -> str:
+    """The card in a folder of one network, which says what was known when it was written; or ""."""
+    path = Path(name) / CARD
+    return "" if Run.found(Path(name)) or not path.is_file() else path.read_text(encoding="utf-8")
 
 
 def _stage_cache(cache: SamCache, repo: str, folder: Path, private: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from goodsam.data.errors import InputError
 from goodsam.data.panoramas import Sample, image_size
-from goodsam.data.windows import is_sphere
+from goodsam.data.windows import has_aspect, is_sphere
 from goodsam.pipeline.tell import say
 from goodsam.stages.segformer.segmenter import SMALLEST_SIDE, Segmenter
 
@@ -26,10 +26,15 @@ def choose_plan(segmenter: Segmenter, samples: Sequence[Sample], plan: Plan) -> 
         return segmenter
     if plan != "auto":
         return segmenter.over_sphere(plan)
-    if not _all_spheres(samples):  # or some so small that a network sees nothing in a window
+    sizes = _sizes(samples)
+    _say_what_is_odd(segmenter, sizes)
+    if not _all_spheres(sizes):  # or some so small that a network sees nothing in a window
         return segmenter
     if segmenter.mode == "direct" and segmenter.geometry is None and not segmenter.wrap:
-        say("2:1 photographs: seen from pole to pole by tangent windows; --plan own for as a whole")
+        say(
+            "2:1 photographs: seen from pole to pole by tangent windows; with --plan own each is "
+            "seen as one picture"
+        )
         return segmenter.over_sphere("tangent")
     geometry = segmenter.geometry
     if geometry is not None and geometry.fit and geometry.over_sphere() != geometry:
@@ -40,12 +45,31 @@ def choose_plan(segmenter: Segmenter, samples: Sequence[Sample], plan: Plan) -> 
     return segmenter
 
 
-def _all_spheres(samples: Sequence[Sample]) -> bool:
-    """Whether all photographs that can be read, and at least one, are 2:1, and large enough."""
+def _say_what_is_odd(segmenter: Segmenter, sizes: Sequence[tuple[int, int]]) -> None:
+    geometry = segmenter.geometry
+    if geometry is None or geometry.fit:  # then what cannot be fitted is refused
+        return
+    aspect = geometry.windows.width / geometry.windows.height
+    if odd := sum(not has_aspect(*size, aspect) for size in sizes):
+        say(
+            f"{odd} of {len(sizes)} photographs have other proportions than the {geometry} that "
+            f"{segmenter.source} was trained on, and are seen as they are, which tells little; "
+            "--fit cuts the band from 2:1 ones",
+            always=True,
+        )
+
+
+def _sizes(samples: Sequence[Sample]) -> list[tuple[int, int]]:
+    """Height and width of the photographs that can be read."""
     sizes = []
     for sample in samples:
         try:
             sizes.append(image_size(sample.image))
         except (InputError, OSError):
             continue  # it is named when its turn comes
+    return sizes
+
+
+def _all_spheres(sizes: Sequence[tuple[int, int]]) -> bool:
+    """Whether all photographs, and at least one, are 2:1, and large enough."""
     return bool(sizes) and all(is_sphere(*size) and size[1] >= 4 * SMALLEST_SIDE for size in sizes)

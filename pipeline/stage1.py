@@ -219,4 +219,4 @@ def say_what_was_odd(summary: Stage1Summary | PredictSummary) -> None:
     """Images that were converted, and those that failed and why."""
     say(str(summary.conversions))
     for name, why in summary.failed.items():
-        say(f"failed: {name}: {why}", always=True)
+        say(f"failed: {why}" if name in why else f"failed: {name}: {why}", always=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -112,7 +113,7 @@ def cache_unpack(
 
     with progress_bar("unpack") as update:
         unpack(archive, out, update)
-    print(f"{out}: whole; next: goodsam train IMAGES {out} --out RUN")
+    print(f"{out}: whole; next: goodsam train IMAGES {quote(str(out))} --out RUN")
 
 
 @app.command("merge")

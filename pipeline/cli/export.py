@@ -7,23 +7,24 @@ from typing import Annotated, Literal
 
 import typer
 
-from goodsam.pipeline.cli.options import Commercial, Fit, Height, Model, WhichNetwork, Wrap
+from goodsam.pipeline.cli.options import Commercial, Fit, FittedHeight, Model, WhichNetwork, Wrap
 
 
 def export(
     model: Model,
     out: Annotated[Path, typer.Option(help="The folder to write; with onnx, the file.")],
     format: Annotated[
-        Literal["huggingface", "onnx", "openvino", "web"],
+        Literal["huggingface", "onnx", "openvino", "web"] | None,
         typer.Option(
             help="A folder that transformers loads, one file for ONNX Runtime and TensorRT, a "
-            "folder for OpenVINO, or a page that labels panoramas in a browser."
+            "folder for OpenVINO, or a page that labels panoramas in a browser; onnx if --out ends "
+            "so, else huggingface."
         ),
-    ] = "huggingface",
+    ] = None,
     network: WhichNetwork = "student",
     wrap: Wrap = False,
     fit: Fit = False,
-    height: Height = None,
+    height: FittedHeight = None,
     half: Annotated[bool, typer.Option("--half", help="Store the weights in float16.")] = False,
     int8: Annotated[
         bool,

@@ -132,6 +132,13 @@ Height = Annotated[
         min=32,
     ),
 ]
+FittedHeight = Annotated[
+    int | None,
+    typer.Option(
+        help="With --fit: the height to resize to, px; 400 if not given. A run applies its own.",
+        min=32,
+    ),
+]
 SeenBy = Annotated[
     Literal["auto", "own", "vertical", "tangent"],
     typer.Option(
@@ -166,6 +173,24 @@ Roll = Annotated[
     typer.Option(
         help="With --fit, or of whole spheres: how far the horizon is turned counterclockwise, "
         "degrees, for photographs without XMP."
+    ),
+]
+FittedLevel = Annotated[
+    bool,
+    typer.Option(help="With --fit: undo the pitch and roll that the XMP of a photograph records."),
+]
+FittedPitch = Annotated[
+    float,
+    typer.Option(
+        help="With --fit: pitch of the camera above the horizon, degrees, for photographs without "
+        "XMP."
+    ),
+]
+FittedRoll = Annotated[
+    float,
+    typer.Option(
+        help="With --fit: how far the horizon is turned counterclockwise, degrees, for photographs "
+        "without XMP."
     ),
 ]
 IgnoreMask = Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -159,4 +160,4 @@ def run(
     if done.result is not None:
         print(done.result.to_markdown())
     print(f"Report:  {done.report}")
-    print(f"Model:   {done.model}; next: goodsam predict {out} IMAGES OUT")
+    print(f"Model:   {done.model}; next: goodsam predict {quote(str(out))} IMAGES OUT")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -68,4 +69,7 @@ def train(
         val=val,
         commercial=commercial,
     )
-    print(f"{run.path}: student/ and teacher_assistant/ written; next: goodsam eval {out} IMAGES")
+    print(
+        f"{run.path}: student/ and teacher_assistant/ written; next: goodsam eval "
+        f"{quote(str(out))} IMAGES"
+    )

@@ -195,7 +195,7 @@ def _checked(images: Path, labels: Path | None, out: Path) -> list[Sample]:
         raise InputError(f"{found.problems[0]}{more * (len(found.problems) > 1)}")
     if found.odd:
         raise InputError(
-            f"{images}: {found.odd} of {found.images} photographs ({', '.join(odd[:3])}) are "
+            f"{images}: {len(found.odd)} of {found.images} photographs ({', '.join(odd[:3])}) are "
             "neither 360° x 180° (2:1) nor 360° x 70.3° (512:100); move them away, or cut them"
         )
     sizes = ", ".join(f"{w} x {h}" for w, h in list(found.sizes)[:3])

@@ -67,7 +67,7 @@ def _packed(folder: Path) -> Path:
         raise InputError(f"--format web needs {what}, and there is no npm here; {remedy}")
     try:
         subprocess.run(
-            [npm, "pack", "--silent", what],
+            [npm, "pack", "--loglevel=error", what],
             cwd=folder,
             check=True,
             capture_output=True,

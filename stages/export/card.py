@@ -260,7 +260,7 @@ def _numbers(scores: Mapping[str, Any] | None) -> str:
     return (
         f"mIoU {_two_digits(scores['miou'])} %, pixel accuracy "
         f"{_two_digits(scores['pixel_accuracy'])} % on {len(scores['files'])} images. "
-        f"{plain(str(scores['protocol_note']))}.\n\n"
+        f"{plain(str(scores['protocol_note'])).rstrip('.')}.\n\n"
         f"| class | IoU, % |\n|---|---:|\n{rows}"
     )
 

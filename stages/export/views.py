@@ -8,14 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from goodsam.data.classes import CITYSCAPES, Protocol, protocol_for
+from goodsam.data.errors import InputError
 from goodsam.data.panoramas import Sample, read_image, read_truth
 from goodsam.data.street.picture import panorama, sphere
 from goodsam.data.street.seeds import split_seed
 from goodsam.data.windows import PAPER_HEIGHT, panorama_width
-from goodsam.stages.segformer.segmenter import Segmenter
+from goodsam.stages.segformer.segmenter import SMALLEST_SIDE, Segmenter
 
 COMPARED = 2  # the last views, on which an export is compared; of more, the others calibrate
 CALIBRATING = 8  # views at most
+_LARGEST = 2**21  # pixels of a view: runtimes that calibrate on 2 megapixels take 10 GB
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ def views_of(segmenter: Segmenter, samples: Sequence[Sample]) -> list[View]:
     """What a network sees of photographs, of ten at most, evenly chosen; of none: rendered streets.
 
     With truth where there are label maps of the views' own size, but not by a class map. InputError
-    for an image or label map that cannot be read.
+    for an image or label map that cannot be read, and for an image that is too small or too large.
     """
     if not samples:
         return rendered_views(segmenter, COMPARED)
@@ -43,6 +45,15 @@ def views_of(segmenter: Segmenter, samples: Sequence[Sample]) -> list[View]:
 def _view(segmenter: Segmenter, sample: Sample, protocol: Protocol) -> View:
     image = read_image(sample.image)
     view = segmenter.view(image, segmenter.placement(sample.image, image.shape[:2]))
+    height, width = view.shape[:2]
+    own = segmenter.geometry is not None and segmenter.geometry.fit
+    if not own and height * width > _LARGEST:
+        raise InputError(
+            f"{sample.image}: would be seen as it is, {width} x {height}, in tens of gigabytes; "
+            "take a network that fits photographs (--fit, a run), or photographs of 2 megapixels"
+        )
+    if min(height, width) < SMALLEST_SIDE:
+        raise InputError(f"{sample.image}: {width} x {height}, a side is below {SMALLEST_SIDE} px")
     if sample.labels is None or segmenter.class_map is not None:  # whose ids would they be?
         return View(view)
     truth = read_truth(sample.labels, protocol, sample.label_ids)

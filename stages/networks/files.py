@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -43,6 +44,11 @@ def load_model(source: str | Path) -> Any:
     path = Path(source)
     if path.exists() and not (path / "config.json").is_file():
         raise InputError(f"{path}: no config.json; give a Hugging Face directory of a network")
+    if not path.exists() and not _may_be_on_the_hub(str(source)):
+        raise InputError(
+            f"{source}: no such folder; give a run, a Hugging Face directory, one of "
+            f"{', '.join(SEGFORMERS)}, or a name on the hub, OWNER/NAME"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -121,11 +127,18 @@ def _check_weights(loading: Mapping[str, Any]) -> None:
         raise InputError(f"weights of another model ({missing[0]} is missing)")
 
 
+def _may_be_on_the_hub(name: str) -> bool:
+    """Whether it is OWNER/NAME, and no folder here is called OWNER."""
+    return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", name, re.ASCII)) and not Path(name).parent.exists()
+
+
 def _reason(error: Exception, source: object) -> str:
     """Why transformers could not load a network, and what to do."""
     from huggingface_hub.errors import GatedRepoError
 
     first = _first_line(error)
+    if any(isinstance(cause, PermissionError) for cause in _causes(error)):
+        return "it may not be read (permission denied); give yourself the right to"
     if any(isinstance(cause, GatedRepoError) for cause in _causes(error)):
         return (
             f"gated; accept its terms at https://huggingface.co/{source}, and log in with "
@@ -135,7 +148,8 @@ def _reason(error: Exception, source: object) -> str:
         return "its weights are of another size than its config.json says; give both from one model"
     return (
         f"no SegFormer or other network could be loaded from there ({first}); give a directory "
-        "with config.json and model.safetensors, or a hub name this machine can reach"
+        "with config.json and model.safetensors, or a hub name this machine can reach (without a "
+        "network HF_HUB_OFFLINE=1 saves the wait)"
     )
 
 

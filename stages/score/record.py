@@ -96,7 +96,7 @@ def markdown(record: dict[str, Any]) -> str:
     lines = [
         "# Evaluation",
         "",
-        f"{len(record['files'])} images. {record['protocol_note']}.",
+        f"{len(record['files'])} images. {record['protocol_note'].rstrip('.')}.",
         "",
         head,
         rule,

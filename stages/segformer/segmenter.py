@@ -43,6 +43,7 @@ Mode = Literal["direct", "windows", "vertical", "tangent"]
 
 _LEAST = 1e-30  # of a probability, for its logarithm
 SMALLEST_SIDE = 32  # below it a network's last stages have nothing left to look at
+WRAPPED = "--wrap: windows run over the seam by themselves; leave it out"
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class Segmenter:
             of_sphere = geometry is not None and geometry.plan != "band"
             mode = "windows" if of_sphere and network == "teacher_assistant" else "direct"
         if wrap and mode != "direct":
-            raise InputError("--wrap: windows run over the seam by themselves; leave it out")
+            raise InputError(WRAPPED)
         seen = None if geometry is None else geometry.windows
         if wrap and isinstance(seen, Windows) and not seen.wrap:
             raise InputError(
@@ -145,10 +146,12 @@ class Segmenter:
         Where its run fitted, they are fitted as finely around the horizon; what the run left out of
         its band stays left out. A run on whole spheres has its own size of them.
         """
+        if self.wrap:
+            raise InputError(WRAPPED)
         geometry = self.geometry
         if geometry is not None:
             geometry = geometry.over_sphere()
-        return replace(self, mode=plan, geometry=geometry, wrap=False)
+        return replace(self, mode=plan, geometry=geometry)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -196,8 +199,14 @@ class Segmenter:
 
         255 where the network has not looked: outside the band of a fitted photograph, and where the
         run left pixels out. placement: of the photograph on its sphere, as `placement` finds it.
-        InputError for sides below 32 px, and for an image that the geometry cannot fit.
+        InputError for anything but uint8 RGB, for sides below 32 px, and for an image that the
+        geometry cannot fit.
         """
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape[2:] != (3,):
+            raise InputError(
+                "an image is a numpy array, uint8 (height, width, 3), RGB: "
+                'np.asarray(Image.open(path).convert("RGB")) makes one'
+            )
         height, width = image.shape[:2]
         return self.label(self.view(image, placement)[None], (height, width), placement)[0]
 

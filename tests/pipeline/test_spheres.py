@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from goodsam.data.errors import InputError
+from goodsam.data.geometry import Geometry
 from goodsam.data.panoramas import find_panoramas, read_image
 from goodsam.data.street.picture import sphere
 from goodsam.data.street.write import write_world
+from goodsam.data.weights import SEGFORMERS
+from goodsam.data.windows import Windows
 from goodsam.pipeline import api
 from goodsam.stages.score.area import row_areas
 
@@ -111,3 +115,41 @@ def test_areas_are_those_of_labelled_spheres(photographs, goodsam, tmp_path):
     assert status == 2
     assert "is no 2:1 sphere" in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def band_run(tmp_path_factory):
+    """A network whose run saw bands of 64 x 328 as they were."""
+    folder = tmp_path_factory.mktemp("band") / "model"
+    shutil.copytree(SEGFORMERS["street-student"], folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["goodsam"] = {"geometry": Geometry(Windows.of(64, 328)).to_json(), "starts": []}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_other_proportions_than_the_run_saw_are_told(photographs, band_run, goodsam, tmp_path):
+    status, _, said = goodsam("predict", band_run, photographs, tmp_path / "as it is")
+    assert status == 0
+    assert "1 of 1 photographs have other proportions" in said
+    assert "--fit cuts the band" in said
+    Image.fromarray(sphere(5, 96).image[:64]).resize((328, 64)).save(tmp_path / "band.png")
+    _, _, said = goodsam("predict", band_run, tmp_path / "band.png", tmp_path / "out")
+    assert "proportions" not in said
+
+
+def test_such_a_run_fits_when_it_is_asked_to(photographs, band_run, goodsam, tmp_path):
+    assert goodsam("predict", band_run, photographs, tmp_path / "out", "--fit")[0] == 0
+    labels = labels_of(tmp_path / "out")
+    assert (labels[0] == 255).all()
+    assert (labels[48] < 19).all()
+    asked = api.load(band_run, fit=True, device="cpu")
+    assert asked.geometry == Geometry(Windows.of(64, 328), fit=True)
+    with pytest.raises(InputError, match="leave --fit, --height"):
+        api.load(band_run, fit=True, height=96, device="cpu")
+
+
+def test_windows_of_a_sphere_do_not_wrap(photographs, band_run, tmp_path):
+    wrapping = api.load(band_run, wrap=True, device="cpu")
+    with pytest.raises(InputError, match="--wrap: windows run over the seam"):
+        api.predict(wrapping, photographs, tmp_path / "out", plan="tangent")

@@ -274,3 +274,15 @@ def test_sample_without_file_fails_alone(run, tmp_path):
         Segmenter.load(run), [Sample("gone.png", tmp_path / "gone.png")], tmp_path / "out"
     )
     assert "gone.png" in summary.failed["gone.png"]
+
+
+GREY, WITH_ALPHA = np.zeros((32, 64), np.uint8), np.zeros((32, 64, 4), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "image",
+    ["a.jpg", Image.new("RGB", (64, 32)), GREY, WITH_ALPHA, np.zeros((32, 64, 3)), GREY[None]],
+)
+def test_an_image_is_an_array_of_bytes(run, image):
+    with pytest.raises(InputError, match="uint8"):
+        Segmenter.load(run)(image)

@@ -29,7 +29,7 @@ from goodsam.pipeline.studies.bench.stock import stock
 from goodsam.stages.export.compare import bytes_of
 from goodsam.stages.export.graph import is_traced
 from goodsam.stages.export.runtime_files import build
-from goodsam.stages.export.runtimes import GraphFormat, Labels, opened
+from goodsam.stages.export.runtimes import GraphFormat, Labels, need, opened
 from goodsam.stages.export.views import View, views_of
 from goodsam.stages.score.confusion import Scores, confusion
 from goodsam.stages.segformer.segment import parameter_count
@@ -64,6 +64,8 @@ def bench_formats(
     torch. `miou`: percent, where the pictures have labels. CPU milliseconds are summed over
     threads; they say more than the clock where other work shares the CPU.
     """
+    for format in _FORMATS:
+        need(format)
     with TemporaryDirectory() as folder:
         root = Path(folder)
         source = str(model_folder(model, root / "model"))

@@ -70,7 +70,7 @@ async function take(blob, name) {
   try {
     progress({ step: 'read' });
     const bitmap = await decode(blob, name), size = [bitmap.height, bitmap.width];
-    bandShare(size, facts.view); // refused before it is shown
+    const band = bandShare(size, facts.view); // refused before it is shown
     photo = { name: name.replace(/\.[^.]*$/, ''), bitmap, size, note: await tilt(blob) };
     present();
     const worker = await started;
@@ -81,8 +81,10 @@ async function take(blob, name) {
     view.label(labels);
     list(counts);
     const [fit, network, back] = times.map(ms), whole = ms(times.reduce((a, b) => a + b));
-    say(`${size[1]} × ${size[0]}, labelled in ${whole}: ${fit} to fit it, ${network} for the network, ` +
-      `${back} for the labels of its pixels.${photo.note}`);
+    const part = band < 1 ? ` The network sees its middle ${Math.round(180 * band)}° and labels nothing ` +
+      'above and below.' : '';
+    say(`${name}, ${size[1]} × ${size[0]}, labelled in ${whole}: ${fit} to fit it, ${network} for the ` +
+      `network, ${back} for the labels of its pixels.${part}${photo.note}`);
   } catch (error) {
     say(photo && !photo.labels ? '' : before);
     trouble(error.message);

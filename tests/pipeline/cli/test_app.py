@@ -168,6 +168,10 @@ def test_data_check(world, goodsam, tmp_path):
     record = json.loads(out)
     assert record["layout"] == "a plain folder"
     assert len(record["problems"]) == 1
+    picture(tmp_path / "i/b.png", (300, 200))
+    status, out, _ = goodsam("data", "check", tmp_path / "i")
+    assert status == 0
+    assert "refuse to fit; move them away: b.png" in out
 
 
 def test_the_same_out_goes_on_and_another_setting_is_refused(world, goodsam):
@@ -194,6 +198,14 @@ def test_source_training_and_export(world, goodsam, tmp_path):
     assert "val images" in out
     assert goodsam("export", tmp_path / "s/model", "--out", tmp_path / "e")[0] == 0
     assert (tmp_path / "e/config.json").is_file()
+    assert goodsam("export", tmp_path / "s/model", "--out", tmp_path / "e.onnx")[0] == 0
+    assert (tmp_path / "e.onnx").is_file()
+    for format, name in (("openvino", "f.onnx"), ("onnx", "f")):
+        result = goodsam(
+            "export", tmp_path / "s/model", "--out", tmp_path / name, "--format", format
+        )
+        one_line(*result, 2, "name it so")
+        assert not (tmp_path / name).exists()
 
 
 def test_a_ta_with_classes_of_its_own_from_cache_to_export(world, goodsam, tmp_path):
@@ -385,6 +397,10 @@ def test_no_such_preset_model_or_setting(world, goodsam, tmp_path):
     result = goodsam(*train, "--preset", "demo", "--student", tmp_path)
     one_line(*result, 2, "config.json")
     one_line(*goodsam("predict", tmp_path, world / "test", tmp_path / "o"), 2, "config.json")
+    # mistyped: the hub is not asked
+    for name in (tmp_path / "nowhere", "no where/x", "mine", str(tmp_path / "a/b")):
+        result = goodsam("predict", name, world / "test", tmp_path / "o")
+        one_line(*result, 2, "no such folder", "street-student")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

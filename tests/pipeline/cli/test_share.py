@@ -109,6 +109,14 @@ def test_a_network_is_pushed_with_the_card_that_card_prints(goodsam, here, hub):
     assert (Segmenter.load("got")(image) == Segmenter.load("model")(image)).all()
 
 
+def test_a_folder_with_a_card_keeps_it(goodsam, here, hub):
+    """It says more than can be known of the weights: what `export` knew of a run."""
+    (here / "model/README.md").write_text("---\nlicense: apache-2.0\n---\n\n# Mine\n")
+    assert goodsam("card", "model")[1] == "---\nlicense: apache-2.0\n---\n\n# Mine\n"
+    assert goodsam("push", "me/street", "model")[0] == 0
+    assert hub.files("me/street")["README.md"].endswith(b"# Mine\n")
+
+
 USE = """
 import sys
 import numpy as np
@@ -298,7 +306,7 @@ def test_a_licence_that_forbids_it_is_kept(goodsam, here, hub):
     assert goodsam("push", "me/x", "model", "--private")[0] == 0
     (here / "model/README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
     assert goodsam("push", "me/y", "model")[0] == 0  # it says nothing against sharing
-    assert front(hub.files("me/y")["README.md"])["license_name"] == "cc-by-nc-4.0"
+    assert front(hub.files("me/y")["README.md"])["license"] == "cc-by-nc-4.0"
 
 
 def test_a_damaged_cache_is_not_handed_on(goodsam, here, hub):

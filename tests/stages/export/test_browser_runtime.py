@@ -69,7 +69,7 @@ def test_npm_is_asked_for_one_version(npm, tmp_path):
     npm(f'/bin/cp {tarball(tmp_path / "a.tgz")} . && echo "$@" > {tmp_path / "asked"}')
     assert browser_runtime.browser_runtime() == EXPECTED
     asked = (tmp_path / "asked").read_text().split()
-    assert asked == ["pack", "--silent", f"onnxruntime-web@{browser_runtime.VERSION}"]
+    assert asked == ["pack", "--loglevel=error", f"onnxruntime-web@{browser_runtime.VERSION}"]
 
 
 def test_without_npm_or_network_the_remedy_is_said(npm, tmp_path, monkeypatch):

@@ -1,6 +1,9 @@
 import numpy as np
 import pytest
+from PIL import Image
 
+from goodsam.data.errors import InputError
+from goodsam.data.panoramas import find_panoramas
 from goodsam.stages.export.compare import CROPS, Comparison, compare, demand
 from goodsam.stages.export.views import View, rendered_views, views_of
 
@@ -70,3 +73,12 @@ def test_a_run_is_shown_what_it_sees(run, photographs):
     segmenter = Segmenter.load(run, device="cpu")
     (street,) = rendered_views(segmenter, 1)
     assert street.image.shape == (64, 256, 3)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [((2100, 1000), "2 megapixels"), ((64, 16), "below 32")]
+)
+def test_photographs_that_no_view_can_be_of_are_refused(bare, tmp_path, size, words):
+    Image.new("RGB", size).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match=rf"a\.png: .*{words}"):
+        views_of(bare, find_panoramas(tmp_path))
