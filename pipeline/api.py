@@ -284,8 +284,8 @@ def predict(
     `OUT/overlays/<path>.png`, `<path>` as below `images`; `OUT/classes.json` says what ids mean.
     batch: images of one size seen together. confidence: also `OUT/confidence/<path>.png`, the
     label's probability, 255 for 1. probabilities: also `OUT/probabilities/<path>.npy`, float16
-    (C, h, w), at the size that the network sees. overlays: without them large photographs take half
-    of the time, and a hundredth of the disk. plan: by which windows 2:1 photographs are seen:
+    (C, h, w), at the size that the network sees. overlays: label maps alone take a hundredth of
+    the disk, and less time. plan: by which windows 2:1 photographs are seen:
     `vertical` or `tangent` ones, from pole to pole; `own`: as the network was loaded; `auto`:
     tangent ones if all photographs are 2:1 and the network was told nothing else. Files that are
     up to date are not written again; verify: read every image to decide, even if its size and
