@@ -127,9 +127,10 @@ def _kind(name: str) -> Kind:
     from goodsam.data.cache.address import is_url
 
     path = Path(name)
-    if path.is_file() or is_url(name) or (path / "zarr.json").is_file():
+    packed = path.is_file() and path.suffix == ".zip"
+    if packed or is_url(name) or (path / "zarr.json").is_file():
         return "cache"
-    if Run.found(path) or not path.is_dir() or (path / "config.json").is_file():
+    if Run.found(path) or not path.exists() or (path / "config.json").is_file():
         return "model"
     if (path / "classes.json").is_file():
         return "labels"

@@ -83,6 +83,9 @@ def set_verbosity(how: Literal["quiet", "normal", "verbose"]) -> None:
     LOG.setLevel(logging.DEBUG if how == "verbose" else logging.INFO)
     of_bars = logging.getLogger("goodsam.downloads")  # by whose level downloads draw bars
     of_bars.setLevel(logging.WARNING if how == "quiet" else logging.NOTSET)
+    # a hub that is not there is asked six times, and each is a line
+    retries = logging.getLogger("huggingface_hub.utils._http")
+    retries.setLevel(logging.NOTSET if how == "verbose" else logging.ERROR)
     if how == "verbose":
         logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
 

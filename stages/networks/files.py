@@ -148,8 +148,8 @@ def _reason(error: Exception, source: object) -> str:
         return "its weights are of another size than its config.json says; give both from one model"
     return (
         f"no SegFormer or other network could be loaded from there ({first}); give a directory "
-        "with config.json and model.safetensors, or a hub name this machine can reach (without a "
-        "network HF_HUB_OFFLINE=1 saves the wait)"
+        "with config.json and model.safetensors, or a hub name this machine can reach; without a "
+        f"network HF_HUB_OFFLINE=1 saves the wait, and {', '.join(SEGFORMERS)} need none"
     )
 
 
