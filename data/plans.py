@@ -101,7 +101,8 @@ def check_plan(plan: WindowPlan) -> None:
         if count > MAX_WINDOWS or count * plan.height * plan.window > MAX_PIXELS:
             raise InputError(
                 f"{count} windows of {plan.height} x {plan.window} are more than a cache holds "
-                f"({MAX_WINDOWS} windows, {MAX_PIXELS} pixels): use a smaller --height or a larger --stride"
+                f"({MAX_WINDOWS} windows, {MAX_PIXELS} pixels): use a smaller --height or a "
+                "larger --stride"
             )
         return
     _check_sphere(plan.height, plan.width)
