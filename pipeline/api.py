@@ -386,9 +386,8 @@ def export(
     chosen = format or ("onnx" if out.suffix == ".onnx" else "huggingface")
     if chosen not in ("huggingface", "onnx", "openvino", "web"):
         raise InputError(f"format {format!r}: use huggingface or onnx or openvino or web")
-    if (chosen == "onnx") != (out.suffix == ".onnx"):
-        what = "is a folder" if out.suffix == ".onnx" else "is one file that ends in .onnx"
-        raise InputError(f"{out}: the format {chosen} {what}; name it so")
+    if out.suffix == ".onnx" and chosen != "onnx":
+        raise InputError(f"{out}: {chosen} is written as a folder; give a name without .onnx")
     if runtime is not None and chosen != "web":
         raise InputError(f"{os.fspath(runtime)}: --runtime is for --format web; leave it out")
     if scores is not None and chosen != "huggingface":

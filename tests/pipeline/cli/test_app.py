@@ -200,12 +200,9 @@ def test_source_training_and_export(world, goodsam, tmp_path):
     assert (tmp_path / "e/config.json").is_file()
     assert goodsam("export", tmp_path / "s/model", "--out", tmp_path / "e.onnx")[0] == 0
     assert (tmp_path / "e.onnx").is_file()
-    for format, name in (("openvino", "f.onnx"), ("onnx", "f")):
-        result = goodsam(
-            "export", tmp_path / "s/model", "--out", tmp_path / name, "--format", format
-        )
-        one_line(*result, 2, "name it so")
-        assert not (tmp_path / name).exists()
+    to = ("--out", tmp_path / "f.onnx", "--format", "openvino")
+    one_line(*goodsam("export", tmp_path / "s/model", *to), 2, "written as a folder")
+    assert not (tmp_path / "f.onnx").exists()
 
 
 def test_a_ta_with_classes_of_its_own_from_cache_to_export(world, goodsam, tmp_path):
