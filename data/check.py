@@ -39,6 +39,7 @@ from goodsam.data.windows import PAPER_HEIGHT, PAPER_WIDTH, is_band, is_sphere
 PLAIN, WILDPASS_LAYOUT = "a plain folder", "WildPASS, leftImg8bit/val/cs/N, Mapillary ids"
 
 # What the names below a data set's root look like; the first that fits all of them is the layout.
+_NAMED = 5  # of the pictures that a note is about
 _LAYOUTS = {
     "Cityscapes": r"leftImg8bit/[^/]+/[^/]+/[^/]+_leftImg8bit\.png",
     "DensePASS, leftImg8bit/val/N_.png": r"leftImg8bit/val/[^/]+_\.png",
@@ -56,7 +57,6 @@ _ROOM_LAYOUTS = {
     ),
 }
 # What the published sets hold, by the first word of the layout.
-_NAMED = 5  # of the pictures that a note is about
 EXPECTED = {"DensePASS": 100, "WildPASS2K": 2000, "WildPASS": 500, "Stanford2D3D": 1413}
 
 

@@ -337,7 +337,7 @@ def _predict_video(
     from goodsam.stages.predict import PredictSummary
     from goodsam.stages.predict_video import predict_video
 
-    if out.exists():
+    if out.is_file():
         raise InputError(f"{out}: is there already; give another name, or remove it")
     segmenter = model if not isinstance(model, str | os.PathLike) else load(model)
     with progress_bar("predict") as update:
@@ -383,10 +383,11 @@ def export(
     from goodsam.stages.export.web import export_web
 
     out = Path(out)
-    chosen = format or ("onnx" if out.suffix == ".onnx" else "huggingface")
+    named_so = out.suffix.lower() == ".onnx"
+    chosen = format or ("onnx" if named_so else "huggingface")
     if chosen not in ("huggingface", "onnx", "openvino", "web"):
         raise InputError(f"format {format!r}: use huggingface or onnx or openvino or web")
-    if out.suffix == ".onnx" and chosen != "onnx":
+    if named_so and chosen != "onnx":
         raise InputError(f"{out}: {chosen} is written as a folder; give a name without .onnx")
     if runtime is not None and chosen != "web":
         raise InputError(f"{os.fspath(runtime)}: --runtime is for --format web; leave it out")

@@ -155,7 +155,12 @@ def _stage_network(
 def _own_card(name: str) -> str:
     """The card in a folder of one network, which says what was known when it was written; or ""."""
     path = Path(name) / CARD
-    return "" if Run.found(Path(name)) or not path.is_file() else path.read_text(encoding="utf-8")
+    if Run.found(Path(name)) or not path.is_file():
+        return ""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is no UTF-8 text; write it anew, or remove it") from error
 
 
 def _stage_cache(cache: SamCache, repo: str, folder: Path, private: bool) -> None:

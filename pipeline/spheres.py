@@ -50,11 +50,12 @@ def _say_what_is_odd(segmenter: Segmenter, sizes: Sequence[tuple[int, int]]) -> 
     if geometry is None or geometry.fit:  # then what cannot be fitted is refused
         return
     aspect = geometry.windows.width / geometry.windows.height
-    if odd := sum(not has_aspect(*size, aspect) for size in sizes):
+    if odd := [size for size in sizes if not has_aspect(*size, aspect)]:
+        whole = geometry.plan == "band" and any(is_sphere(*size) for size in odd)
         say(
-            f"{odd} of {len(sizes)} photographs have other proportions than the {geometry} that "
-            f"{segmenter.source} was trained on, and are seen as they are, which tells little; "
-            "--fit cuts the band from 2:1 ones",
+            f"{len(odd)} of {len(sizes)} photographs have other proportions than the {geometry} "
+            f"that {segmenter.source} was trained on; they are seen as they are, so expect poor "
+            f"labels{'; --fit cuts the band from 2:1 ones' * whole}",
             always=True,
         )
 

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Protocol, get_args
 
@@ -24,12 +25,12 @@ import numpy as np
 from goodsam.data.alone import alone
 from goodsam.data.classes import IGNORE, colourise
 from goodsam.data.errors import InputError
-from goodsam.data.files import NO_ROOM, check_folder, write_whole
+from goodsam.data.files import NO_ROOM, check_folder, regular, write_whole
 from goodsam.data.hashes import NAME as HASHES
 from goodsam.data.hashes import Hashes
 from goodsam.data.labels import grey_png, label_png, rgb_png, write_classes
 from goodsam.data.labels.classes_file import NAME as CLASSES
-from goodsam.data.labels.classes_file import read_classes
+from goodsam.data.labels.classes_file import classes_json
 from goodsam.data.labels.maps import is_foreign, read_stamp
 from goodsam.data.panoramas import Conversions, Placement, Sample, image_size, read_image
 from goodsam.data.ranges import COUNT, check_range
@@ -39,6 +40,7 @@ OVERLAY_OPACITY = 0.55
 KINDS = ("labels", "overlays", *get_args(MapKind))  # of maps, each in a folder of its own
 # that read and write files beside the computing
 _THREADS = min(4, max(2, os.cpu_count() or 1))
+_LOOKED_AT = 100  # label maps at most, for a stamp of ours
 _CACHED = 2**15  # pixels whose colours are looked up at once
 
 
@@ -131,7 +133,7 @@ def predict(
     check_range("batch", batch, COUNT)
     check_folder(*(out / kind for kind in KINDS))
     _check_apart(samples, out)
-    _check_ours(samples, out)
+    _check_ours(samples, out, labeller)
     summary = PredictSummary()
     written: deque[tuple[Sample, Future[None]]] = deque()
     group: list[_Read] = []
@@ -243,25 +245,24 @@ def _check_apart(samples: Sequence[Sample], out: Path) -> None:
             )
 
 
-def _check_ours(samples: Sequence[Sample], out: Path) -> None:
+def _check_ours(samples: Sequence[Sample], out: Path, labeller: Labeller) -> None:
     """InputError if there is something where the results go that is none of ours.
 
-    A label map without a stamp was drawn or corrected elsewhere. Other maps are ours where their
-    label map is, and in a folder whose `classes.json` is.
+    A label map without a stamp was drawn or corrected elsewhere. The folder is ours where a map has
+    a stamp, or `classes.json` is what would be written now; then other maps are ours too.
     """
-    listed = out / CLASSES
+    listed, kept = out / CLASSES, islice((out / "labels").rglob("*.png"), _LOOKED_AT)
+    ours = any(read_stamp(path) is not None for path in kept)
     foreign = []
-    try:
-        known = listed.exists() and bool(read_classes(out))
-    except InputError:
-        known, foreign = False, [listed]
+    if not ours and listed.exists():
+        content = classes_json(labeller.names, labeller.palette).encode()
+        ours = listed.is_file() and regular(listed).read_bytes() == content
+        foreign += [] if ours else [listed]
     for sample in samples:
         path = label_path(out, sample.name)
-        if is_foreign(path):
-            foreign.append(path)
-        elif not known and not path.exists():
-            others = (map_path(out, kind, sample.name) for kind in KINDS)
-            foreign += [other for other in others if other.exists()]
+        others = (map_path(out, kind, sample.name) for kind in KINDS if kind != "labels")
+        foreign += [path] if is_foreign(path) else []
+        foreign += [] if ours else [other for other in others if other.exists()]
     if foreign:
         more = f" ({len(foreign)} such files)" if len(foreign) > 1 else ""
         raise InputError(

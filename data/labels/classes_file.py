@@ -31,12 +31,17 @@ class LabelClass:
 
 def write_classes(folder: Path, names: Sequence[str], palette: np.ndarray) -> None:
     """Write `folder/classes.json`: id, name and colour of each class. palette: uint8 (C, 3)."""
+    write_whole(folder / NAME, classes_json(names, palette))
+
+
+def classes_json(names: Sequence[str], palette: np.ndarray) -> str:
+    """What `write_classes` writes."""
     colours = (tuple(map(int, colour)) for colour in palette)
     classes = [
         asdict(LabelClass(index, name, (red, green, blue)))
         for index, (name, (red, green, blue)) in enumerate(zip(names, colours, strict=True))
     ]
-    write_whole(folder / NAME, json.dumps(classes, indent=1) + "\n")
+    return json.dumps(classes, indent=1) + "\n"
 
 
 def read_classes(folder: Path) -> tuple[LabelClass, ...]:

@@ -65,8 +65,8 @@ def read_stamp(path: Path) -> str | None:
 
 
 def is_foreign(path: Path) -> bool:
-    """Whether there is a picture that was drawn elsewhere, or corrected there: it has no stamp."""
-    return read_stamp(path) is None and is_picture(path)
+    """Whether there is a file without a stamp: drawn elsewhere, or corrected there."""
+    return path.exists() and read_stamp(path) is None
 
 
 def label_maps(folder: Path) -> Iterator[LabelMap]:
@@ -90,15 +90,6 @@ def _note(path: Path, key: str) -> str | None:
     except Exception:  # a file that is no label map of ours, whatever pillow makes of it
         return None
     return None if note is None else str(note)
-
-
-def is_picture(path: Path) -> bool:
-    """Whether there is a file, and pillow opens it."""
-    try:
-        with Image.open(regular(path)):
-            return True
-    except Exception:  # none, or one that is cut off
-        return False
 
 
 def _encoded(

@@ -18,7 +18,7 @@ def export(
         typer.Option(
             help="A folder that transformers loads, one file for ONNX Runtime and TensorRT, a "
             "folder for OpenVINO, or a page that labels panoramas in a browser; onnx if --out ends "
-            "so, else huggingface."
+            "in .onnx, else huggingface."
         ),
     ] = None,
     network: WhichNetwork = "student",

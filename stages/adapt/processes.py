@@ -93,8 +93,8 @@ def processes(device: str) -> Iterator[Processes]:
             backend = "nccl"
         elif os.environ["LOCAL_RANK"] == "0":
             logging.getLogger("goodsam").warning(
-                f"{here} processes share the {gpus} GPUs that they see, and communicate through "
-                "gloo, which is slower than nccl with a GPU each"
+                f"{here} processes see {gpus} GPU{'s' * (gpus > 1)}, share them and communicate "
+                "through gloo, which is slower than nccl with a GPU each"
             )
     dist.init_process_group(backend)
     try:

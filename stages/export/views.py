@@ -46,10 +46,9 @@ def _view(segmenter: Segmenter, sample: Sample, protocol: Protocol) -> View:
     image = read_image(sample.image)
     view = segmenter.view(image, segmenter.placement(sample.image, image.shape[:2]))
     height, width = view.shape[:2]
-    own = segmenter.geometry is not None and segmenter.geometry.fit
-    if not own and height * width > _LARGEST:
+    if segmenter.geometry is None and height * width > _LARGEST:
         raise InputError(
-            f"{sample.image}: would be seen as it is, {width} x {height}, in tens of gigabytes; "
+            f"{sample.image}: {width} x {height} is not resized, and would take tens of gigabytes; "
             "take a network that fits photographs (--fit, a run), or photographs of 2 megapixels"
         )
     if min(height, width) < SMALLEST_SIDE:

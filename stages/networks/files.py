@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import try_to_load_from_cache
 from transformers import PreTrainedConfig
 from transformers.utils import cached_file
 
@@ -44,11 +45,8 @@ def load_model(source: str | Path) -> Any:
     path = Path(source)
     if path.exists() and not (path / "config.json").is_file():
         raise InputError(f"{path}: no config.json; give a Hugging Face directory of a network")
-    if not path.exists() and not _may_be_on_the_hub(str(source)):
-        raise InputError(
-            f"{source}: no such folder; give a run, a Hugging Face directory, one of "
-            f"{', '.join(SEGFORMERS)}, or a name on the hub, OWNER/NAME"
-        )
+    if not path.exists():
+        _check_hub_name(str(source))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -127,9 +125,20 @@ def _check_weights(loading: Mapping[str, Any]) -> None:
         raise InputError(f"weights of another model ({missing[0]} is missing)")
 
 
-def _may_be_on_the_hub(name: str) -> bool:
-    """Whether it is OWNER/NAME, and no folder here is called OWNER."""
-    return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", name, re.ASCII)) and not Path(name).parent.exists()
+def _check_hub_name(name: str) -> None:
+    """InputError for a name that the hub need not be asked for: a path that was mistyped."""
+    owner, _, rest = name.partition("/")
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name, re.ASCII):
+        if not Path(owner).exists() or try_to_load_from_cache(name, "config.json"):
+            return
+        raise InputError(
+            f"{name}: there is a folder {owner} here, and no {rest} in it; correct the path, or "
+            "start elsewhere if the hub's is meant"
+        )
+    raise InputError(
+        f"{name}: no such folder; give a run, a Hugging Face directory, one of "
+        f"{', '.join(SEGFORMERS)}, or a name on the hub, OWNER/NAME"
+    )
 
 
 def _reason(error: Exception, source: object) -> str:
@@ -138,7 +147,7 @@ def _reason(error: Exception, source: object) -> str:
 
     first = _first_line(error)
     if any(isinstance(cause, PermissionError) for cause in _causes(error)):
-        return "it may not be read (permission denied); give yourself the right to"
+        return "it may not be read (permission denied); change its permissions"
     if any(isinstance(cause, GatedRepoError) for cause in _causes(error)):
         return (
             f"gated; accept its terms at https://huggingface.co/{source}, and log in with "
@@ -148,8 +157,8 @@ def _reason(error: Exception, source: object) -> str:
         return "its weights are of another size than its config.json says; give both from one model"
     return (
         f"no SegFormer or other network could be loaded from there ({first}); give a directory "
-        "with config.json and model.safetensors, or a hub name this machine can reach; without a "
-        f"network HF_HUB_OFFLINE=1 saves the wait, and {', '.join(SEGFORMERS)} need none"
+        "with config.json and model.safetensors, or a hub name this machine can reach; offline, "
+        f"HF_HUB_OFFLINE=1 skips the retries, and {', '.join(SEGFORMERS)} need no download"
     )
 
 

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 _CHUNK = 2**14  # pixels interpolated at once
-_DENSE = 1 / 3  # of a part's pixels have corners that disagree: from here all at once is faster
 
 
 @dataclass(frozen=True)
@@ -102,20 +101,28 @@ class Between:
     """
 
     def __init__(self, maps_NCHW: torch.Tensor, labels: torch.Tensor | None = None) -> None:
-        # with a pixel's values side by side in memory both the argmax and the corners are faster
-        self.maps = maps_NCHW.contiguous(memory_format=torch.channels_last)
-        self.labels = self.maps.argmax(dim=1).to(torch.uint8) if labels is None else labels
+        self.maps, self._given = maps_NCHW, labels
+
+    @cached_property
+    def _last(self) -> torch.Tensor:
+        """A pixel's values side by side in memory: both the argmax and the corners are faster."""
+        return self.maps.contiguous(memory_format=torch.channels_last)
+
+    @cached_property
+    def _labels(self) -> torch.Tensor:
+        return self._last.argmax(dim=1).to(torch.uint8) if self._given is None else self._given
 
     @cached_property
     def _differ(self) -> torch.Tensor:
         """bool (N, h, w): the corners of the cell that begins with each pixel."""
-        below = torch.cat([self.labels[:, 1:], self.labels[:, -1:]], dim=1)
-        lines = self.labels != below
-        return lines | lines.roll(-1, dims=2) | (self.labels != self.labels.roll(-1, dims=2))
+        labels = self._labels
+        below = torch.cat([labels[:, 1:], labels[:, -1:]], dim=1)
+        lines = labels != below
+        return lines | lines.roll(-1, dims=2) | (labels != labels.roll(-1, dims=2))
 
     @cached_property
     def _largest(self) -> torch.Tensor:
-        return self.maps.amax(dim=1, keepdim=True)
+        return self._last.amax(dim=1, keepdim=True)
 
     def likeliest(
         self, part: Part, largest: bool = False
@@ -123,18 +130,17 @@ class Between:
         """uint8 (N, R, W), the likeliest class, and if wanted its probability, float.
 
         As of `part.interpolated(maps)`, but for the rounding of sums, which tells only what is
-        equal to the last digits.
+        equal to the last digits. A GPU interpolates everything.
         """
-        mixed = part.nearest(self._differ)
-        if self.maps.device.type != "cpu" or int(mixed.sum()) > _DENSE * mixed.numel():
+        if self.maps.device.type != "cpu":
             every = part.interpolated(self.maps)
             return every.argmax(dim=1).to(torch.uint8), every.amax(dim=1) if largest else None
-        labels = part.nearest(self.labels)
+        labels = part.nearest(self._labels)
         share = part.interpolated(self._largest)[:, 0] if largest else None
-        rows = self.maps.permute(0, 2, 3, 1).reshape(-1, self.maps.shape[1])
-        n, r, c = torch.nonzero(mixed, as_tuple=True)
+        values = self._last.permute(0, 2, 3, 1).reshape(-1, self.maps.shape[1])
+        n, r, c = torch.nonzero(part.nearest(self._differ), as_tuple=True)
         for k, i, j in zip(n.split(_CHUNK), r.split(_CHUNK), c.split(_CHUNK), strict=True):
-            found = self._mixed(rows, part, k, i, j)
+            found = self._mixed(values, part, k, i, j)
             labels[k, i, j] = found.argmax(dim=-1).to(torch.uint8)
             if share is not None:
                 share[k, i, j] = found.amax(dim=-1)

@@ -5,7 +5,7 @@ from PIL import Image
 
 from goodsam.data.classes import CITYSCAPES, PALETTE, colourise
 from goodsam.data.errors import InputError
-from goodsam.data.labels import read_classes
+from goodsam.data.labels import read_classes, write_classes
 from goodsam.data.panoramas import Sample, find_panoramas
 from goodsam.data.windows import Windows
 from goodsam.stages.predict import OVERLAY_OPACITY, label_path, map_path, overlay, predict
@@ -107,7 +107,8 @@ def test_predict_goes_on_and_redoes_what_changed(run, images, tmp_path):
     assert predict(student, samples, out).done == ["a.jpg"]
     other = Segmenter.load(run, network="teacher_assistant")
     assert predict(other, samples, out).done == ["a.jpg", "x/b.png"]
-    (out / "labels/a.png").write_bytes(b"cut off")
+    (out / "classes.json").unlink()  # the maps have stamps, so the folder is ours all the same
+    (out / "labels/a.png").unlink()
     assert predict(other, samples, out).done == ["a.jpg"]
 
 
@@ -123,6 +124,25 @@ def test_what_others_made_is_not_replaced(run, images, tmp_path, place):
         predict(Segmenter.load(run), find_panoramas(images), out)
     assert (out / place).read_bytes() == before
     assert [path.name for path in out.rglob("*") if path.is_file()] == [(out / place).name]
+
+
+@pytest.mark.parametrize("content", ["[]", '[{"id": 0, "name": "tree", "colour": [1, 2, 3]}]'])
+def test_other_classes_are_not_replaced(run, images, tmp_path, content):
+    out = tmp_path / "out"
+    (out / "confidence").mkdir(parents=True)
+    (out / "confidence/a.png").write_bytes(b"mine")
+    (out / "classes.json").write_text(content)
+    with pytest.raises(InputError, match=r"classes\.json: .*\(2 such files\)"):
+        predict(Segmenter.load(run), find_panoramas(images), out)
+    assert (out / "classes.json").read_text() == content
+
+
+def test_what_was_killed_after_its_first_file_goes_on(run, images, tmp_path):
+    student, out = Segmenter.load(run), tmp_path / "out"
+    write_classes(out, student.names, student.palette)
+    (out / "overlays").mkdir()
+    (out / "overlays/a.png").write_bytes(b"cut off")
+    assert predict(student, find_panoramas(images), out).done == ["a.jpg", "x/b.png"]
 
 
 def test_a_map_that_was_corrected_is_not_replaced(run, images, tmp_path):

@@ -387,7 +387,7 @@ def test_a_cache_of_other_images_or_another_geometry(world, goodsam, tmp_path):
     one_line(*result, 2, "window")
 
 
-def test_no_such_preset_model_or_setting(world, goodsam, tmp_path):
+def test_no_such_preset_model_or_setting(world, goodsam, tmp_path, monkeypatch):
     train = ["train", world / "unlabelled", world / "c.zarr", "--out", tmp_path / "run"]
     one_line(*goodsam(*train, "--preset", "goodsam-x"), 2, "goodsam-")
     one_line(*goodsam(*train, "--preset", "demo", "--set", "lr=1"), 2, "lr")
@@ -395,9 +395,12 @@ def test_no_such_preset_model_or_setting(world, goodsam, tmp_path):
     one_line(*result, 2, "config.json")
     one_line(*goodsam("predict", tmp_path, world / "test", tmp_path / "o"), 2, "config.json")
     # mistyped: the hub is not asked
-    for name in (tmp_path / "nowhere", "no where/x", "mine", str(tmp_path / "a/b")):
+    for name in (tmp_path / "nowhere", "no where/x", "mine", tmp_path / "a/b"):
         result = goodsam("predict", name, world / "test", tmp_path / "o")
         one_line(*result, 2, "no such folder", "street-student")
+    monkeypatch.chdir(world)
+    result = goodsam("predict", "run/typo", world / "test", tmp_path / "o")
+    one_line(*result, 2, "there is a folder run here, and no typo in it")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -115,6 +115,8 @@ def test_a_folder_with_a_card_keeps_it(goodsam, here, hub):
     assert goodsam("card", "model")[1] == "---\nlicense: apache-2.0\n---\n\n# Mine\n"
     assert goodsam("push", "me/street", "model")[0] == 0
     assert hub.files("me/street")["README.md"].endswith(b"# Mine\n")
+    (here / "model/README.md").write_bytes(b"\xff")
+    one_line(*goodsam("card", "model"), 2, "README.md: is no UTF-8 text")
 
 
 USE = """
@@ -226,7 +228,7 @@ def test_pushing_again_sends_nothing_that_is_there(goodsam, here, hub):
         ("me/x\n", "model", ("no name for the hub",)),
         ("me/x", "nothing", ("nothing",)),
         ("me/x", "i", ("i: nothing that can be shared",)),
-        ("me/x", "i/a.png", ("i/a.png",)),
+        ("me/x", "i/a.png", ("i/a.png: nothing that can be shared",)),
     ],
 )
 def test_what_cannot_be_shared_is_said_in_one_line(goodsam, here, hub, repo, source, words):

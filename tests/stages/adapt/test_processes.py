@@ -77,4 +77,4 @@ def test_who_shares_a_gpu_is_told(monkeypatch, caplog):
     monkeypatch.setattr(f"{room}.dist.get_rank", lambda: 0)
     with processes("cuda"):
         pass
-    assert "2 processes share the 1 GPUs" in caplog.text
+    assert "2 processes see 1 GPU, share" in caplog.text
