@@ -66,7 +66,7 @@ def read_stamp(path: Path) -> str | None:
 
 def is_foreign(path: Path) -> bool:
     """Whether there is a file without a stamp: drawn elsewhere, or corrected there."""
-    return path.exists() and read_stamp(path) is None
+    return path.is_file() and read_stamp(path) is None
 
 
 def label_maps(folder: Path) -> Iterator[LabelMap]:

@@ -128,7 +128,7 @@ def test_every_missing_piece_is_named_at_once(pieces, tmp_path, goodsam):
     arguments[arguments.index("--densepass") + 1] = str(pieces / "WildPASS")
     status, _, said = goodsam(*arguments)
     assert status == 2
-    for words in ("nowhere: no such folder", "gone: no SegFormer", "no.pth: no such file"):
+    for words in ("nowhere: no such folder", "gone: no such folder", "no.pth: no such file"):
         assert words in said
     assert "Traceback" not in said
     assert not (tmp_path / "out").exists()
