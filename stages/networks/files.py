@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.utils import HFValidationError, validate_repo_id
 from transformers import PreTrainedConfig
 from transformers.utils import cached_file
 
@@ -127,8 +127,8 @@ def _check_weights(loading: Mapping[str, Any]) -> None:
 
 def _check_hub_name(name: str) -> None:
     """InputError for a name that the hub need not be asked for: a path that was mistyped."""
-    owner, _, rest = name.partition("/")
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", name, re.ASCII):
+    owner, slash, rest = name.partition("/")
+    if slash and _is_valid(name):
         if not Path(owner).exists() or try_to_load_from_cache(name, "config.json"):
             return
         raise InputError(
@@ -139,6 +139,14 @@ def _check_hub_name(name: str) -> None:
         f"{name}: no such folder; give a run, a Hugging Face directory, one of "
         f"{', '.join(SEGFORMERS)}, or a name on the hub, OWNER/NAME"
     )
+
+
+def _is_valid(name: str) -> bool:
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
 
 
 def _reason(error: Exception, source: object) -> str:

@@ -395,7 +395,7 @@ def test_no_such_preset_model_or_setting(world, goodsam, tmp_path, monkeypatch):
     one_line(*result, 2, "config.json")
     one_line(*goodsam("predict", tmp_path, world / "test", tmp_path / "o"), 2, "config.json")
     # mistyped: the hub is not asked
-    for name in (tmp_path / "nowhere", "no where/x", "mine", tmp_path / "a/b"):
+    for name in (tmp_path / "nowhere", "no where/x", "mine", tmp_path / "a/b", "../x", "./y"):
         result = goodsam("predict", name, world / "test", tmp_path / "o")
         one_line(*result, 2, "no such folder", "street-student")
     monkeypatch.chdir(world)
