@@ -16,18 +16,17 @@ from typing import TYPE_CHECKING, Literal
 
 from goodsam.data.errors import InputError
 from goodsam.data.geometry import LEVELLED, Pose
-from goodsam.data.panoramas import find_panoramas, is_video
+from goodsam.data.panoramas import find_panoramas
 from goodsam.data.windows import PAPER_HEIGHT, Windows, panorama_width
-from goodsam.pipeline.datasets import check, export_labels, frames, label
+from goodsam.pipeline.datasets import check, export_labels, frames, label, predict
 from goodsam.pipeline.stage1 import (
     AnyPath,
     Cached,
     cache_sam,
     estimate_sam,
     sam_factory,
-    say_what_was_odd,
 )
-from goodsam.pipeline.tell import bar_of_names, progress_bar, say
+from goodsam.pipeline.tell import say
 
 if TYPE_CHECKING:
     from goodsam.data.cache import SamCache
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
     from goodsam.pipeline.scoring import Result
     from goodsam.pipeline.spheres import Plan
     from goodsam.stages.adapt.learner import AdaptConfig
-    from goodsam.stages.predict import PredictSummary
-    from goodsam.stages.segformer.native import MapKind
     from goodsam.stages.segformer.segmenter import Segmenter
     from goodsam.stages.segformer.snapshot import Network
 
@@ -263,87 +260,6 @@ def evaluate_predictions(
         by_area=by_area,
         out=None if out is None else Path(out),
     )
-
-
-def predict(
-    model: Segmenter | AnyPath,
-    images: AnyPath,
-    out: AnyPath,
-    *,
-    batch: int = 1,
-    confidence: bool = False,
-    probabilities: bool = False,
-    overlays: bool = True,
-    plan: Plan = "auto",
-    sound: bool = True,
-    verify: bool = False,
-) -> PredictSummary:
-    """Write a label map and a colour overlay of every image, at the image's own size.
-
-    `OUT/labels/<path>.png` (ids, in the classes' colours, 255 where the network does not see) and
-    `OUT/overlays/<path>.png`, `<path>` as below `images`; `OUT/classes.json` says what ids mean.
-    batch: images of one size seen together. confidence: also `OUT/confidence/<path>.png`, the
-    label's probability, 255 for 1. probabilities: also `OUT/probabilities/<path>.npy`, float16
-    (C, h, w), at the size that the network sees. overlays: label maps alone take a hundredth of
-    the disk, and less time. plan: by which windows 2:1 photographs are seen:
-    `vertical` or `tangent` ones, from pole to pole; `own`: as the network was loaded; `auto`:
-    tangent ones if all photographs are 2:1 and the network was told nothing else. Files that are
-    up to date are not written again; verify: read every image to decide, even if its size and
-    modification time have not changed. Images that cannot be read are named in `.failed`.
-
-    A video (.mp4, .mov and others) is written as one, `out`: its frames with the overlays, and its
-    sound unless not `sound`. It needs the extra `video`.
-
-    >>> predict("runs/mine", "photos", "predicted").done
-    ['0.png', '1.png']
-    """
-    from goodsam.stages.predict import predict as run
-
-    if is_video(Path(images)):
-        if batch != 1 or confidence or probabilities:
-            raise InputError(f"{images}: of a video only the overlays are written, frame by frame")
-        if not overlays:
-            raise InputError(f"{images}: a video is written with its overlays, or not at all")
-        if plan not in ("auto", "own"):
-            raise InputError(f"{images}: a video takes no --plan: leave it out")
-        return _predict_video(model, Path(images), Path(out), sound)
-    from goodsam.pipeline.spheres import choose_plan
-
-    if is_video(Path(out)) and not Path(out).is_dir():
-        raise InputError(f"{out}: of pictures a folder of label maps is written; name one")
-    samples = find_panoramas(Path(images), say=say)
-    asked: dict[MapKind, bool] = {"confidence": confidence, "probabilities": probabilities}
-    wanted = [kind for kind, yes in asked.items() if yes]
-    loaded = model if not isinstance(model, str | os.PathLike) else load(model)
-    segmenter = choose_plan(loaded, samples, plan)
-    with bar_of_names("predict", len(samples)) as finished:
-        summary = run(
-            segmenter,
-            samples,
-            Path(out),
-            finished,
-            batch=batch,
-            wanted=wanted,
-            overlays=overlays,
-            verify=verify,
-        )
-    say_what_was_odd(summary)
-    return summary
-
-
-def _predict_video(
-    model: Segmenter | AnyPath, video: Path, out: Path, sound: bool
-) -> PredictSummary:
-    from goodsam.stages.predict import PredictSummary
-    from goodsam.stages.predict_video import predict_video
-
-    if out.is_file():
-        raise InputError(f"{out}: is there already; give another name, or remove it")
-    segmenter = model if not isinstance(model, str | os.PathLike) else load(model)
-    with progress_bar("predict") as update:
-        count = predict_video(segmenter, video, out, update, sound)
-    say(f"{video.name}: {count} frames")
-    return PredictSummary(done=[video.name])
 
 
 def export(
