@@ -9,7 +9,8 @@ from goodsam.data.errors import InputError
 from goodsam.data.panoramas import Sample, image_size
 from goodsam.data.windows import has_aspect, is_sphere
 from goodsam.pipeline.tell import say
-from goodsam.stages.segformer.segmenter import SMALLEST_SIDE, Segmenter
+from goodsam.stages.segformer.segment import SMALLEST_SIDE
+from goodsam.stages.segformer.segmenter import Segmenter
 
 Plan = Literal["auto", "own", "vertical", "tangent"]
 

@@ -13,7 +13,8 @@ from goodsam.data.panoramas import Sample, read_image, read_truth
 from goodsam.data.street.picture import panorama, sphere
 from goodsam.data.street.seeds import split_seed
 from goodsam.data.windows import PAPER_HEIGHT, panorama_width
-from goodsam.stages.segformer.segmenter import SMALLEST_SIDE, Segmenter
+from goodsam.stages.segformer.segment import SMALLEST_SIDE
+from goodsam.stages.segformer.segmenter import Segmenter
 
 COMPARED = 2  # the last views, on which an export is compared; of more, the others calibrate
 CALIBRATING = 8  # views at most

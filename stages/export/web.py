@@ -33,7 +33,8 @@ from goodsam.stages.export.graph import onnx_graph
 from goodsam.stages.export.runtimes import Labels, need
 from goodsam.stages.export.smaller import half_weights, int8
 from goodsam.stages.export.views import CALIBRATING, COMPARED, rendered_views, views_of
-from goodsam.stages.segformer.segmenter import Segmenter, wrap_margin
+from goodsam.stages.segformer.segment import wrap_margin
+from goodsam.stages.segformer.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+SMALLEST_SIDE = 32  # below it a network's last stages have nothing left to look at
 
 
 def class_names(model: Any) -> tuple[str, ...]:
@@ -45,3 +46,12 @@ def segment(model: Any, images_NCHW: torch.Tensor) -> torch.Tensor:
     logits = model(pixel_values=images_NCHW).logits
     size = images_NCHW.shape[-2:]
     return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+
+
+def wrap_margin(width: int) -> int:
+    """Columns that `wrap` adds at either end: an eighth of the circle.
+
+    A multiple of 32 px, the stride of the encoder's last stage, so that its grid lies on the image
+    as without them.
+    """
+    return min(width, 32 * max(1, round(width / 8 / 32)))

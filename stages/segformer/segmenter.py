@@ -36,13 +36,12 @@ from goodsam.stages.networks.inference import logits_of
 from goodsam.stages.segformer.likeliest import likeliest, most_likely
 from goodsam.stages.segformer.native import MapKind, Maps, as_bytes, native_maps, unseen_pixels
 from goodsam.stages.segformer.origin import origin_of
-from goodsam.stages.segformer.segment import class_names, normalise
+from goodsam.stages.segformer.segment import SMALLEST_SIDE, class_names, normalise, wrap_margin
 from goodsam.stages.segformer.snapshot import Network, load_network, written_at
 
 Mode = Literal["direct", "windows", "vertical", "tangent"]
 
 _LEAST = 1e-30  # of a probability, for its logarithm
-SMALLEST_SIDE = 32  # below it a network's last stages have nothing left to look at
 WRAPPED = "--wrap: windows run over the seam by themselves; leave it out"
 
 
@@ -391,12 +390,3 @@ def _joined(plan: WindowPlan, logits: Iterable[torch.Tensor]) -> torch.Tensor:
         return plan.join(torch.cat(list(logits)))
     shares = (window[0].movedim(0, -1).softmax(dim=-1).movedim(-1, 0) for window in logits)
     return plan.join(shares).clamp_min_(_LEAST).log_()
-
-
-def wrap_margin(width: int) -> int:
-    """Columns that `wrap` adds at either end: an eighth of the circle.
-
-    A multiple of 32 px, the stride of the encoder's last stage, so that its grid lies on the image
-    as without them.
-    """
-    return min(width, 32 * max(1, round(width / 8 / 32)))
