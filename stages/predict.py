@@ -25,7 +25,7 @@ import numpy as np
 from goodsam.data.alone import alone
 from goodsam.data.classes import IGNORE, colourise
 from goodsam.data.errors import InputError
-from goodsam.data.files import NO_ROOM, check_folder, regular, write_whole
+from goodsam.data.files import NO_ROOM, check_folder, write_whole
 from goodsam.data.hashes import NAME as HASHES
 from goodsam.data.hashes import Hashes
 from goodsam.data.labels import grey_png, label_png, rgb_png, write_classes
@@ -253,16 +253,17 @@ def _check_ours(samples: Sequence[Sample], out: Path, labeller: Labeller) -> Non
     """
     listed, kept = out / CLASSES, islice((out / "labels").rglob("*.png"), _LOOKED_AT)
     ours = any(read_stamp(path) is not None for path in kept)
-    foreign = []
-    if not ours and listed.exists():
-        content = classes_json(labeller.names, labeller.palette).encode()
-        ours = listed.is_file() and regular(listed).read_bytes() == content
-        foreign += [] if ours else [listed]
+    if not ours and listed.is_file():
+        content = classes_json(labeller.names, labeller.palette)
+        ours = listed.read_bytes() == content.encode()
+    foreign = [listed] if listed.exists() and not ours else []
     for sample in samples:
         path = label_path(out, sample.name)
-        others = (map_path(out, kind, sample.name) for kind in KINDS if kind != "labels")
-        foreign += [path] if is_foreign(path) else []
-        foreign += [] if ours else [other for other in others if other.exists()]
+        if is_foreign(path):
+            foreign.append(path)
+        if not ours:
+            others = (map_path(out, kind, sample.name) for kind in KINDS if kind != "labels")
+            foreign += [other for other in others if other.exists()]
     if foreign:
         more = f" ({len(foreign)} such files)" if len(foreign) > 1 else ""
         raise InputError(

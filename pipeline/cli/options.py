@@ -154,45 +154,16 @@ Verify = Annotated[
         help="Read every image again, even if its size and modification time have not changed.",
     ),
 ]
-Level = Annotated[
-    bool,
-    typer.Option(
-        help="With --fit, or of whole spheres: undo the pitch and roll that the XMP of a "
-        "photograph records."
-    ),
-]
-Pitch = Annotated[
-    float,
-    typer.Option(
-        help="With --fit, or of whole spheres: pitch of the camera above the horizon, degrees, for "
-        "photographs without XMP."
-    ),
-]
-Roll = Annotated[
-    float,
-    typer.Option(
-        help="With --fit, or of whole spheres: how far the horizon is turned counterclockwise, "
-        "degrees, for photographs without XMP."
-    ),
-]
-FittedLevel = Annotated[
-    bool,
-    typer.Option(help="With --fit: undo the pitch and roll that the XMP of a photograph records."),
-]
-FittedPitch = Annotated[
-    float,
-    typer.Option(
-        help="With --fit: pitch of the camera above the horizon, degrees, for photographs without "
-        "XMP."
-    ),
-]
-FittedRoll = Annotated[
-    float,
-    typer.Option(
-        help="With --fit: how far the horizon is turned counterclockwise, degrees, for photographs "
-        "without XMP."
-    ),
-]
+_LEVEL = "undo the pitch and roll that the XMP of a photograph records."
+_PITCH = "pitch of the camera above the horizon, degrees, for photographs without XMP."
+_ROLL = "how far the horizon is turned counterclockwise, degrees, for photographs without XMP."
+_SPHERES = "With --fit, or of whole spheres"  # stage 1 levels both; a network without a run the one
+Level = Annotated[bool, typer.Option(help=f"{_SPHERES}: {_LEVEL}")]
+Pitch = Annotated[float, typer.Option(help=f"{_SPHERES}: {_PITCH}")]
+Roll = Annotated[float, typer.Option(help=f"{_SPHERES}: {_ROLL}")]
+FittedLevel = Annotated[bool, typer.Option(help=f"With --fit: {_LEVEL}")]
+FittedPitch = Annotated[float, typer.Option(help=f"With --fit: {_PITCH}")]
+FittedRoll = Annotated[float, typer.Option(help=f"With --fit: {_ROLL}")]
 IgnoreMask = Annotated[
     Path | None,
     typer.Option(
